@@ -1,0 +1,166 @@
+"""The release log's folder: anonymizer -> publisher and anyone who audits. Read-only for every reader.
+
+    releases    records, one after another: length u32 | CRC-32C u32 (both little endian, CRC over the entry) | entry
+                then zeros up to the preallocated end
+    checkpoint  signed note (wire/tlog): origin, number of entries, root hash, and one extension line `bytes N`
+
+A reader never reads past `bytes` of the checkpoint: the anonymizer replaces it only after the record is on the disk.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from agent.errors import EncodingError, LogDamaged
+from agent.wire import cbor
+from agent.wire.crc32c import crc32c
+
+RELEASES = "releases"
+CHECKPOINT = "checkpoint"
+
+RECORD = struct.Struct("<II")
+MAX_ENTRY_BYTES = 48 * 1024
+"""A payload of 64 classes is under 8 KiB; a policy at most 32 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one reading in this window costs: zCDP rho, exact."""
+
+    rho: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A sealed Aggregate: the payload's bytes are what is published, now and at every retry."""
+
+    stream: str
+    window_start: int
+    window_s: int
+    payload: bytes
+    signature: bytes
+    charge: Charge | None
+    disclosure_digest: bytes
+
+    def encode(self) -> bytes:
+        """The entry, deterministic CBOR."""
+        return cbor.encode(
+            {
+                0: 1,
+                1: self.stream,
+                2: self.window_start,
+                3: self.window_s,
+                4: self.payload,
+                5: self.signature,
+                6: _charge(self.charge),
+                7: self.disclosure_digest,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTaken:
+    """A policy came into force at `at` (Unix seconds); the policy's compiled bytes, so that the log alone gives the budget."""
+
+    policy: bytes
+    disclosure_digest: bytes
+    at: int
+
+    def encode(self) -> bytes:
+        """The entry, deterministic CBOR."""
+        return cbor.encode({0: 2, 1: self.policy, 2: self.disclosure_digest, 3: self.at})
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeServed:
+    """`seconds` of valid lease accumulated so far for a disclosure that is not yet in force."""
+
+    disclosure_digest: bytes
+    seconds: int
+    at: int
+
+    def encode(self) -> bytes:
+        """The entry, deterministic CBOR."""
+        return cbor.encode({0: 3, 1: self.disclosure_digest, 2: self.seconds, 3: self.at})
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """`count` windows from `first_start` that a restart lost: charged as if released, never released (I4)."""
+
+    stream: str
+    first_start: int
+    window_s: int
+    count: int
+    charge: Charge | None
+
+    def encode(self) -> bytes:
+        """The entry, deterministic CBOR."""
+        return cbor.encode(
+            {0: 4, 1: self.stream, 2: self.first_start, 3: self.window_s, 4: self.count, 5: _charge(self.charge)}
+        )
+
+
+Entry = Release | PolicyTaken | NoticeServed | Gap
+
+
+def decode_entry(data: bytes, where: str = "log entry") -> Entry:
+    """Decode one entry; raise LogDamaged."""
+    try:
+        item = cbor.decode(data, max_bytes=MAX_ENTRY_BYTES)
+        match item:
+            case {
+                0: 1,
+                1: str(stream),
+                2: int(start),
+                3: int(window_s),
+                4: bytes(payload),
+                5: bytes(signature),
+                6: charge,
+                7: bytes(digest),
+            } if len(item) == 8:
+                return Release(stream, start, window_s, payload, signature, _to_charge(charge, where), digest)
+            case {0: 2, 1: bytes(policy), 2: bytes(digest), 3: int(at)} if len(item) == 4:
+                return PolicyTaken(policy, digest, at)
+            case {0: 3, 1: bytes(digest), 2: int(seconds), 3: int(at)} if len(item) == 4:
+                return NoticeServed(digest, seconds, at)
+            case {0: 4, 1: str(stream), 2: int(start), 3: int(window_s), 4: int(count), 5: charge} if len(item) == 6:
+                return Gap(stream, start, window_s, count, _to_charge(charge, where))
+    except EncodingError as bad:
+        raise LogDamaged(where, expected="an entry", got=str(bad)) from None
+    raise LogDamaged(where, expected="an entry of kind 1 to 4", got="something else")
+
+
+def pack_record(entry: bytes) -> bytes:
+    """Frame one encoded entry for the file."""
+    return RECORD.pack(len(entry), crc32c(entry)) + entry
+
+
+def iter_records(data: bytes | memoryview, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset after the record, entry bytes) from `start` for every whole, undamaged record; stop at the first that is not."""
+    at = start
+    while at + RECORD.size <= len(data):
+        length, checksum = RECORD.unpack_from(data, at)
+        end = at + RECORD.size + length
+        if length == 0 or length > MAX_ENTRY_BYTES or end > len(data):
+            return
+        entry = bytes(data[at + RECORD.size : end])
+        if crc32c(entry) != checksum:
+            return
+        at = end
+        yield at, entry
+
+
+def _charge(charge: Charge | None) -> list[int] | None:
+    return None if charge is None else [charge.rho.numerator, charge.rho.denominator]
+
+
+def _to_charge(item: Any, where: str) -> Charge | None:
+    match item:
+        case None:
+            return None
+        case [int(numerator), int(denominator)] if numerator >= 0 and denominator > 0:
+            return Charge(Fraction(numerator, denominator))
+    raise LogDamaged(where, expected="a charge [numerator, denominator] or null", got=type(item).__name__)

@@ -1,0 +1,46 @@
+"""/run/dtpr-status/<daemon>/status: each daemon -> `status`, `doctor`, publisher. JSON, replaced atomically every 10 s.
+
+Counters that grow with readings leave a process only as `bucket`s of the last day (I1); exact numbers exist only in the demo
+(local/counters).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+STATUS = "status"
+MAX_STATUS_BYTES = 4096
+WRITE_EVERY_S = 10
+
+
+def bucket(count: int) -> str:
+    """How often in the last day, no finer than a resident may know: "0", "1+", "10+" or "100+"."""
+    return "100+" if count >= 100 else "10+" if count >= 10 else "1+" if count >= 1 else "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A daemon's condition: `ok` or the code and words of what is wrong, and its named counters as buckets or flags."""
+
+    daemon: str
+    ok: bool
+    code: str
+    words: str
+    counters: Mapping[str, str]
+
+    def encode(self) -> bytes:
+        """The file's JSON."""
+        return (
+            json.dumps(
+                {
+                    "v": 1,
+                    "daemon": self.daemon,
+                    "ok": self.ok,
+                    "code": self.code,
+                    "words": self.words,
+                    "counters": dict(self.counters),
+                },
+                ensure_ascii=True,
+            ).encode()
+            + b"\n"
+        )

@@ -1,0 +1,1 @@
+"""The only shared input and output: sockets, systemd, the clock, files, credentials, randomness, memory."""

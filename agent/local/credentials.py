@@ -1,0 +1,56 @@
+"""Secrets by reference: systemd's credentials folder first, else a file whose mode keeps others out."""
+
+import os
+import stat
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent.errors import SettingsError
+
+UNIT_KEY = "unit-key"
+MAX_BYTES = 16 * 1024
+
+
+def load_credential(name: str, path: Path) -> bytes:
+    """The credential `name` from $CREDENTIALS_DIRECTORY, else the file `path`; raise SettingsError naming what to do."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    source = Path(folder) / name if folder and (Path(folder) / name).exists() else path
+    try:
+        mode = source.stat().st_mode
+        data = source.read_bytes()
+    except OSError as bad:
+        raise SettingsError(
+            str(source),
+            expected=f"the credential {name}",
+            got=bad.strerror or "an error",
+            remedy="create it with `dtpr-agent key new`",
+        ) from None
+    if source == path and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SettingsError(
+            str(source),
+            expected="a file that only its owner can read",
+            got=f"mode {stat.S_IMODE(mode):04o}",
+            remedy=f"chmod 600 {source}",
+        )
+    if len(data) > MAX_BYTES:
+        raise SettingsError(str(source), expected=f"at most {MAX_BYTES} bytes", got=str(len(data)))
+    return data
+
+
+def load_signing_key(path: Path) -> Ed25519PrivateKey:
+    """The unit's Ed25519 signing key (PKCS #8 PEM); raise SettingsError."""
+    data = load_credential(UNIT_KEY, path)
+    try:
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(
+            str(path),
+            expected="an Ed25519 private key in PEM",
+            got="something else",
+            remedy="create one with `dtpr-agent key new`",
+        )
+    return key

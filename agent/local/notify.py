@@ -1,0 +1,17 @@
+"""sd_notify(3): tell systemd (or the demo) that a daemon is ready, alive, or stopping."""
+
+import os
+import socket
+
+
+def notify(message: str) -> None:
+    """Send `message` (`READY=1`, `WATCHDOG=1`, `STATUS=…`) to the service manager, if there is one."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        try:
+            sender.connect("\0" + address[1:] if address.startswith("@") else address)
+            sender.send(message.encode())
+        except OSError:
+            return  # the manager went away; it will notice us by other means

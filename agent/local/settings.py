@@ -1,0 +1,208 @@
+"""`agent.toml`: where things are on this unit. Nothing in it can weaken the policy.
+
+Every daemon reads the same file and takes its own part. Paths default to those that systemd makes.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import SettingsError
+from agent.wire import toml
+
+DEFAULT_PATH = Path("/etc/dtpr/agent.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Files, folders and sockets; the meaning of each is in DESIGN.md section 2."""
+
+    policy: Path
+    signing_key: Path
+    log: Path
+    public: Path
+    status: Path
+    cursor: Path
+    reading_socket: Path
+    lease_socket: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Mqtt:
+    """The broker. `ca_file` None means the system's authorities; `tls` False is for loopback or an explicit exception."""
+
+    host: str
+    port: int
+    root: str
+    tls: bool
+    ca_file: Path | None
+    client_certificate: Path | None
+    client_key: Path | None
+    username: str | None
+    password_file: Path | None
+    keepalive_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Radio:
+    """`backend` is "bluez" (with `adapter`) or "bumble" (with `transport`, a Bumble transport name)."""
+
+    backend: str
+    adapter: str
+    transport: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoardPort:
+    """One sensor board: a stable device path and its line speed; `board_id` None accepts any board with our schema."""
+
+    name: str
+    port: Path
+    baud: int
+    board_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole, checked agent.toml."""
+
+    paths: Paths
+    clock_trusted_when: str
+    mqtt: Mqtt
+    radio: Radio
+    boards: Mapping[str, BoardPort]
+
+
+def load(path: Path) -> Settings:
+    """Read and check `path`; raise SettingsError naming file, line, what was expected and what was found."""
+    try:
+        text = path.read_bytes()
+    except OSError as bad:
+        raise SettingsError(
+            str(path), expected="a readable agent.toml", got=bad.strerror or "an error", remedy="see config/agent.toml"
+        ) from None
+    return parse(text, str(path))
+
+
+def parse(text: str | bytes, name: str) -> Settings:
+    """Check the text of an agent.toml; raise SettingsError."""
+    top = toml.parse(text, name, SettingsError)
+    top.integer("schema", low=1, high=1, expected="1, the version of this file's form")
+    settings = Settings(
+        paths=_paths(top.table("paths", optional=True)),
+        clock_trusted_when=_clock(top.table("clock")),
+        mqtt=_mqtt(top.table("mqtt")),
+        radio=_radio(top.table("radio")),
+        boards=_boards(top.table("boards", optional=True)),
+    )
+    top.done()
+    return settings
+
+
+def _path(table: toml.Table, key: str, default: str | None = ...) -> Path | None:  # type: ignore[assignment]
+    text = table.text(key, default, pattern=r"/[^\x00]+", max_length=4096, expected="an absolute path")
+    return Path(text) if text is not None else None
+
+
+def _required_path(table: toml.Table, key: str, default: str) -> Path:
+    path = _path(table, key, default)
+    assert path is not None
+    return path
+
+
+def _paths(table: toml.Table) -> Paths:
+    paths = Paths(
+        policy=_required_path(table, "policy", "/etc/dtpr/policy.toml"),
+        signing_key=_required_path(table, "signing_key", "/etc/dtpr/unit-key"),
+        log=_required_path(table, "log", "/var/lib/dtpr/log"),
+        public=_required_path(table, "public", "/run/dtpr-public"),
+        status=_required_path(table, "status", "/run/dtpr-status"),
+        cursor=_required_path(table, "cursor", "/var/lib/dtpr-publisher/cursor"),
+        reading_socket=_required_path(table, "reading_socket", "/run/dtpr/reading.sock"),
+        lease_socket=_required_path(table, "lease_socket", "/run/dtpr/lease.sock"),
+    )
+    table.done()
+    return paths
+
+
+def _clock(table: toml.Table) -> str:
+    trusted_when = table.text(
+        "trusted_when",
+        pattern=r"operator|/[^\x00]+",
+        max_length=4096,
+        expected='"operator" or the path of the marker that says the clock is set',
+    )
+    table.done()
+    return trusted_when
+
+
+def _mqtt(table: toml.Table) -> Mqtt:
+    host = table.text("host", pattern=r"[A-Za-z0-9.:_-]+", expected="a host name or address")
+    tls = table.boolean("tls", True)
+    exception = table.text("plain_text_exception", None, expected="the reason why TLS is off, for the log")
+    if not tls and not _is_loopback(host) and exception is None:
+        table.refuse(
+            "tls",
+            expected=f"true for {host}",
+            got="false",
+            remedy="plain MQTT is for loopback; to allow it here, give the reason in plain_text_exception",
+        )
+    mqtt = Mqtt(
+        host=host,
+        port=table.integer("port", 8883 if tls else 1883, low=1, high=65535),
+        root=table.text(
+            "root", "dtpr", pattern=r"[a-z0-9][a-z0-9_-]{0,31}", expected="the first topic level, lower case"
+        ),
+        tls=tls,
+        ca_file=_path(table, "ca_file", None),
+        client_certificate=_path(table, "client_certificate", None),
+        client_key=_path(table, "client_key", None),
+        username=table.text("username", None, max_length=100, expected="a user name"),
+        password_file=_path(table, "password_file", None),
+        keepalive_s=table.integer("keepalive_s", 30, low=5, high=600),
+    )
+    if (mqtt.client_certificate is None) != (mqtt.client_key is None):
+        table.refuse("client_certificate", expected="client_certificate and client_key together", got="one of the two")
+    if not tls and (mqtt.ca_file or mqtt.client_certificate):
+        table.refuse("tls", expected="true when certificates are given", got="false")
+    table.done()
+    return mqtt
+
+
+def _radio(table: toml.Table) -> Radio:
+    backend = table.choice("backend", ("bluez", "bumble"))
+    radio = Radio(
+        backend=backend,
+        adapter=table.text("adapter", "hci0", pattern=r"hci[0-9]{1,2}", expected="an adapter such as hci0"),
+        transport=table.text("transport", max_length=300, expected="a Bumble transport such as usb:0")
+        if backend == "bumble"
+        else "",
+    )
+    table.done()
+    return radio
+
+
+def _boards(table: toml.Table) -> Mapping[str, BoardPort]:
+    boards = {}
+    for name in table.names():
+        board = table.table(name)
+        port = _path(board, "port")
+        assert port is not None
+        boards[name] = BoardPort(
+            name=name,
+            port=port,
+            baud=board.integer("baud", 115200, low=1200, high=4_000_000),
+            board_id=board.text("board_id", None, max_length=64, expected="the board's id from its hello"),
+        )
+        board.done()
+    return boards
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The policy: what people decided, as values. Pure."""

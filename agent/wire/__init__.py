@@ -1,0 +1,1 @@
+"""Public standards only, pure: bytes or values in, bytes or values out."""

@@ -1,0 +1,3 @@
+"""The buffer types that the pure modules take."""
+
+Buffer = bytes | bytearray | memoryview

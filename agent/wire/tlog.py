@@ -1,0 +1,135 @@
+"""Merkle tree heads and signed notes: RFC 6962 section 2.1, C2SP tlog-checkpoint and signed-note (Ed25519, type 1).
+
+Only what a growing log and its readers need today: the running root, and signing and opening a checkpoint. Tiles and proofs
+come with the audit.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.errors import EncodingError, SignatureError
+from agent.wire.cose import public_bytes, verify_ed25519
+
+MAX_NOTE_BYTES = 4096
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """RFC 6962: SHA-256(0x00 || entry)."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """RFC 6962: SHA-256(0x01 || left || right)."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class TreeHead:
+    """The root of a growing log in logarithmic memory: one hash for each one-bit of its size, widest first."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[bytes] = []
+
+    def append(self, entry: bytes) -> None:
+        """Add one entry."""
+        node = leaf_hash(entry)
+        size = self.size
+        while size & 1:
+            node = node_hash(self._peaks.pop(), node)
+            size >>= 1
+        self._peaks.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """RFC 6962 Merkle Tree Hash of everything appended (32 bytes)."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        root = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            root = node_hash(peak, root)
+        return root
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A tree head as published: `origin` names the log, `extensions` are further lines without newline."""
+
+    origin: str
+    size: int
+    root: bytes
+    extensions: tuple[str, ...] = ()
+
+    def body(self) -> str:
+        """The note text that is signed."""
+        lines = [self.origin, str(self.size), base64.b64encode(self.root).decode(), *self.extensions]
+        return "\n".join(lines) + "\n"
+
+
+def key_hash(name: str, public_key: bytes) -> bytes:
+    """signed-note: first four bytes of SHA-256(name || 0x0A || 0x01 || public key)."""
+    return hashlib.sha256(name.encode() + b"\n\x01" + public_key).digest()[:4]
+
+
+def verifier_key(name: str, public_key: bytes) -> str:
+    """signed-note vkey text: `name+hash+base64(0x01 || key)`."""
+    key = base64.b64encode(b"\x01" + public_key).decode()
+    return f"{name}+{key_hash(name, public_key).hex()}+{key}"
+
+
+def sign_checkpoint(checkpoint: Checkpoint, name: str, key: Ed25519PrivateKey) -> bytes:
+    """The signed note, ready to be written as `checkpoint`."""
+    body = checkpoint.body()
+    signature = key_hash(name, public_bytes(key)) + key.sign(body.encode())
+    return f"{body}\n\u2014 {name} {base64.b64encode(signature).decode()}\n".encode()
+
+
+def decode_checkpoint(note: bytes) -> Checkpoint:
+    """Read a signed note without verifying it (a reader on the same unit); raise EncodingError."""
+    return _split(note)[0]
+
+
+def open_checkpoint(note: bytes, name: str, public_key: bytes) -> Checkpoint:
+    """Verify and read a signed note; raise EncodingError or SignatureError."""
+    checkpoint, signatures = _split(note)
+    wanted = key_hash(name, public_key)
+    for signer, blob in signatures:
+        if signer == name and blob[:4] == wanted:
+            if verify_ed25519(public_key, blob[4:], checkpoint.body().encode()):
+                return checkpoint
+            raise SignatureError("checkpoint", expected=f"a signature by {name}", got="one that does not verify")
+    raise SignatureError("checkpoint", expected=f"a signature by {name}", got="none by that key")
+
+
+def _split(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
+    if len(note) > MAX_NOTE_BYTES:
+        raise EncodingError("checkpoint", expected=f"at most {MAX_NOTE_BYTES} bytes", got=str(len(note)))
+    try:
+        text = note.decode("utf-8")
+        body, _, tail = text.partition("\n\n")
+        origin, size, root, *extensions = body.split("\n")
+        if (
+            not tail.endswith("\n")
+            or not size.isascii()
+            or not size.isdigit()
+            or (size != "0" and size.startswith("0"))
+            or not origin
+        ):
+            raise ValueError
+        checkpoint = Checkpoint(origin, int(size), base64.b64decode(root, validate=True), tuple(extensions))
+        signatures = []
+        for line in tail[:-1].split("\n"):
+            dash, name, blob = line.split(" ")
+            if dash != "\u2014":
+                raise ValueError
+            signatures.append((name, base64.b64decode(blob, validate=True)))
+    except (ValueError, UnicodeDecodeError):
+        raise EncodingError(
+            "checkpoint", expected="a C2SP signed note holding a checkpoint", got="something else"
+        ) from None
+    if len(checkpoint.root) != 32:
+        raise EncodingError("checkpoint root", expected="32 bytes", got=str(len(checkpoint.root)))
+    return checkpoint, signatures

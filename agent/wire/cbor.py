@@ -7,6 +7,7 @@ cbor2 does the encoding and decoding; its own `canonical=True` sorts keys as RFC
 duplicate keys, trailing bytes, long-form integers and any depth, hence the scan and the comparison here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import cbor2
@@ -34,7 +35,7 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, max_depth: int = 
         raise EncodingError("CBOR", expected=f"at most {max_bytes} bytes", got=f"{len(data)} bytes")
     _scan(data, max_depth)
     try:
-        value = cbor2.loads(data)
+        value = _plain(cbor2.loads(data))
         again = encode(value)
     except EncodingError:
         raise
@@ -46,6 +47,17 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, max_depth: int = 
             expected="deterministic encoding (RFC 8949 4.2.1)",
             got="unsorted or repeated map keys, or a long form",
         )
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """cbor2 6 returns tuples and frozen maps below a tag, older ones do not: lists and dicts for all."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, CBORTag):
+        return CBORTag(value.tag, _plain(value.value))
     return value
 
 

@@ -12,12 +12,13 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import EncodingError, MessageError
 from agent.wire import cbor, cose
+
+if TYPE_CHECKING:  # as in wire/cose: only sealing needs cryptography
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ENVELOPE = "envelope"
 STATE = "state"
@@ -105,7 +106,7 @@ class Envelope:
         return hashlib.sha256(self.disclosure).digest()
 
 
-def seal_envelope(envelope: Envelope, key: Ed25519PrivateKey) -> bytes:
+def seal_envelope(envelope: Envelope, key: "Ed25519PrivateKey") -> bytes:
     """Sign an envelope; raise EncodingError when it would not fit the air."""
     message = cose.sign1(cbor.encode({1: envelope.disclosure, 2: envelope.issued_at}), key)
     if len(message) > MAX_ENVELOPE_BYTES:

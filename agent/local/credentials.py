@@ -3,11 +3,12 @@
 import os
 import stat
 from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from typing import TYPE_CHECKING
 
 from agent.errors import SettingsError
+
+if TYPE_CHECKING:  # as in wire/cose: a daemon without a signing key loads no cryptography
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 UNIT_KEY = "unit-key"
 MAX_BYTES = 16 * 1024
@@ -39,8 +40,11 @@ def load_credential(name: str, path: Path) -> bytes:
     return data
 
 
-def load_signing_key(path: Path) -> Ed25519PrivateKey:
+def load_signing_key(path: Path) -> "Ed25519PrivateKey":
     """The unit's Ed25519 signing key (PKCS #8 PEM); raise SettingsError."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     data = load_credential(UNIT_KEY, path)
     try:
         key = load_pem_private_key(data, password=None)

@@ -6,13 +6,13 @@ payload is looked at. COSE_Sign (several signers) joins this file when the polic
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import EncodingError, SignatureError
 from agent.wire import cbor
+
+if TYPE_CHECKING:  # decoding needs no cryptography: the publisher never loads it (7 MiB)
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ALG = 1
 KID = 4
@@ -28,6 +28,9 @@ Verifier = Callable[[bytes, bytes, bytes], bool]
 
 def verify_ed25519(public_key: bytes, signature: bytes, signed: bytes) -> bool:
     """Verify a 64-byte Ed25519 signature (RFC 8032) by a 32-byte public key; False for anything malformed."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, signed)
     except (InvalidSignature, ValueError):
@@ -63,12 +66,12 @@ def key_id(public_key: bytes) -> bytes:
     return public_key[:8]
 
 
-def public_bytes(key: Ed25519PrivateKey) -> bytes:
+def public_bytes(key: "Ed25519PrivateKey") -> bytes:
     """The 32 bytes of the public half."""
     return key.public_key().public_bytes_raw()
 
 
-def sign1(payload: bytes, key: Ed25519PrivateKey, *, detached: bool = False, external_aad: bytes = b"") -> bytes:
+def sign1(payload: bytes, key: "Ed25519PrivateKey", *, detached: bool = False, external_aad: bytes = b"") -> bytes:
     """Sign `payload`; the result is the tagged COSE_Sign1, without the payload when `detached`."""
     protected = cbor.encode({ALG: EDDSA, KID: key_id(public_bytes(key))})
     signature = key.sign(_to_be_signed(protected, external_aad, payload))

@@ -7,11 +7,13 @@ come with the audit.
 import base64
 import hashlib
 from dataclasses import dataclass
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing import TYPE_CHECKING
 
 from agent.errors import EncodingError, SignatureError
 from agent.wire.cose import public_bytes, verify_ed25519
+
+if TYPE_CHECKING:  # as in wire/cose: reading a checkpoint loads no cryptography
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 MAX_NOTE_BYTES = 4096
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -80,7 +82,7 @@ def verifier_key(name: str, public_key: bytes) -> str:
     return f"{name}+{key_hash(name, public_key).hex()}+{key}"
 
 
-def sign_checkpoint(checkpoint: Checkpoint, name: str, key: Ed25519PrivateKey) -> bytes:
+def sign_checkpoint(checkpoint: Checkpoint, name: str, key: "Ed25519PrivateKey") -> bytes:
     """The signed note, ready to be written as `checkpoint`."""
     body = checkpoint.body()
     signature = key_hash(name, public_bytes(key)) + key.sign(body.encode())

@@ -110,7 +110,7 @@ class Table:
         words = "one of " + ", ".join(choices)
         value: str = self.get(key, str, words, default)
         if key in self._values and value not in choices:
-            self.refuse(key, expected=words, got=describe(value), remedy=_did_you_mean(value, choices))
+            self.refuse(key, expected=words, got=describe(value), remedy=nearest(value, choices))
         return value
 
     def texts(
@@ -165,14 +165,14 @@ class Table:
                     key,
                     expected="a known key",
                     got=f"{key!r}",
-                    remedy=_did_you_mean(key, known) or "known here: " + ", ".join(known),
+                    remedy=nearest(key, known) or "known here: " + ", ".join(known),
                 )
 
     def _nearest_unread(self, key: str) -> str:
         unread = [name for name in self._values if name not in self._known]
         near = difflib.get_close_matches(key, unread, n=1)
         return (
-            f"is {near[0]!r} on line {self._source.line((*self._path, near[0]))} meant to be {key!r}?"
+            f"is {near[0]!r} at {self.where(near[0])} meant to be {key!r}?"
             if near
             else f"add {key} = …"
         )
@@ -203,6 +203,11 @@ def parse(text: str | bytes, name: str, error: type[BadInput]) -> Table:
     return Table(values, (), source)
 
 
+def tree(values: Mapping[str, Any], name: str, error: type[BadInput]) -> Table:
+    """The same checks over values that did not come from a text: messages name `name` and the key, without a line."""
+    return Table(values, (), _Source(name, None, error))
+
+
 def describe(value: Any) -> str:
     """A short description of a value for an error message."""
     if isinstance(value, str):
@@ -226,7 +231,8 @@ def _exact(text: str) -> Fraction:
     return Fraction(text.replace("_", ""))
 
 
-def _did_you_mean(word: str, choices: Iterable[str]) -> str:
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """`did you mean …?` with the nearest of `choices`, or nothing."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else ""
 
@@ -234,19 +240,20 @@ def _did_you_mean(word: str, choices: Iterable[str]) -> str:
 class _Source:
     """A file's name, its key positions and the error class its faults raise."""
 
-    def __init__(self, name: str, text: str, error: type[BadInput]) -> None:
+    def __init__(self, name: str, text: str | None, error: type[BadInput]) -> None:
         self.name = name
         self.error = error
-        self._lines = _positions(text)
+        self._lines = _positions(text) if text is not None else None
 
     def line(self, path: Path) -> int:
         """The line of `path`, or of the nearest parent that has one."""
-        while path and path not in self._lines:
+        lines = self._lines or {}
+        while path and path not in lines:
             path = path[:-1]
-        return self._lines.get(path, 1)
+        return lines.get(path, 1)
 
     def where(self, path: Path) -> str:
-        return f"{self.name}:{self.line(path)}"
+        return self.name if self._lines is None else f"{self.name}:{self.line(path)}"
 
 
 def _positions(text: str) -> dict[Path, int]:

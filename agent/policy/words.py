@@ -1,0 +1,24 @@
+"""Lengths of time and exact numbers as people read them. Pure."""
+
+from fractions import Fraction
+
+UNITS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+
+
+def time_words(seconds: int | Fraction) -> str:
+    """A length of time in the largest unit that divides it: "15 minutes", "1 day", "0.5 seconds"."""
+    for name, size in reversed(UNITS_S.items()):
+        if seconds and seconds % size == 0:
+            count = int(seconds // size)
+            return f"{count} {name}" if count == 1 else f"{count} {name}s"
+    return f"{exact_words(Fraction(seconds))} seconds"
+
+
+def exact_words(value: Fraction) -> str:
+    """An exact number: a decimal where a short one is exact, else a ratio."""
+    for places in range(10):
+        if value.denominator != 1 and 10**places % value.denominator:
+            continue
+        digits = str(value.numerator * 10**places // value.denominator).rjust(places + 1, "0")
+        return digits if not places else f"{digits[:-places]}.{digits[-places:]}"
+    return f"{value.numerator}/{value.denominator}"

@@ -1,0 +1,80 @@
+# One verb each, the same on a laptop, a Pi and CI. Needs make, git and Python 3.11 or newer with venv; everything else goes into .venv.
+
+PYTHON ?= python3
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
+READY := $(VENV)/.ready
+
+# command:Debian package, of what the tests start besides Python. `demo` needs none of them.
+TEST_TOOLS := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd ip:iproute2 setpriv:util-linux
+
+export PATH := $(PATH):/usr/sbin:/sbin
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: help demo test check soak bench lock tools
+
+help:
+	@echo 'make demo    a whole unit on this machine: board, four daemons, radio, broker, subscriber  (DEMO_ARGS="--seconds 60")'
+	@echo 'make test    the tests, 15 minutes at most  (TEST_ARGS="tests/wire -k cbor")'
+	@echo 'make check   formatting, lint, types, import walls, systemd units, then the tests'
+	@echo 'make soak    the long counts only; writes build/soak.json'
+	@echo 'make bench   the measurements in tests/bench'
+	@echo 'make lock    requirements.lock again from pyproject.toml'
+
+demo: $(READY)
+	@$(RUN)/dtpr-agent demo $(DEMO_ARGS)
+
+test: $(READY) tools
+	@$(RUN)/python -m pytest -m "not soak" $(TEST_ARGS)
+
+check: $(READY) tools
+	@$(RUN)/ruff format --quiet --check .
+	@$(RUN)/ruff check --quiet .
+	@$(RUN)/mypy --no-error-summary
+	@report=$$($(RUN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
+	@$(RUN)/python -m tests.systemd.installation
+	@$(RUN)/python -m pytest -m "not soak" $(TEST_ARGS)
+
+soak: $(READY) tools
+	@$(RUN)/python -m pytest -m soak $(TEST_ARGS)
+
+bench: $(READY) tools
+	@$(RUN)/python -m pytest tests/bench $(BENCH_ARGS)
+
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	@echo 'Setting up $(VENV) from requirements.lock, once; about a minute.'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+tools:
+	@missing=; for tool in $(TEST_TOOLS); do \
+	  command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	line="apt-get update && apt-get install --yes --no-install-recommends$$missing"; \
+	if [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "The tests need programs that are not here. As root: $$line" >&2; exit 1; \
+	fi; \
+	echo "$$line"; \
+	log=$$(mktemp); export DEBIAN_FRONTEND=noninteractive; \
+	sh -ec "$$line" >"$$log" 2>&1 </dev/null || { cat "$$log" >&2; rm -f "$$log"; exit 1; }; \
+	rm -f "$$log"
+
+# Universal: Python 3.11 and newer, every platform that has wheels; no index address inside.
+lock:
+	@command -v uv >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/' >&2; exit 1; }
+	@uv pip compile --quiet --no-config --universal --python-version 3.11 --all-extras --group build \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style line \
+	  --custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml

@@ -160,4 +160,6 @@ def _value(item: Any, key: str, table: str) -> Any:
             return item
         case int() | bool() | list() if key not in (*_SECONDS, *_INSTANTS, *_EXACT, "grace"):
             return item
-    raise PolicyError(f"{_NAME}: {table}.{key}".replace(": .", ": "), expected="a value of its kind", got=type(item).__name__)
+    raise PolicyError(
+        f"{_NAME}: {table}.{key}".replace(": .", ": "), expected="a value of its kind", got=type(item).__name__
+    )

@@ -116,7 +116,10 @@ def _privacy(policy: Policy, stream: Stream, table: toml.Table) -> None:
     privacy = stream.privacy
     if privacy.c > privacy.m:
         table.refuse(
-            "c", expected=f"at most m = {privacy.m}", got=str(privacy.c), remedy="c counts one window, m the whole period"
+            "c",
+            expected=f"at most m = {privacy.m}",
+            got=str(privacy.c),
+            remedy="c counts one window, m the whole period",
         )
     needed = -(-privacy.m // privacy.c)
     windows = policy.period_s // stream.window_s

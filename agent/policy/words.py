@@ -1,6 +1,8 @@
 """Lengths of time and exact numbers as people read them. Pure."""
 
+import datetime
 from fractions import Fraction
+from math import isqrt
 
 UNITS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
@@ -22,3 +24,16 @@ def exact_words(value: Fraction) -> str:
         digits = str(value.numerator * 10**places // value.denominator).rjust(places + 1, "0")
         return digits if not places else f"{digits[:-places]}.{digits[-places:]}"
     return f"{value.numerator}/{value.denominator}"
+
+
+def root_words(squared: Fraction) -> str:
+    """The square root as a decimal of at most three places, rounded up: the standard deviation of a known variance."""
+    scaled = squared * 1_000_000
+    whole = -(-scaled.numerator // scaled.denominator)
+    root = isqrt(whole)
+    return exact_words(Fraction(root if root * root == whole else root + 1, 1000))
+
+
+def date_words(instant: int) -> str:
+    """A Unix second as ISO 8601 in UTC: "2026-09-01T00:00:00Z"."""
+    return datetime.datetime.fromtimestamp(instant, tz=datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""The `dtpr-agent` command. Each subcommand imports what it needs only when it is run."""

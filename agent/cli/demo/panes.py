@@ -1,0 +1,249 @@
+"""What each of them sees: the technician, a resident's phone, the city. On a terminal live, elsewhere line by line."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.layout import Layout
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli.demo.evidence import DAEMONS, Evidence
+from agent.cli.demo.report import Report
+
+REFRESH_EVERY_S = 0.25
+PLAIN_EVERY_S = 5.0
+
+
+class Screen(Protocol):
+    """Where a run is shown."""
+
+    def __enter__(self) -> "Screen": ...
+    def __exit__(self, *_: object) -> None: ...
+    def note(self, words: str) -> None:
+        """Say what is happening now."""
+
+    def show(self, evidence: Evidence) -> None:
+        """Show the present; called often, draws when it is time."""
+
+    def closing(self, report: Report) -> None:
+        """Show the numbers of the whole run."""
+
+
+class PlainPanes:
+    """One line an event: for logs, pipes and terminals that cannot be redrawn."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+        self._shown = 0
+        self._next = 0.0
+
+    def __enter__(self) -> "PlainPanes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def note(self, words: str) -> None:
+        """One line at once."""
+        print(f"demo        {words}", flush=True)
+
+    def show(self, evidence: Evidence) -> None:
+        """A line for everything that changed, and the technician's counts every few seconds."""
+        self._once("technician", f"gate {gate_words(evidence)}")
+        self._once("resident", f"phone {evidence.phone_says}" + (f": {phone_line(evidence)}" if evidence.phone else ""))
+        for release in list(evidence.releases)[min(self._shown, len(evidence.releases)) :]:
+            print(f"city        {release_line(release)}", flush=True)
+        self._shown = len(evidence.releases)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + PLAIN_EVERY_S
+            print(f"technician  {counts_line(evidence)}", flush=True)
+
+    def closing(self, report: Report) -> None:
+        """The summary."""
+        print_summary(report)
+
+    def _once(self, who: str, words: str) -> None:
+        if self._said.get(who) != words:
+            self._said[who] = words
+            print(f"{who:<11} {words}", flush=True)
+
+
+class Panes:
+    """Three panes side by side or one above another, as the terminal's width allows."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live = Live(console=self._console, auto_refresh=False, screen=False, transient=False)
+        self._note = ""
+        self._next = 0.0
+
+    def __enter__(self) -> "Panes":
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def note(self, words: str) -> None:
+        """Shown in the title line."""
+        self._note = words
+        self._next = 0.0
+
+    def show(self, evidence: Evidence) -> None:
+        """Redraw a few times a second."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + REFRESH_EVERY_S
+        self._live.update(self.picture(evidence), refresh=True)
+
+    def closing(self, report: Report) -> None:
+        """The summary, below the last picture."""
+        print_summary(report)
+
+    def picture(self, evidence: Evidence) -> Layout:
+        """The whole screen."""
+        technician = Panel(_technician(evidence), title="technician", border_style="yellow")
+        resident = Panel(_resident(evidence), title="a resident's phone", border_style="cyan")
+        city = Panel(_city(evidence), title="the city", border_style="green")
+        wide = self._console.width >= 110
+        layout = Layout()
+        top = Layout(name="top", ratio=1)
+        top.split_row(Layout(technician), Layout(resident)) if wide else top.split_column(
+            Layout(technician), Layout(resident)
+        )
+        layout.split_column(Layout(Text(f" {self._note}", style="dim"), size=1), top, Layout(city, ratio=1))
+        layout.size = None
+        return layout
+
+
+def _technician(evidence: Evidence) -> Group:
+    open_ = evidence.latest.get("anonymizer", {}).get("gate") == "open"
+    lines = [
+        Text.assemble(("gate    ", "dim"), (gate_words(evidence), "bold green" if open_ else "bold red")),
+        Text.assemble(("board   ", "dim"), counts_line(evidence)),
+        Text.assemble(
+            ("street  ", "dim"), str(evidence.latest.get("board", {}).get("calendar", "…")).replace("T", " ")
+        ),
+        Text.assemble(("dropped ", "dim"), _reasons(evidence.discarded())),
+    ]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("daemon")
+    table.add_column("memory", justify="right")
+    table.add_column("")
+    for name in DAEMONS:
+        kib = evidence.latest.get(name, {}).get("pss_kib")
+        table.add_row(name, f"{kib / 1024:.1f} MiB" if kib else "…", _daemon_words(name, evidence))
+    return Group(*lines, Text(""), table)
+
+
+def _resident(evidence: Evidence) -> Group:
+    if not evidence.phone:
+        return Group(Text(f"phone {evidence.phone_says} …"))
+    verified = evidence.phone.get("verified") is True
+    lines = [
+        Text.assemble((str(evidence.advertisement.get("name", "")), "bold"), ("  on the sign: the same code", "dim")),
+        Text("✓ signed by this unit" if verified else "✗ not verified", style="green" if verified else "red"),
+        Text(""),
+    ]
+    return Group(*lines, *(Text(f"• {sentence}") for sentence in evidence.phone.get("sentences", ())))
+
+
+def _city(evidence: Evidence) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+    for column in ("window (UTC)", "stream", "cells", "± noise", "log", "verified"):
+        table.add_column(column, no_wrap=True)
+    for release in list(evidence.releases)[-12:]:
+        table.add_row(
+            window_words(release),
+            str(release["stream"]),
+            cells_words(release),
+            f"{release.get('noise_sd', '')}",
+            f"#{release.get('log_index', '')}",
+            "✓" if release.get("verified") is True else "✗",
+            style="" if release["state"] == "complete" else "dim",
+        )
+    return table
+
+
+def gate_words(evidence: Evidence) -> str:
+    """ "open", or why it is closed."""
+    counters = evidence.latest.get("anonymizer", {})
+    if not counters:
+        return "starting"
+    if counters.get("gate") == "open":
+        return "open"
+    return f"closed: {str(counters.get('reason', '')).replace('_', ' ')}"
+
+
+def counts_line(evidence: Evidence) -> str:
+    """Frames and readings along the way. Exact numbers are for the demo only."""
+    bridge = evidence.latest.get("firmware-bridge", {})
+    return (
+        f"link {bridge.get('link', 'down')}, {bridge.get('frames', 0)} frames, "
+        f"{evidence.counter('board', 'readings_sent')} readings sent, {bridge.get('readings', 0)} bridged, "
+        f"{evidence.counter('anonymizer', 'counted')} counted"
+    )
+
+
+def phone_line(evidence: Evidence) -> str:
+    """What the phone's chooser and the sign have in common."""
+    mark = "signature verified" if evidence.phone.get("verified") is True else "NOT verified"
+    return f"{evidence.advertisement.get('name', '?')}, {mark}"
+
+
+def release_line(release: Mapping[str, Any]) -> str:
+    """One release in one line."""
+    mark = "verified" if release.get("verified") is True else "NOT verified"
+    return f"{window_words(release)}  {release['stream']}  {cells_words(release)}  #{release.get('log_index')} {mark}"
+
+
+def window_words(release: Mapping[str, Any]) -> str:
+    """Start of the window and its length."""
+    start = time.strftime("%H:%M:%S", time.gmtime(int(release["window_start"])))
+    return f"{start} +{release['window_s']} s"
+
+
+def cells_words(release: Mapping[str, Any]) -> str:
+    """Each cell by name, or why there is none."""
+    if release["state"] != "complete":
+        return str(release["state"]).replace("_", " ").replace(":", ": ")
+    return "  ".join(f"{name} {'·' if cell == 'suppressed' else cell}" for name, cell in release["cells"].items())
+
+
+def print_summary(report: Report) -> None:
+    """The run in five lines."""
+    total = sum(report.windows_closed.values())
+    print(
+        f"\n{report.readings_sent} readings sent, {report.readings_counted} counted, "
+        f"{sum(report.readings_discarded.values())} discarded ({_reasons(report.readings_discarded)})\n"
+        f"{total} windows closed: {sum(report.windows_published.values())} with published cells, "
+        f"{sum(report.windows_suppressed.values())} with suppressed ones, "
+        f"{sum(report.windows_not_collected.values())} not collected\n"
+        f"{report.releases_logged} releases logged, {report.releases_received} received, {report.releases_verified} verified\n"
+        f"disclosure by radio {report.disclosure_digest_ble[:16] or 'none'}…, by MQTT {report.disclosure_digest_mqtt[:16] or 'none'}…\n"
+        f"{report.canaries_planted} canaries planted, {report.canary_hits} found outside",
+        file=sys.stdout,
+        flush=True,
+    )
+
+
+def _daemon_words(name: str, evidence: Evidence) -> str:
+    value = evidence.latest.get(name, {})
+    match name:
+        case "firmware-bridge":
+            return f"damaged {value.get('damaged', 0)}"
+        case "anonymizer":
+            return f"{value.get('entries', 0)} log entries"
+        case "publisher":
+            return ("connected" if value.get("connected") else "no broker") + f", backlog {value.get('backlog', 0)}"
+        case _:
+            return "on air" if value.get("on_air") else "not on air"
+
+
+def _reasons(discarded: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(discarded.items()) if count) or "none"

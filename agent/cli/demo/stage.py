@@ -1,0 +1,165 @@
+"""What a demo run stands on: one folder with keys, policy, settings and the places where the daemons write."""
+
+import datetime
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.cli.key import write_new_key
+from agent.local.credentials import load_signing_key
+from agent.wire.cose import public_bytes
+
+CITY, SITE, UNIT = "demo", "bench", "demo-01"
+ROOT = "dtpr"
+WINDOW_S = 5
+PERIOD_S = 600
+GRACE_S = 0.5
+NOTICE_S = 5
+STREAM = "crossings"
+CHANNEL = "street"
+DEFAULT_CLASSES = ("bike", "person", "vehicle")
+
+MAX_FOLDER_LENGTH = 80
+"""sun_path holds 108 bytes; the longest of ours ends in /run/reading.sock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Paths and keys of one run."""
+
+    folder: Path
+    settings: Path
+    policy: Path
+    public_key: bytes
+    port: int
+
+    @property
+    def board(self) -> Path:
+        """Where the simulator links its pty."""
+        return self.folder / "run" / "board"
+
+    @property
+    def radio(self) -> Path:
+        """Where the virtual controllers listen."""
+        return self.folder / "radio"
+
+    @property
+    def output(self) -> Path:
+        """What the programs print on standard error."""
+        return self.folder / "output"
+
+    @property
+    def log(self) -> Path:
+        """The release log's folder."""
+        return self.folder / "log"
+
+
+def build(folder: Path, port: int, classes: tuple[str, ...], now: int) -> Stage:
+    """Create everything in `folder` (which exists); `now` is Unix seconds, for the policy's dates."""
+    for name in ("run", "log", "public", "status", "publisher", "radio", "output"):
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+    key_file = folder / "unit-key"
+    write_new_key(key_file)
+    policy = folder / "policy.toml"
+    policy.write_text(policy_text(classes, now), encoding="utf-8")
+    settings = folder / "agent.toml"
+    settings.write_text(_settings_text(folder, port), encoding="utf-8")
+    return Stage(folder, settings, policy, public_bytes(load_signing_key(key_file)), port)
+
+
+def policy_text(classes: tuple[str, ...], now: int) -> str:
+    """The demo's policy. It says of itself that it is a demonstration; exact counters are allowed under no other."""
+    day = datetime.date(1970, 1, 1) + datetime.timedelta(seconds=now)
+    return f"""# The demonstration's policy: short windows, a short notice, nobody real.
+schema = 1
+version = 1
+demo = true
+
+[unit]
+city = "{CITY}"
+site = "{SITE}"
+name = "{UNIT}"
+title = "Street counter"
+
+[accountable]
+name = "The person who started this demonstration"
+contact = "whoever sits at this keyboard"
+feedback = "tell the person at this keyboard"
+url = "https://dtpr.io"
+
+[purpose]
+elements = ["mobility"]
+
+[access]
+elements = ["available_to_the_accountable_organization"]
+
+[storage]
+elements = ["stored_locally"]
+
+[retention]
+kept = "1 day"
+collect_within = "1 hour"
+
+[dates]
+issued = {day}
+effective = {day}
+expires = {day + datetime.timedelta(days=2)}
+notice = "{NOTICE_S} seconds"
+
+[budget]
+period = "{PERIOD_S} seconds"
+cap_rho = 0.125
+
+[[stream]]
+name = "{STREAM}"
+channel = "{CHANNEL}"
+kind = "count"
+technology = "induction_loop"
+classes = {json.dumps(list(classes))}
+window = "{WINDOW_S} seconds"
+grace = "{GRACE_S} seconds"
+
+[stream.privacy]
+mode = "dp"
+rho = 0.125
+m = 4
+c = 1
+k = 10
+z = 2
+max_count = 5000
+"""
+
+
+def _settings_text(folder: Path, port: int) -> str:
+    at = {
+        name: json.dumps(str(folder / name))
+        for name in ("policy.toml", "unit-key", "log", "public", "status", "publisher/cursor")
+    }
+    return f"""schema = 1
+
+[paths]
+policy = {at["policy.toml"]}
+signing_key = {at["unit-key"]}
+log = {at["log"]}
+public = {at["public"]}
+status = {at["status"]}
+cursor = {at["publisher/cursor"]}
+reading_socket = {json.dumps(str(folder / "run" / "reading.sock"))}
+lease_socket = {json.dumps(str(folder / "run" / "lease.sock"))}
+
+[clock]
+trusted_when = "operator"
+
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+root = "{ROOT}"
+tls = false
+
+[radio]
+backend = "bumble"
+transport = {json.dumps(f"unix:{folder / 'radio' / 'hci0'}")}
+
+[boards.demo]
+port = {json.dumps(str(folder / "run" / "board"))}
+"""

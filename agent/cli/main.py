@@ -1,0 +1,45 @@
+"""`dtpr-agent`: the one command. Errors are one line on standard error and the exit status of their class."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from agent import __version__
+from agent.errors import DtprError
+
+COMMANDS = {
+    "demo": ("agent.cli.demo.command", "see a whole unit at work on this machine: board, radio, broker, daemons"),
+    "subscribe": ("agent.operations.subscribe", "print and verify the releases below a topic root"),
+    "policy": ("agent.cli.policy", "check a policy"),
+    "key": ("agent.cli.key", "make a unit's signing key"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="dtpr-agent",
+        description="A sensor unit that tells everyone nearby what it does, does only that, and can prove it.",
+    )
+    parser.add_argument("--version", action="version", version=f"dtpr-agent {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (module, words) in COMMANDS.items():
+        command = commands.add_parser(name, help=words, description=words.capitalize() + ".")
+        if arguments[:1] == [name]:
+            loaded = importlib.import_module(module)
+            loaded.add_arguments(command)
+            command.set_defaults(run=loaded.run)
+    args = parser.parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except DtprError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,6 +27,9 @@ MAX_UNIT_NAME = 17
 MAX_DENOMINATOR = 1_000_000
 """Exact fractions stay small enough to read, to sign and to sample from."""
 
+MAX_TEXT_WORDS = 15
+"""A resident reads each text inside one sentence of at most twenty words."""
+
 STREAM_NAME = r"[a-z][a-z0-9_-]{0,31}"
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) (second|minute|hour|day|week)s?")
@@ -151,6 +154,8 @@ def _words(table: toml.Table, key: str, max_length: int, expected: str) -> str:
     text = table.text(key, max_length=max_length, expected=expected)
     if any(not (c.isprintable() or c in _JOINERS) for c in text):
         table.refuse(key, expected=f"{expected}, printable on one line", got="a control or direction character")
+    if len(text.split()) > MAX_TEXT_WORDS:
+        table.refuse(key, expected=f"{expected} of at most {MAX_TEXT_WORDS} words", got=f"{len(text.split())} words")
     if text != text.strip():
         table.refuse(key, expected=f"{expected}, without blanks at its ends", got="a blank at an end")
     return text

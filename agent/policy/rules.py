@@ -23,20 +23,23 @@ MAX_SIGMA_SQUARED = 2**20
 """The sampler's range: below it the noise is too coarse for the claimed bound to be tight, above it counts drown."""
 
 _CONTRADICTIONS = (
-    ("available_to_me", "not_available_to_me"),
-    (
-        "available_to_the_accountable_organization",
-        "not_available_to_the_accountable_organization",
-    ),
+    ("available_to_the_accountable_organization", "not_available_to_the_accountable_organization"),
     ("available_to_vendor", "not_available_to_vendor"),
+    ("available_to_download", "not_available_to_me"),
+    ("available_to_download", "not_available_to_the_accountable_organization"),
+    ("available_to_download", "not_available_to_vendor"),
+    ("stored_primarily_locally", "stored_primarily_internationally"),
+    ("stored_locally", "stored_primarily_internationally"),
 )
+"""Pairs of promises that cannot both be kept."""
 
 
 def check(policy: Policy, top: toml.Table, streams: Sequence[toml.Table]) -> None:
     """Refuse, at the key to change, a policy whose fields do not fit together. Raises the tables' error class."""
     _dates(policy, top.table("dates"))
     _period(policy, top.table("budget"))
-    _access(policy, top.table("access"))
+    _promises(policy.access, top.table("access"))
+    _promises(policy.storage, top.table("storage"))
     names: set[str] = set()
     for stream, table in zip(policy.streams, streams, strict=True):
         if stream.name in names:
@@ -85,10 +88,10 @@ def _period(policy: Policy, table: toml.Table) -> None:
         )
 
 
-def _access(policy: Policy, table: toml.Table) -> None:
-    for yes, no in _CONTRADICTIONS:
-        if yes in policy.access and no in policy.access:
-            table.refuse("elements", expected=f"{yes} or {no}, not both", got="both")
+def _promises(chosen: Sequence[str], table: toml.Table) -> None:
+    for one, other in _CONTRADICTIONS:
+        if one in chosen and other in chosen:
+            table.refuse("elements", expected=f"{one} or {other}", got="both")
 
 
 def _windows(policy: Policy, stream: Stream, table: toml.Table) -> None:

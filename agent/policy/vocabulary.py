@@ -33,11 +33,11 @@ PURPOSES = (
     "wayfinding_services",
 )
 
+# Not here: available_to_me. Nobody can be shown the numbers about themselves: there are none.
 ACCESS = (
     "available_for_resale",
     "available_to_3rd_parties",
     "available_to_download",
-    "available_to_me",
     "available_to_the_accountable_organization",
     "available_to_vendor",
     "not_available_to_me",

@@ -4,6 +4,11 @@ import datetime
 from fractions import Fraction
 from math import isqrt
 
+_MONTHS = (  # not strftime's: those follow the machine's locale
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
 UNITS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
@@ -37,3 +42,10 @@ def root_words(squared: Fraction) -> str:
 def date_words(instant: int) -> str:
     """A Unix second as ISO 8601 in UTC: "2026-09-01T00:00:00Z"."""
     return datetime.datetime.fromtimestamp(instant, tz=datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day_words(instant: int) -> str:
+    """A Unix second as a day that people read: "15 September 2028", with the time of day when it is not midnight UTC."""
+    moment = datetime.datetime.fromtimestamp(instant, tz=datetime.UTC)
+    day = f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+    return day if instant % 86_400 == 0 else f"{day}, {moment:%H:%M:%S} UTC"

@@ -1,0 +1,42 @@
+"""What can be wrong on the way to the broker, by code. Pure."""
+
+import enum
+
+from agent.errors import BrokerUnavailable
+
+
+class Code(enum.StrEnum):
+    """The status's code; of several, the first in this order is shown (PB-13)."""
+
+    OK = "ok"
+    WAITING_FOR_UNIT = "waiting_for_unit"
+    PUBLIC_DAMAGED = "public_damaged"
+    BROKER_ABSENT = "broker_absent"
+    BROKER_TLS = "broker_tls"
+    BROKER_REFUSED = "broker_refused"
+    BROKER_LIMIT = "broker_limit"
+    BROKER_LOST = "broker_lost"
+    CONNECTING = "connecting"
+    LOG_DAMAGED = "log_damaged"
+    CURSOR_DAMAGED = "cursor_damaged"
+    CURSOR_UNWRITABLE = "cursor_unwritable"
+    WAITING_FOR_LOG = "waiting_for_log"
+
+
+class BrokerFault(BrokerUnavailable):
+    """BrokerUnavailable with the code that the status shows; `before_answer` when the broker never answered our CONNECT."""
+
+    def __init__(self, code: Code, broker: str, *, why: str, remedy: str, before_answer: bool = False) -> None:
+        super().__init__(f"MQTT broker {broker}", why=why, remedy=remedy)
+        self.code = code
+        self.before_answer = before_answer
+
+
+class VersionRefused(BrokerUnavailable):
+    """The broker does not speak this version of MQTT."""
+
+
+def backoff_s(failures: int, jitter: int) -> float:
+    """How long to wait after so many failures in a row (>= 1); `jitter` is a random byte. First about 0.2 s, never over 5 s."""
+    longest = min(5.0, 0.25 * float(1 << min(failures - 1, 8)))
+    return longest * (0.5 + jitter / 510)

@@ -1,0 +1,142 @@
+"""Follows the release log's folder, read-only, never past `bytes` of the checkpoint (PB-8).
+
+The checkpoint is read again when its file changes; entries are read from a position in chunks, so memory is bounded
+whatever the backlog. Nothing is verified by signature here: the log and this reader are on one unit.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.contracts.log import CHECKPOINT, MAX_ENTRY_BYTES, RECORD, RELEASES, Entry, decode_entry, iter_records
+from agent.errors import EncodingError, LogDamaged, MessageError, StorageUnavailable
+from agent.local.files import read_capped
+from agent.publisher.cursor import START, Cursor
+from agent.wire.tlog import MAX_NOTE_BYTES, decode_checkpoint
+
+POLL_S = 0.2
+_CHUNK_BYTES = 64 * 1024
+"""More than one record of the greatest size, so that a chunk without a whole record is damage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the log may be read: the checkpoint's `entries` and `offset`, and its note as signed."""
+
+    entries: int
+    offset: int
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One entry, its index (counted from 0) and the cursor once it is acknowledged."""
+
+    index: int
+    entry: Entry
+    cursor: Cursor
+
+
+class Follower:
+    """Reads one log folder. The methods raise LogDamaged for a log that is not what was written; the next call looks again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: tuple[int, int, int] | None = None
+        self._head: Head | None = None
+
+    def head(self) -> Head | None:
+        """The checkpoint now on the disk, or None while there is none."""
+        path = self._folder / CHECKPOINT
+        stamp = file_stamp(path)
+        if stamp is None or stamp == self._seen:
+            return self._head
+        try:
+            note = read_capped(path, MAX_NOTE_BYTES)
+            if note is None:
+                return self._head
+            checkpoint = decode_checkpoint(note)
+        except (EncodingError, MessageError) as bad:
+            raise LogDamaged(
+                str(path), expected="a checkpoint", got=str(bad), remedy="run `dtpr-agent audit`"
+            ) from None
+        except OSError as bad:
+            raise _unreadable(path, bad) from None
+        lengths = [line.removeprefix("bytes ") for line in checkpoint.extensions if line.startswith("bytes ")]
+        if len(lengths) != 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
+            raise LogDamaged(
+                str(path), expected="one line `bytes N`", got=str(len(lengths)), remedy="run `dtpr-agent audit`"
+            )
+        self._head, self._seen = Head(checkpoint.size, int(lengths[0]), note), stamp
+        return self._head
+
+    def entries(self, cursor: Cursor, limit: int) -> Iterator[Logged]:
+        """At most `limit` entries after `cursor`; fewer, or none, at the checkpoint or at the end of a chunk."""
+        head = self.head()
+        if head is None or cursor.offset >= head.offset or limit <= 0:
+            if head is not None and cursor.offset == head.offset and cursor.entries != head.entries:
+                raise self._damaged(cursor.offset, f"entry {head.entries} to end here", f"entry {cursor.entries}")
+            return
+        data = self._read(cursor.offset, min(_CHUNK_BYTES, head.offset - cursor.offset))
+        whole = cursor.offset + len(data) >= head.offset
+        if cursor.offset + len(data) < head.offset and len(data) < _CHUNK_BYTES:
+            raise self._damaged(cursor.offset + len(data), "the log to reach its checkpoint", "the end of the file")
+        at = cursor
+        for end, entry in iter_records(data):
+            decoded = decode_entry(entry, f"{self._folder / RELEASES} byte {at.offset}")
+            logged = Logged(at.entries, decoded, at.follows(entry, cursor.offset + end))
+            yield logged
+            at = logged.cursor
+            limit -= 1
+            if limit == 0:
+                return
+        if at is cursor or (whole and at.offset != head.offset):
+            raise self._damaged(at.offset, "a whole record", "another length or checksum")
+
+    def proves(self, cursor: Cursor) -> bool:
+        """Is `cursor` a position in this log: does its last entry stand there, with that hash?
+
+        The checkpoint does not matter: after a power cut it may for a moment be older than what it has already let through.
+        """
+        if cursor == START:
+            return True
+        length = cursor.offset - cursor.last_start
+        if not RECORD.size < length <= RECORD.size + MAX_ENTRY_BYTES:
+            return False
+        origin = Cursor(cursor.entries - 1, cursor.last_start, 0, b"")
+        records = list(iter_records(self._read(cursor.last_start, length)))
+        return len(records) == 1 and origin.follows(records[0][1], cursor.last_start + records[0][0]) == cursor
+
+    def _read(self, offset: int, length: int) -> bytes:
+        path = self._folder / RELEASES
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return os.pread(fd, length, offset)
+            finally:
+                os.close(fd)
+        except OSError as bad:
+            raise _unreadable(path, bad) from None
+
+    def _damaged(self, offset: int, expected: str, got: str) -> LogDamaged:
+        return LogDamaged(
+            f"{self._folder / RELEASES} byte {offset}", expected=expected, got=got, remedy="run `dtpr-agent audit`"
+        )
+
+
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced or written; None while it is absent. Raises StorageUnavailable."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as bad:
+        raise _unreadable(path, bad) from None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _unreadable(path: Path, bad: OSError) -> StorageUnavailable | LogDamaged:
+    if isinstance(bad, FileNotFoundError):
+        return LogDamaged(str(path), expected="the file beside its checkpoint", got="none")
+    return StorageUnavailable(str(path), why=bad.strerror or "an error", remedy="check the folder's owner and mode")

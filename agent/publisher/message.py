@@ -1,0 +1,77 @@
+"""What is published: the bytes, topic and MQTT 5 properties of every message (PB-2 to PB-7). Pure.
+
+Invariant: a Release's payload is the log's bytes, untouched, and nothing here depends on when or how often it is sent.
+"""
+
+import base64
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from agent.contracts.log import Release
+from agent.contracts.public import State, read_envelope
+from agent.disclosure.datachain import decode_disclosure, to_datachain
+from agent.publisher.topics import Topics
+
+SENML_JSON = "application/senml+json"
+JSON = "application/json"
+NOTE = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One PUBLISH at QoS 1. `expiry_s`, `content_type` and `user_properties` exist on MQTT 5 only."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    content_type: str
+    expiry_s: int | None = None
+    user_properties: tuple[tuple[str, str], ...] = ()
+
+
+def state_message(topics: Topics, state: State, *, session: str, connection: str, publisher: str) -> Message:
+    """The unit's state (PB-3). `connection` is "online", or "offline" for the will; `publisher` is "ok" or a fault's code."""
+    item = {"v": 1, "session": session, "connection": connection, "publisher": publisher, **dataclasses.asdict(state)}
+    return Message(topics.state, _json(item), True, JSON)
+
+
+def disclosure_message(topics: Topics, envelope: bytes) -> Message:
+    """The disclosure, readable and signed (PB-4); raise EncodingError or DisclosureError for an envelope that holds none."""
+    opened = read_envelope(envelope)
+    item = {
+        "v": 1,
+        "digest": opened.digest.hex(),
+        "datachain": to_datachain(decode_disclosure(opened.disclosure)),
+        "envelope": base64.b64encode(envelope).decode(),
+    }
+    return Message(topics.disclosure, _json(item), True, JSON)
+
+
+def checkpoint_message(topics: Topics, note: bytes) -> Message:
+    """The signed tree head, byte for byte (PB-5)."""
+    return Message(topics.checkpoint, note, True, NOTE)
+
+
+def release_messages(
+    topics: Topics, release: Release, *, log_index: int, expiry_s: int, mqtt5: bool
+) -> tuple[Message, ...]:
+    """One message, or two without user properties (PB-6): the stored payload, then its signature."""
+    signature = base64.b64encode(release.signature).decode()
+    digest = release.disclosure_digest.hex()
+    data = Message(
+        topics.data(release.stream),
+        release.payload,
+        False,
+        SENML_JSON,
+        expiry_s,
+        (("sig", signature), ("log-index", str(log_index)), ("disclosure", digest)),
+    )
+    if mqtt5:
+        return (data,)
+    item = {"v": 1, "log_index": log_index, "disclosure": digest, "sig": signature}
+    return data, Message(topics.signature(release.stream), _json(item), False, JSON, expiry_s)
+
+
+def _json(item: object) -> bytes:
+    return json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,51 @@
+"""Topic names: `<root>/v1/<city>/<site>/<unit>/{agg/<stream>[/sig],state,disclosure,checkpoint}` (PB-1). Pure."""
+
+import re
+from dataclasses import dataclass
+
+from agent.errors import MessageError
+
+VERSION = "v1"
+
+_STREAM = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
+"""As contracts/aggregate, whose module the publisher does not load; no `/`, `+`, `#` or blank can get into a topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one unit. The four levels were checked by the settings and by contracts/public."""
+
+    root: str
+    city: str
+    site: str
+    unit: str
+
+    @property
+    def base(self) -> str:
+        """What all topics of this unit begin with, without the last slash."""
+        return f"{self.root}/{VERSION}/{self.city}/{self.site}/{self.unit}"
+
+    @property
+    def state(self) -> str:
+        """Retained; the will's topic too."""
+        return f"{self.base}/state"
+
+    @property
+    def disclosure(self) -> str:
+        """Retained."""
+        return f"{self.base}/disclosure"
+
+    @property
+    def checkpoint(self) -> str:
+        """Retained."""
+        return f"{self.base}/checkpoint"
+
+    def data(self, stream: str) -> str:
+        """Where a stream's Releases go; raise MessageError for a name that is not one topic level."""
+        if not _STREAM.fullmatch(stream):
+            raise MessageError("stream name", expected="one lower-case topic level", got=repr(stream)[:40])
+        return f"{self.base}/agg/{stream}"
+
+    def signature(self, stream: str) -> str:
+        """Where a Release's signature follows on an MQTT 3.1.1 connection (PB-6)."""
+        return f"{self.data(stream)}/sig"

@@ -1,0 +1,79 @@
+"""What the unit says of itself in /run/dtpr-public: `state` and `envelope`, read again when a file is replaced (PB-3, PB-4).
+
+The last good content stays in use while a file is absent or damaged, so that a restart of the anonymizer changes nothing.
+"""
+
+from pathlib import Path
+
+from agent.contracts.public import ENVELOPE, MAX_ENVELOPE_BYTES, MAX_STATE_BYTES, STATE, State, decode_state
+from agent.errors import BadInput, StorageUnavailable
+from agent.local.files import read_capped
+from agent.publisher.follow import file_stamp
+from agent.publisher.message import Message, checkpoint_message, disclosure_message, state_message
+from agent.publisher.topics import Topics
+
+
+class Unit:
+    """Reads the folder on `look`. `fault` names the last file that could not be used."""
+
+    def __init__(self, folder: Path, root: str) -> None:
+        self.state: State | None = None
+        self.fault: BadInput | StorageUnavailable | None = None
+        self._envelope: bytes | None = None
+        self._disclosure: Message | None = None
+        self._folder = folder
+        self._root = root
+        self._stamps: dict[str, tuple[int, int, int]] = {}
+        self._faults: dict[str, BadInput | StorageUnavailable] = {}
+
+    @property
+    def topics(self) -> Topics | None:
+        """The unit's topics, once its disclosure is known too."""
+        if self.state is None or self._disclosure is None:
+            return None
+        return Topics(self._root, self.state.city, self.state.site, self.state.unit)
+
+    def look(self) -> None:
+        """Read what was replaced since the last look."""
+        for name, cap in ((STATE, MAX_STATE_BYTES), (ENVELOPE, MAX_ENVELOPE_BYTES)):
+            path = self._folder / name
+            try:
+                stamp = file_stamp(path)
+                if stamp is None or stamp == self._stamps.get(name):
+                    continue
+                content = read_capped(path, cap)
+                if content is None:
+                    continue
+                self._stamps[name] = stamp
+                self._faults.pop(name, None)
+                self._take(name, content)
+            except (BadInput, StorageUnavailable) as bad:
+                self._faults[name] = bad
+            except OSError as bad:
+                self._faults[name] = StorageUnavailable(
+                    str(path), why=bad.strerror or "an error", remedy="check the folder's owner and mode"
+                )
+        self.fault = next(iter(self._faults.values()), None)
+
+    def announcements(self, topics: Topics, *, session: str, publisher: str, note: bytes | None) -> list[Message]:
+        """Everything retained, in the order in which a connection begins: state, disclosure, checkpoint (if there is one)."""
+        messages = [self.state_message(topics, session=session, connection="online", publisher=publisher)]
+        if self._envelope is not None:
+            if self._disclosure is None or self._disclosure.topic != topics.disclosure:
+                self._disclosure = disclosure_message(topics, self._envelope)
+            messages.append(self._disclosure)
+        if note is not None:
+            messages.append(checkpoint_message(topics, note))
+        return messages
+
+    def state_message(self, topics: Topics, *, session: str, connection: str, publisher: str) -> Message:
+        """The state, online, or offline for the will and for the goodbye."""
+        assert self.state is not None
+        return state_message(topics, self.state, session=session, connection=connection, publisher=publisher)
+
+    def _take(self, name: str, content: bytes) -> None:
+        if name == STATE:
+            self.state = decode_state(content)
+        else:
+            self._disclosure = disclosure_message(Topics(self._root, "", "", ""), content)
+            self._envelope = content

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+MOSQUITTO_PASSWD = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 
@@ -70,7 +71,7 @@ class Mosquitto:
             (self.folder / "passwords").write_text("")
         if login:
             subprocess.run(
-                ["mosquitto_passwd", "-c", "-b", str(self.folder / "passwords"), *login],
+                [MOSQUITTO_PASSWD, "-c", "-b", str(self.folder / "passwords"), *login],
                 check=True,
                 capture_output=True,
             )

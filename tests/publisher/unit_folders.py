@@ -1,0 +1,231 @@
+"""A unit's folders as the anonymizer leaves them, written by the tests with a test key, and a publisher process over them."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.contracts import aggregate
+from agent.contracts.aggregate import Aggregate, Cell, Guarantee
+from agent.contracts.log import CHECKPOINT, RELEASES, Charge, Entry, Release, pack_record
+from agent.contracts.public import ENVELOPE, STATE, Envelope, Reason, State, seal_envelope
+from agent.disclosure.datachain import Disclosure, compile_disclosure
+from agent.local.files import write_atomic
+from agent.policy.file import load_policy
+from agent.wire.cose import public_bytes, sign1
+from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
+
+POLICY = Path(__file__).parents[2] / "config" / "policy.toml"
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+STREAM = "crossings"
+WINDOW_S = 300
+FIRST_START = 1_800_000_000
+TIMEOUT_S = 25.0
+
+
+def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S) -> None:
+    """Wait until `holds()`; fail naming `what`."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
+        time.sleep(0.02)
+
+
+class UnitFolder:
+    """`log/`, `public/`, `status/` and a cursor below `folder`; `append` logs, `announce` writes state and envelope."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log, self.public = folder / "log", folder / "public"
+        self.cursor = folder / "cursor"
+        self.config = folder / "agent.toml"
+        self.disclosure: Disclosure = compile_disclosure(load_policy(POLICY))
+        self.head = TreeHead()
+        self.bytes = 0
+        self.log.mkdir(parents=True)
+        self.public.mkdir()
+        unit = self.disclosure.policy.unit
+        self.city, self.site, self.name = unit.city, unit.site, unit.name
+        self.origin = f"dtpr/{self.city}/{self.site}/{self.name}"
+        self.state = State(
+            city=self.city,
+            site=self.site,
+            unit=self.name,
+            gate="open",
+            reason=Reason.OPEN,
+            since=FIRST_START,
+            policy_version=self.disclosure.policy_version,
+            disclosure=self.disclosure.digest.hex(),
+            notice_remaining_s=0,
+            expires=FIRST_START + 10**7,
+            clock_trusted=True,
+            demo=False,
+            public_key=public_bytes(KEY).hex(),
+            collect_within_s=604800,
+        )
+
+    @property
+    def base(self) -> str:
+        """The unit's topics begin with this."""
+        return f"dtpr/v1/{self.city}/{self.site}/{self.name}"
+
+    def announce(self, **changes: object) -> None:
+        """Write state (with `changes`) and envelope, as the anonymizer does."""
+        self.state = dataclasses.replace(self.state, **changes)  # type: ignore[arg-type]  # the tests name real fields
+        write_atomic(self.public / STATE, self.state.encode())
+        envelope = seal_envelope(Envelope(self.disclosure.cbor, FIRST_START), KEY)
+        write_atomic(self.public / ENVELOPE, envelope)
+
+    def aggregate(self, number: int, **changes: object) -> Aggregate:
+        """Window `number` of the stream; every other one has a suppressed cell."""
+        cell: int | Cell = Cell.SUPPRESSED if number % 2 else 20 + number
+        whole = Aggregate(
+            city=self.city,
+            site=self.site,
+            unit=self.name,
+            stream=STREAM,
+            window_start=FIRST_START + WINDOW_S * number,
+            window_s=WINDOW_S,
+            coverage_percent=100,
+            reason=None,
+            noise_sd_thousandths=4000,
+            threshold=18,
+            guarantee=Guarantee(Fraction(1, 8), 86400, 4, 1),
+            policy_version=self.disclosure.policy_version,
+            disclosure_digest=self.disclosure.digest,
+            log_index=self.head.size,
+            cells=(("bicycle", cell), ("pedestrian", 31)),
+            value_digits=6,
+        )
+        return dataclasses.replace(whole, **changes)  # type: ignore[arg-type]  # as above
+
+    def release(self, number: int, **changes: object) -> Release:
+        """A sealed Release of window `number`."""
+        governed = self.aggregate(number, **changes)
+        payload = aggregate.encode(governed)
+        signature = sign1(payload, KEY, detached=True)
+        charge = Charge(Fraction(1, 32))
+        return Release(
+            governed.stream,
+            governed.window_start,
+            governed.window_s,
+            payload,
+            signature,
+            charge,
+            governed.disclosure_digest,
+        )
+
+    def append(self, *entries: Entry) -> None:
+        """Append records, then replace the checkpoint, as the anonymizer does."""
+        with (self.log / RELEASES).open("ab") as file:
+            for entry in entries:
+                file.write(pack_record(entry.encode()))
+                self.head.append(entry.encode())
+            file.flush()
+            self.bytes = file.tell()
+        self.checkpoint()
+
+    def release_windows(self, first: int, count: int) -> list[bytes]:
+        """Append `count` Releases and return their payloads."""
+        payloads = []
+        for number in range(first, first + count):
+            release = self.release(number)
+            self.append(release)
+            payloads.append(release.payload)
+        return payloads
+
+    def checkpoint(self, **changes: int) -> bytes:
+        """Sign and replace the checkpoint; `entries` and `bytes` may be given to lie."""
+        size = changes.get("entries", self.head.size)
+        head = Checkpoint(self.origin, size, self.head.root(), (f"bytes {changes.get('bytes', self.bytes)}",))
+        note = sign_checkpoint(head, self.origin, KEY)
+        write_atomic(self.log / CHECKPOINT, note)
+        return note
+
+    def configure(self, port: int, mqtt: str = "tls = false") -> None:
+        """Write agent.toml for a broker on loopback; `mqtt` are further lines of its table."""
+        self.config.write_text(
+            f"""schema = 1
+[paths]
+log = "{self.log}"
+public = "{self.public}"
+status = "{self.folder}/status"
+cursor = "{self.cursor}"
+[clock]
+trusted_when = "operator"
+[mqtt]
+host = "localhost"
+port = {port}
+{mqtt}
+[radio]
+backend = "bluez"
+""",
+            encoding="utf-8",
+        )
+
+    def status(self) -> str:
+        """The publisher's status file, or nothing."""
+        path = self.folder / "status" / "publisher" / "status"
+        return path.read_text() if path.exists() else ""
+
+
+class PublisherProcess:
+    """`python -m agent.publisher` over a UnitFolder; ended with the block."""
+
+    def __init__(self, unit: UnitFolder, *options: str, pass_fds: tuple[int, ...] = ()) -> None:
+        self._unit = unit
+        self._command = [sys.executable, "-m", "agent.publisher", "--config", str(unit.config), *options]
+        self._fds = pass_fds
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """Its stderr so far."""
+        return (self._unit.folder / "publisher.log").read_text()
+
+    def start(self) -> None:
+        """Start it (again)."""
+        with (self._unit.folder / "publisher.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=Path(__file__).parents[2],
+                pass_fds=self._fds,
+                env={**os.environ, "PYTHONWARNINGS": "error"},
+            )
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(TIMEOUT_S)
+        self.process = None
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it in order; returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(TIMEOUT_S)
+        self.process = None
+        return code
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()

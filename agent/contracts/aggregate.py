@@ -37,14 +37,14 @@ class NotCollected(enum.StrEnum):
 
     CLOCK = "clock"
     """UTC was stepped during the window."""
-    BUDGET = "budget"
-    """Releasing it would have spent more than the policy's cap in one period."""
+    RESTART = "restart"
+    """The unit was not running, or did not know the time, for more than half of it."""
     GATE = "gate"
     """The gate was closed for more than half of it; `state` tells why."""
     BOARD = "board"
-    """No sensor board was alive for more than half of it."""
-    RESTART = "restart"
-    """The unit was not running for more than half of it."""
+    """No sensor board was alive while the gate was open, so that less than half of it was measured."""
+    BUDGET = "budget"
+    """Releasing it would have spent more than the policy's cap in one period."""
 
 
 class Cell(enum.StrEnum):
@@ -168,6 +168,8 @@ _HEAD = 9
 _LONGEST_STATE = max(len(f"not_collected:{reason}") for reason in NotCollected)
 _CELL_BLANK = len('{"n":"cell/","vs":"not_collected"}')
 _CELL_NUMBER = len('{"n":"cell/","u":"count","v":}')
+MIN_VALUE_DIGITS = _CELL_BLANK - _CELL_NUMBER
+"""Fewer digits than leave room for the words would not shorten a cell."""
 
 
 def _layout(a: Aggregate) -> tuple[list[Record], list[int]]:
@@ -190,12 +192,12 @@ def _layout(a: Aggregate) -> tuple[list[Record], list[int]]:
             records.append(Record(n=f"cell/{name}", vs=value.value))
         else:
             records.append(Record(n=f"cell/{name}", u="count", v=value))
-        widths.append(len(name) + max(_CELL_BLANK, _CELL_NUMBER + a.value_digits))
+        widths.append(len(name) + _CELL_NUMBER + a.value_digits)
     return records, widths
 
 
 def _value_digits(payload: bytes) -> int:
-    """Recover `value_digits` from the padded width of the last record; the canonical smallest when the words are the longer."""
+    """Recover `value_digits` from the padded width of the last record."""
     start = payload.rfind(b'{"n":"cell/')
     name = payload[start + len(b'{"n":"cell/') : payload.find(b'"', start + len(b'{"n":"cell/'))]
     return len(payload) - 1 - start - len(name) - _CELL_NUMBER
@@ -204,7 +206,6 @@ def _value_digits(payload: bytes) -> int:
 def _check(a: Aggregate) -> None:
     whole = (not isinstance(value, Cell) for _, value in a.cells)
     numbers = [value for _, value in a.cells if not isinstance(value, Cell)]
-    smallest_digits = _CELL_BLANK - _CELL_NUMBER
     checks = (
         ("names", all(NAME.fullmatch(name) for name in (a.city, a.site, a.unit, a.stream))),
         ("window_start", 10**9 <= a.window_start < 10**10),
@@ -218,7 +219,7 @@ def _check(a: Aggregate) -> None:
         ("log_index", 0 <= a.log_index < MAX_LOG_INDEX),
         ("cells", 1 <= len(a.cells) <= MAX_CLASSES and len({name for name, _ in a.cells}) == len(a.cells)),
         ("class names", all(CLASS.fullmatch(name) for name, _ in a.cells)),
-        ("value_digits", smallest_digits <= a.value_digits <= MAX_VALUE_DIGITS),
+        ("value_digits", MIN_VALUE_DIGITS <= a.value_digits <= MAX_VALUE_DIGITS),
         ("values", all(0 <= value < 10**a.value_digits for value in numbers)),
         (
             "cells of a window that was not collected",

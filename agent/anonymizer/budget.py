@@ -1,0 +1,183 @@
+"""The privacy budget: a zCDP filter over every span of one period, and a lifetime odometer. Pure and exact (Fractions).
+
+Invariant: no span of one period costs a person more than the cap, the sum over streams of the worst case for presence (m, c):
+floor(m/c) largest charges times c^2 plus the next times (m mod c)^2 (PRIVACY.md 1.2, PROOF.md Lemma 8). A window belongs to a
+span when it starts in it. The result depends on the log's entries alone; a filter may choose by earlier outputs (PRIVACY.md 1.1).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from agent.policy.model import Policy
+
+Charges = Mapping[Fraction, int]
+"""rho of one reading in a window -> number of windows charged with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """At most `m` readings of one person in a period and `c` in one window of this stream."""
+
+    m: int
+    c: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a policy says about the budget."""
+
+    period_s: int
+    cap_rho: Fraction
+    presence: Mapping[str, Presence]
+
+
+def terms_of(policy: Policy) -> Terms:
+    """The budget's part of a policy."""
+    presence = {stream.name: Presence(stream.privacy.m, stream.privacy.c) for stream in policy.streams}
+    return Terms(policy.period_s, policy.cap_rho, presence)
+
+
+def worst_case(charges: Charges, presence: Presence) -> Fraction:
+    """The largest sum of v_t^2 rho_t over whole v_t <= c with sum <= m."""
+    full, rest = divmod(presence.m, presence.c)
+    cost = Fraction(0)
+    for rho in sorted(charges, reverse=True):
+        taken = min(full, charges[rho])
+        cost += taken * presence.c**2 * rho
+        full -= taken
+        if charges[rho] > taken:
+            return cost + rest**2 * rho
+    return cost
+
+
+class Budget:
+    """Charges so far, those of the last two periods in detail."""
+
+    def __init__(self) -> None:
+        self._terms: list[tuple[int, Terms]] = []
+        self._known: dict[str, Presence] = {}
+        self._recent: dict[str, dict[int, Fraction]] = defaultdict(dict)
+        self._held: dict[str, Counter[Fraction]] = defaultdict(Counter)
+        self._newest = 0
+        self._finished = Fraction(0)
+        self._periods: dict[int, dict[str, Counter[Fraction]]] = {}
+
+    def change_terms(self, at: int, terms: Terms) -> None:
+        """A policy came into force at `at` (Unix seconds). For one period after it the stricter of both applies, item by item."""
+        for period in sorted(self._periods):
+            self._finish(period)
+        self._terms.append((at, terms))
+        self._known.update(terms.presence)
+
+    def charge(self, stream: str, start: int, window_s: int, rho: Fraction, count: int = 1) -> None:
+        """Add `count` windows from `start` on, each at `rho` a reading; windows of a stream come in order, each once."""
+        if rho == 0:
+            return
+        period_s = self._in_force(start).period_s
+        last = start + (count - 1) * window_s
+        self._newest = max(self._newest, last)
+        horizon = self._newest - 2 * period_s
+        skipped = max(0, -(-(horizon - start) // window_s))
+        for at in range(start + skipped * window_s, last + 1, window_s):
+            self._recent[stream][at] = rho
+            self._held[stream][rho] += 1
+        for name, windows in self._recent.items():
+            for at in _expired(windows, horizon):
+                self._held[name][windows.pop(at)] -= 1
+        for period in range(start // period_s, last // period_s + 1):
+            low, high = max(start, period * period_s), min(last, (period + 1) * period_s - 1)
+            inside = (high - start) // window_s - (low - 1 - start) // window_s
+            if inside > 0:
+                self._periods.setdefault(period, defaultdict(Counter))[stream][rho] += inside
+            for old in [p for p in self._periods if p < period - 1]:
+                self._finish(old)
+
+    def affordable(self, stream: str, start: int, rho: Fraction) -> bool:
+        """Would one more window of `stream` at `rho` keep every span of one period within the cap?"""
+        terms = self._in_force(start)
+        held = {name: Counter(charges) for name, charges in self._held.items()}
+        held.setdefault(stream, Counter())[rho] += 1
+        if self._cost(held, terms) <= terms.cap_rho:
+            return True  # the two periods around it together are within the cap, so every span is
+        windows = [(at, name, r) for name, recent in self._recent.items() for at, r in recent.items()]
+        return all(cost <= terms.cap_rho for cost in self._spans([*windows, (start, stream, rho)], start, terms))
+
+    def spent(self, now: int) -> Fraction:
+        """What a person may have been charged in the period that ends at `now`."""
+        terms = self._in_force(now)
+        inside: dict[str, Counter[Fraction]] = defaultdict(Counter)
+        for name, recent in self._recent.items():
+            inside[name].update(rho for at, rho in recent.items() if now - terms.period_s < at <= now)
+        return self._cost(inside, terms)
+
+    @property
+    def lifetime(self) -> Fraction:
+        """The odometer: the worst case of every UTC period so far, added up, for one who was present in all of them."""
+        return self._finished + sum((self._period_cost(period) for period in self._periods), start=Fraction(0))
+
+    def _in_force(self, at: int) -> Terms:
+        """The terms at `at`, made stricter by those that ended less than a period before."""
+        if not self._terms:
+            raise AssertionError("a charge before the first policy")
+        now = self._terms[-1][1]
+        merged = now
+        for (_, older), (ended, _) in zip(self._terms[:-1], self._terms[1:], strict=True):
+            if ended > at - max(older.period_s, now.period_s):
+                merged = replace(
+                    merged,
+                    period_s=max(merged.period_s, older.period_s),
+                    cap_rho=min(merged.cap_rho, older.cap_rho),
+                    presence=_widest(merged.presence, older.presence),
+                )
+        return merged
+
+    def _spans(self, windows: list[tuple[int, str, Fraction]], start: int, terms: Terms) -> Iterator[Fraction]:
+        """The cost of every span that holds `start`; a worst span can be moved to begin with a window."""
+        near = sorted(w for w in windows if abs(w[0] - start) < terms.period_s)
+        inside: dict[str, Counter[Fraction]] = defaultdict(Counter)
+        ahead = 0
+        for at, name, rho in near:
+            while ahead < len(near) and near[ahead][0] < at + terms.period_s:
+                inside[near[ahead][1]][near[ahead][2]] += 1
+                ahead += 1
+            if at > start:
+                return
+            yield self._cost(inside, terms)
+            inside[name][rho] -= 1
+
+    def _cost(self, charges: Mapping[str, Counter[Fraction]], terms: Terms) -> Fraction:
+        """Sum over streams; a stream that a newer policy no longer has keeps the presence it was charged for."""
+        return sum(
+            (worst_case(+each, terms.presence.get(name, self._known[name])) for name, each in charges.items()),
+            start=Fraction(0),
+        )
+
+    def _period_cost(self, period: int) -> Fraction:
+        return self._cost(self._periods[period], self._in_force(self._newest))
+
+    def _finish(self, period: int) -> None:
+        self._finished += self._period_cost(period)
+        del self._periods[period]
+
+
+def _widest(a: Mapping[str, Presence], b: Mapping[str, Presence]) -> dict[str, Presence]:
+    return {
+        name: Presence(
+            max(x.m for x in both),
+            max(x.c for x in both),
+        )
+        for name in {**a, **b}
+        if (both := [part[name] for part in (a, b) if name in part])
+    }
+
+
+def _expired(windows: Mapping[int, Fraction], horizon: int) -> list[int]:
+    """Starts at or before the horizon; windows are in order of time, so this looks only at the oldest."""
+    old = []
+    for at in windows:
+        if at > horizon:
+            break
+        old.append(at)
+    return old

@@ -1,0 +1,82 @@
+"""The gate: may readings be counted at this instant, and if not, why (DESIGN.md I3, first form of I7). Pure.
+
+Invariant: the gate is open only while every condition holds at the instant asked about; nothing is remembered that could keep
+it open, and a lease is worth nothing unless it names exactly the disclosure in force. All ages are by CLOCK_BOOTTIME.
+"""
+
+from dataclasses import dataclass
+
+from agent.contracts.lease import LEASE_LIFETIME_S
+from agent.contracts.public import Reason
+
+LEASE_LIFETIME_NS = LEASE_LIFETIME_S * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Everything but the lease. `utc_s` Unix seconds; `last_logged_end` the end of the newest logged window, 0 for none."""
+
+    clock_trusted: bool
+    utc_s: int
+    last_logged_end: int
+    effective: int
+    expires: int
+    storage_ready: bool
+    notice_served: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    digest: bytes
+    received_boot_ns: int
+
+
+class Leases:
+    """The leases of each connection to lease.sock; a connection's end ends its lease."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, _Held] = {}
+        self._ended = False
+
+    def receive(self, connection: int, digest: bytes, boot_ns: int) -> None:
+        """A lease arrived on `connection`; it replaces the one before it."""
+        self._held[connection] = _Held(digest, boot_ns)
+
+    def end(self, connection: int) -> None:
+        """The connection ended."""
+        if self._held.pop(connection, None) is not None:
+            self._ended = True
+
+    def valid_until_ns(self, digest: bytes) -> int:
+        """The boot time at which the newest lease for `digest` lapses; 0 without one."""
+        return max(
+            (h.received_boot_ns + LEASE_LIFETIME_NS for h in self._held.values() if h.digest == digest), default=0
+        )
+
+    def reason(self, digest: bytes, boot_ns: int) -> Reason:
+        """OPEN when a fresh lease for `digest` is held; else why not."""
+        if boot_ns < self.valid_until_ns(digest):
+            return Reason.OPEN
+        if not self._held:
+            return Reason.LEASE_CLOSED if self._ended else Reason.NO_LEASE
+        if all(boot_ns >= held.received_boot_ns + LEASE_LIFETIME_NS for held in self._held.values()):
+            return Reason.LEASE_LAPSED
+        return Reason.LEASE_MISMATCH
+
+
+def reason(conditions: Conditions, leases: Leases, digest: bytes, boot_ns: int) -> Reason:
+    """OPEN, or the first reason in the order of contracts.public.Reason why the gate is closed."""
+    if not conditions.clock_trusted:
+        return Reason.CLOCK_UNTRUSTED
+    if conditions.utc_s < conditions.last_logged_end:
+        return Reason.CLOCK_BACKWARDS
+    if conditions.utc_s < conditions.effective:
+        return Reason.NOT_EFFECTIVE
+    if conditions.utc_s >= conditions.expires:
+        return Reason.EXPIRED
+    if not conditions.storage_ready:
+        return Reason.STORAGE
+    lease = leases.reason(digest, boot_ns)
+    if lease is not Reason.OPEN:
+        return lease
+    return Reason.OPEN if conditions.notice_served else Reason.ON_NOTICE

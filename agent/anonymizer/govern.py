@@ -1,0 +1,89 @@
+"""From true counts to an Aggregate: the one function through which every value leaves. Pure.
+
+Invariants: a value leaves only with noise of exactly the policy's variance and against a charge; the noise is drawn for every
+window, whether it will have numbers or not, and nothing here branches on a count except the threshold, which sees noisy values
+only; a window leaves once.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from agent.anonymizer.ledger import Ledger
+from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, ceil_sqrt
+from agent.anonymizer.threshold import shown, value_digits
+from agent.anonymizer.window import Closed
+from agent.contracts.aggregate import Aggregate, Cell, Guarantee, NotCollected
+from agent.contracts.log import Charge
+from agent.errors import InvariantBroken
+from agent.policy.model import Policy, Stream
+
+NOTHING = Charge(Fraction(0))
+"""The charge of a window from which no value leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a stream's policy fixes for all its windows."""
+
+    policy: Policy
+    stream: Stream
+    disclosure_digest: bytes
+    noise: DiscreteGaussian
+
+
+def terms_for(policy: Policy, stream: Stream, disclosure_digest: bytes) -> Terms:
+    """Build the noise table once a stream."""
+    return Terms(policy, stream, disclosure_digest, DiscreteGaussian(stream.privacy.sigma_squared))
+
+
+def charge_for(closed: Closed, terms: Terms, ledger: Ledger) -> tuple[Charge, NotCollected | None]:
+    """What releasing this window costs, or why it has no numbers. Looks at coverage, clock and budget, never at a count."""
+    ledger.require_unreleased(terms.stream.name, closed.start)
+    if closed.reason is not None:
+        return NOTHING, closed.reason
+    charge = Charge(terms.stream.privacy.charge)
+    if ledger.policy is None or ledger.disclosure_digest != terms.disclosure_digest:
+        raise InvariantBroken("a window was collected under a policy that is not in force")
+    if not ledger.budget.affordable(terms.stream.name, closed.start, charge.rho):
+        return NOTHING, NotCollected.BUDGET
+    return charge, None
+
+
+def govern(
+    closed: Closed,
+    terms: Terms,
+    charge: Charge,
+    reason: NotCollected | None,
+    log_index: int,
+    random_bytes: RandomBytes,
+) -> Aggregate:
+    """Counts, noise, threshold. Raises InvariantBroken when numbers would leave without the charge that their noise is worth."""
+    privacy = terms.stream.privacy
+    if reason is None and charge.rho * 2 * terms.noise.sigma_squared < 1:
+        raise InvariantBroken("a window would leave for less than its charge")
+    noise = terms.noise.draw(len(terms.stream.classes), random_bytes)
+    noisy = np.clip(closed.counts, 0, privacy.max_count) + noise
+    values = shown(noisy.tolist(), privacy.tau)
+    if reason is not None:
+        values = (Cell.NOT_COLLECTED,) * len(values)
+    unit = terms.policy.unit
+    return Aggregate(
+        city=unit.city,
+        site=unit.site,
+        unit=unit.name,
+        stream=terms.stream.name,
+        window_start=closed.start,
+        window_s=terms.stream.window_s,
+        coverage_percent=closed.coverage_percent,
+        reason=reason,
+        noise_sd_thousandths=ceil_sqrt(privacy.sigma_squared * 1_000_000),
+        threshold=privacy.tau,
+        guarantee=Guarantee(privacy.rho, terms.policy.period_s, privacy.m, privacy.c),
+        policy_version=terms.policy.version,
+        disclosure_digest=terms.disclosure_digest,
+        log_index=log_index,
+        cells=tuple(zip(terms.stream.classes, values, strict=True)),
+        value_digits=value_digits(privacy.max_count, terms.noise.bound),
+    )

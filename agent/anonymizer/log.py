@@ -1,0 +1,253 @@
+"""The release log on the disk (contracts/log): append, make durable, then sign how far readers may read.
+
+Invariants: bytes become visible (a checkpoint covers them) only after fdatasync has returned; nothing that a checkpoint covers is
+ever changed or removed; one process writes; what follows the checkpoint on start is kept when it is whole and zeroed when torn.
+A record that is whole and beyond the checkpoint was durable or could have been: it is covered, never drawn again (I5).
+"""
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.contracts.log import CHECKPOINT, RELEASES, Entry, decode_entry, iter_records, pack_record
+from agent.errors import EncodingError, InvariantBroken, LogDamaged, SignatureError, StorageUnavailable
+from agent.local.files import read_capped, sync_folder, write_atomic
+from agent.wire import tlog
+from agent.wire.cose import public_bytes
+from agent.wire.tlog import Checkpoint, TreeHead
+
+STEP_BYTES = 1 << 20
+"""The file grows by this much at a time, so that an append changes no metadata."""
+
+RESERVE_BYTES = STEP_BYTES // 2
+"""Less than this left and no more to be had closes the gate: hours of windows still fit, saying `not_collected`."""
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REMEDY = "free space on this file system; nothing logged is lost"
+_RESTORE = "keep this folder as it is and restore it from a copy, or begin a new log in another folder"
+
+
+class ReleaseLog:
+    """An open log. `recovered` says in words what was done to its tail on opening, or None."""
+
+    def __init__(self, folder: Path, origin: str, key: Ed25519PrivateKey) -> None:
+        self._folder = folder
+        self._origin = origin
+        self._key = key
+        self._path = folder / RELEASES
+        self._head = TreeHead()
+        self._covered = 0
+        self.end = 0
+        self.recovered: str | None = None
+        self._fd = self._open()
+        try:
+            self._allocated = os.fstat(self._fd).st_size
+            self._recover()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    @property
+    def size(self) -> int:
+        """Entries in the log."""
+        return self._head.size
+
+    @property
+    def covered(self) -> bool:
+        """Does the checkpoint on the disk cover every entry?"""
+        return self._covered == self.end
+
+    def close(self) -> None:
+        """Give up the file and its lock."""
+        os.close(self._fd)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry from the first, decoded; raise LogDamaged."""
+        for number, entry in enumerate(self._records(self.end)):
+            yield decode_entry(entry, f"{self._path} entry {number}")
+
+    def ready(self) -> bool:
+        """Allocate ahead and sign what is not yet covered; False when the disk does not allow it now."""
+        try:
+            if not self.covered:
+                self._cover()
+            if self._allocated - self.end < RESERVE_BYTES:
+                self._allocate(self._allocated + STEP_BYTES)
+        except StorageUnavailable:
+            return False
+        return True
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Write `entries` in one go, make them durable, then sign the checkpoint.
+
+        Raises StorageUnavailable when they do not fit: then nothing was logged, unless `size` has grown, when only the
+        checkpoint is owed (`ready` signs it later). Raises InvariantBroken when a sync fails: the process must end.
+        """
+        encoded = [entry.encode() for entry in entries]
+        data = b"".join(map(pack_record, encoded))
+        if self.end + len(data) > self._allocated:
+            self._allocate(self._allocated + max(STEP_BYTES, len(data)))
+        self._write(data, self.end)
+        self._sync()
+        for entry in encoded:
+            self._head.append(entry)
+        self.end += len(data)
+        self._cover()
+
+    def _open(self) -> int:
+        try:
+            self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as bad:
+            raise StorageUnavailable(
+                str(self._path), why=bad.strerror or str(bad), remedy="check the folder's owner and mode"
+            ) from bad
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as bad:
+            os.close(fd)
+            raise StorageUnavailable(
+                str(self._path), why="another process writes this log", remedy="stop the other anonymizer"
+            ) from bad
+        return fd
+
+    def _recover(self) -> None:
+        checkpoint, covered = self._checkpoint()
+        if covered > self._allocated:
+            raise LogDamaged(
+                str(self._path), expected=f"at least {covered} bytes", got=f"{self._allocated}", remedy=_RESTORE
+            )
+        for entry in self._records(covered):
+            self._head.append(entry)
+        if (self._head.size, self._head.root()) != (checkpoint.size, checkpoint.root):
+            raise LogDamaged(
+                str(self._path),
+                expected=f"the {checkpoint.size} entries that the checkpoint covers",
+                got="other bytes",
+                remedy=_RESTORE,
+            )
+        self.end = self._covered = covered
+        kept = 0
+        for end, entry in self._tail(covered):
+            decode_entry(entry, f"{self._path} entry {self._head.size}")
+            self._head.append(entry)
+            self.end = end
+            kept += 1
+        torn = not self._is_zero(self.end)
+        if torn:
+            self._zero_tail()
+        if kept or torn:
+            words = [f"{kept} whole entries kept"] * bool(kept) + ["a torn one removed"] * torn
+            self.recovered = f"after the checkpoint: {', '.join(words)}"
+        if kept:
+            self._sync()
+            with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
+                self._cover()
+
+    def _checkpoint(self) -> tuple[Checkpoint, int]:
+        """The checkpoint on the disk, verified; a new log gets its first one."""
+        path = self._folder / CHECKPOINT
+        note = read_capped(path, tlog.MAX_NOTE_BYTES)
+        if note is None:
+            if not self._is_zero(0):
+                raise LogDamaged(str(path), expected="the checkpoint of this log", got="no file", remedy=_RESTORE)
+            self._sync()
+            try:
+                sync_folder(self._folder)
+            except OSError as bad:
+                raise InvariantBroken(f"{self._folder}: sync failed: {bad.strerror}") from bad
+            self._cover()
+            return Checkpoint(self._origin, 0, tlog.EMPTY_ROOT), 0
+        try:
+            checkpoint = tlog.open_checkpoint(note, self._origin, public_bytes(self._key))
+            extensions = [line for line in checkpoint.extensions if line.startswith("bytes ")]
+            covered = int(extensions[0].removeprefix("bytes "))
+            if checkpoint.origin != self._origin or covered < 0:
+                raise ValueError
+        except (EncodingError, SignatureError, IndexError, ValueError) as bad:
+            raise LogDamaged(
+                str(path),
+                expected=f"the checkpoint of {self._origin}, signed by this unit",
+                got=str(bad)[:120] or "another",
+                remedy=_RESTORE,
+            ) from None
+        return checkpoint, covered
+
+    def _records(self, end: int) -> Iterator[bytes]:
+        """Entries of the first `end` bytes; raise LogDamaged unless records fill them exactly."""
+        at = 0
+        if end:
+            with mmap.mmap(self._fd, end, prot=mmap.PROT_READ) as pages, memoryview(pages) as view:
+                for at, entry in iter_records(view):
+                    yield entry
+        if at != end:
+            raise LogDamaged(
+                str(self._path), expected=f"records up to byte {end}", got=f"damage at byte {at}", remedy=_RESTORE
+            )
+
+    def _tail(self, start: int) -> list[tuple[int, bytes]]:
+        if start == self._allocated:
+            return []
+        with mmap.mmap(self._fd, self._allocated, prot=mmap.PROT_READ) as pages, memoryview(pages) as view:
+            return list(iter_records(view, start))
+
+    def _is_zero(self, start: int) -> bool:
+        at = start
+        while at < self._allocated:
+            block = os.pread(self._fd, min(STEP_BYTES, self._allocated - at), at)
+            if not block or block.count(0) != len(block):
+                return False
+            at += len(block)
+        return True
+
+    def _zero_tail(self) -> None:
+        at = self.end
+        while at < self._allocated:
+            block = min(STEP_BYTES, self._allocated - at)
+            self._write(bytes(block), at)
+            at += block
+        self._sync()
+
+    def _allocate(self, size: int) -> None:
+        try:
+            os.posix_fallocate(self._fd, self._allocated, size - self._allocated)
+        except OSError as bad:
+            raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
+        self._allocated = size
+        self._sync()
+
+    def _write(self, data: bytes, at: int) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.pwrite(self._fd, view, at)
+                view = view[written:]
+                at += written
+        except OSError as bad:
+            if bad.errno in _NO_SPACE:
+                raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
+            raise InvariantBroken(f"{self._path}: write failed: {bad.strerror}") from bad
+
+    def _sync(self) -> None:
+        """After a failed sync the kernel may have dropped what it could not write: nothing may be assumed, so end."""
+        try:
+            os.fdatasync(self._fd)
+        except OSError as bad:
+            raise InvariantBroken(f"{self._path}: sync failed: {bad.strerror}") from bad
+
+    def _cover(self) -> None:
+        checkpoint = Checkpoint(self._origin, self._head.size, self._head.root(), (f"bytes {self.end}",))
+        note = tlog.sign_checkpoint(checkpoint, self._origin, self._key)
+        try:
+            write_atomic(self._folder / CHECKPOINT, note, mode=0o640, durable=True)
+        except StorageUnavailable as bad:
+            if isinstance(bad.__cause__, OSError) and bad.__cause__.errno in _NO_SPACE:
+                raise
+            raise InvariantBroken(f"{self._folder / CHECKPOINT}: {bad.why}") from bad
+        self._covered = self.end

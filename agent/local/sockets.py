@@ -46,7 +46,9 @@ def connect_inbox(path: Path) -> socket.socket:
     """Connect to another daemon's inbox, for sending only; raise InboxUnavailable."""
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
+        peer.setblocking(False)  # a full backlog is an error at once, not a wait for an owner that may be stopped
         peer.connect(str(path))
+        peer.setblocking(True)
         peer.shutdown(socket.SHUT_RD)
     except OSError as bad:
         peer.close()

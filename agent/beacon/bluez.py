@@ -1,0 +1,235 @@
+"""The radio through BlueZ: registers our GATT application and advertisement over D-Bus and keeps asking whether they still stand.
+
+A session is one bus connection; BlueZ drops all that a connection registered when it ends, so nothing stale can remain (BE-10, BE-11).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from dbus_fast import BusType, Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
+
+from agent.beacon.bluez_objects import APPLICATION, OBJECT_MANAGER, PROPERTIES, Objects
+from agent.beacon.radio import EVIDENCE_EVERY_S, LONGEST_RETRY_S, STEP_TIMEOUT_S, Cause, RadioDown, RetryingRadio
+from agent.contracts.lease import OnAir
+
+BLUEZ = "org.bluez"
+ADAPTER = "org.bluez.Adapter1"
+GATT_MANAGER = "org.bluez.GattManager1"
+ADVERTISING_MANAGER = "org.bluez.LEAdvertisingManager1"
+
+_BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
+_MATCHES = (
+    f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{BLUEZ}'",
+    f"type='signal',sender='{BLUEZ}',interface='{OBJECT_MANAGER}'",
+    f"type='signal',sender='{BLUEZ}',interface='{PROPERTIES}',member='PropertiesChanged',arg0='{ADAPTER}'",
+)
+
+
+class _Refusal(Exception):
+    """An error reply."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        super().__init__(f"{name}: {text}"[:120])
+
+
+class BluezRadio(RetryingRadio):
+    """Radio on BlueZ's adapter `adapter`, such as hci0, on the system bus (or DBUS_SYSTEM_BUS_ADDRESS)."""
+
+    name = "bluez"
+
+    def __init__(self, adapter: str) -> None:
+        super().__init__()
+        self._adapter = f"/org/bluez/{adapter}"
+        self._owner = ""
+        self._ended: RadioDown | None = None
+        self._with_interval = True
+
+    async def _session(self) -> None:
+        bus = MessageBus(bus_type=BusType.SYSTEM)
+        try:
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                await bus.connect()
+        except (OSError, AuthError, DBusError, InvalidAddressError, EOFError, TimeoutError) as bad:
+            raise RadioDown(
+                Cause.NO_BUS, "system bus", why=str(bad)[:120] or type(bad).__name__, remedy="is dbus-daemon running?"
+            ) from None
+        watch = asyncio.create_task(self._watch(bus))
+        try:
+            await self._hold(bus)
+        except _Refusal as refusal:
+            raise self._refused(refusal) from None
+        except TimeoutError:
+            raise RadioDown(
+                Cause.NO_ANSWER, BLUEZ, why="no answer within 10 s", remedy="restart bluetooth.service"
+            ) from None
+        except (OSError, EOFError, DBusError) as bad:
+            raise RadioDown(Cause.NO_BUS, "system bus", why=str(bad)[:120] or type(bad).__name__) from None
+        finally:
+            watch.cancel()
+            bus.disconnect()
+
+    async def _watch(self, bus: MessageBus) -> None:
+        """Notice the end of the bus connection itself."""
+        with contextlib.suppress(OSError, EOFError, DBusError):  # how it ended does not matter
+            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast leaves it without annotations
+        self._end(RadioDown(Cause.NO_BUS, "system bus", why="the connection ended"))
+
+    async def _hold(self, bus: MessageBus) -> None:
+        """Register, then prove again and again that it still stands; always raises."""
+        self._ended, self._owner = None, ""
+        assert self._wanted is not None
+        objects = Objects(self._wanted, self._released)
+        objects.with_interval = self._with_interval
+        bus.add_message_handler(lambda message: self._receive(message, objects))
+        for match in _MATCHES:
+            await _call(bus, _BUS, _BUS_PATH, _BUS, "AddMatch", "s", match)
+        await self._find_adapter(bus)
+        await self._manage(bus, GATT_MANAGER, "RegisterApplication", "oa{sv}", APPLICATION, {})
+        shown = ""
+        while True:
+            self._wake.clear()
+            if self._ended is not None:
+                raise self._ended
+            broadcast = self._wanted
+            objects.broadcast = broadcast
+            if shown != broadcast.name:
+                if shown:
+                    await self._manage(
+                        bus, ADVERTISING_MANAGER, "UnregisterAdvertisement", "o", objects.advertisement_path
+                    )
+                path = objects.advertise(broadcast)
+                await self._manage(bus, ADVERTISING_MANAGER, "RegisterAdvertisement", "oa{sv}", path, {})
+                shown = broadcast.name
+            await self._prove(bus)
+            if self._ended is None:
+                self._set_on_air(broadcast, OnAir.ADVERTISING)
+                await self._pause(EVIDENCE_EVERY_S)
+
+    async def _find_adapter(self, bus: MessageBus) -> None:
+        """Start BlueZ if the bus can, note its owner, find our adapter powered on; else wait a little for a change and raise."""
+        try:
+            (found,) = await _call(bus, BLUEZ, "/", OBJECT_MANAGER, "GetManagedObjects")
+            (self._owner,) = await _call(bus, _BUS, _BUS_PATH, _BUS, "GetNameOwner", "s", BLUEZ)
+        except _Refusal as refusal:
+            await self._give_up(RadioDown(Cause.NO_BLUEZ, BLUEZ, why=str(refusal), remedy="start bluetooth.service"))
+        interfaces = found.get(self._adapter, {})
+        if not all(name in interfaces for name in (ADAPTER, GATT_MANAGER, ADVERTISING_MANAGER)):
+            await self._give_up(
+                RadioDown(
+                    Cause.NO_ADAPTER,
+                    self._adapter,
+                    why="BlueZ has no such adapter that can advertise",
+                    remedy="plug it in, or correct radio.adapter in agent.toml",
+                )
+            )
+        if not _is_powered(interfaces[ADAPTER]):
+            await self._give_up(self._off())
+
+    async def _give_up(self, down: RadioDown) -> None:
+        """Say why, wait for a sign that it changed (or a little while), raise."""
+        self._set_down(down)
+        await self._pause(LONGEST_RETRY_S)
+        raise down
+
+    async def _prove(self, bus: MessageBus) -> None:
+        """BE-11: the same bluetoothd, powered, with an active advertisement; else end the session."""
+        (owner,) = await _call(bus, _BUS, _BUS_PATH, _BUS, "GetNameOwner", "s", BLUEZ)
+        (adapter,) = await _call(bus, self._owner, self._adapter, PROPERTIES, "GetAll", "s", ADAPTER)
+        (manager,) = await _call(bus, self._owner, self._adapter, PROPERTIES, "GetAll", "s", ADVERTISING_MANAGER)
+        if owner != self._owner:
+            raise RadioDown(Cause.BLUEZ_GONE, BLUEZ, why="it was restarted")
+        if not _is_powered(adapter):
+            raise self._off()
+        active = manager.get("ActiveInstances")
+        if active is None or active.value < 1:
+            raise RadioDown(Cause.RELEASED, self._adapter, why="BlueZ no longer has an active advertisement")
+
+    async def _manage(self, bus: MessageBus, interface: str, member: str, signature: str, *body: Any) -> None:
+        await _call(bus, self._owner, self._adapter, interface, member, signature, *body)
+
+    def _receive(self, message: Message, objects: Objects) -> Message | None:
+        if message.message_type is MessageType.METHOD_CALL:
+            return objects.answer(message) if message.sender == self._owner else None
+        if message.message_type is MessageType.SIGNAL:
+            self._signal(message)
+        return None
+
+    def _signal(self, message: Message) -> None:
+        match message.member, message.body:
+            case "NameOwnerChanged", [str(name), _, str(owner)] if name == BLUEZ:
+                if self._owner and owner != self._owner:
+                    self._end(RadioDown(Cause.BLUEZ_GONE, BLUEZ, why="bluetoothd ended or was restarted"))
+                self._wake.set()
+            case "InterfacesRemoved", [str(path), list(gone)] if path == self._adapter and ADAPTER in gone:
+                self._end(RadioDown(Cause.NO_ADAPTER, self._adapter, why="the adapter went away", remedy="plug it in"))
+            case "InterfacesAdded", [str(path), _] if path == self._adapter:
+                self._wake.set()
+            case "PropertiesChanged", [_, dict(changed), _] if message.path == self._adapter and "Powered" in changed:
+                if _is_powered(changed):
+                    self._wake.set()
+                else:
+                    self._end(self._off())
+
+    def _released(self) -> None:
+        self._end(RadioDown(Cause.RELEASED, self._adapter, why="BlueZ released the advertisement"))
+
+    def _end(self, down: RadioDown) -> None:
+        """The session is over: nothing is on air from this moment."""
+        if self._ended is None:
+            self._ended = down
+        self._set_off_air()
+        self._wake.set()
+
+    def _off(self) -> RadioDown:
+        return RadioDown(
+            Cause.POWERED_OFF,
+            self._adapter,
+            why="the adapter is off",
+            remedy="rfkill unblock bluetooth; bluetoothctl power on",
+        )
+
+    def _refused(self, refusal: _Refusal) -> RadioDown:
+        """BE-11: a normal state; the next try goes without, or again with, the interval, which some BlueZ or kernel may not take."""
+        if self._ended is not None:
+            return self._ended
+        if refusal.name in ("org.freedesktop.DBus.Error.NameHasNoOwner", "org.freedesktop.DBus.Error.ServiceUnknown"):
+            return RadioDown(Cause.BLUEZ_GONE, BLUEZ, why="bluetoothd ended or was restarted")
+        if refusal.name == "org.freedesktop.DBus.Error.UnknownObject":
+            return RadioDown(Cause.NO_ADAPTER, self._adapter, why="the adapter went away", remedy="plug it in")
+        self._with_interval = not self._with_interval
+        return RadioDown(
+            Cause.REFUSED, self._adapter, why=str(refusal), remedy="see journalctl -u bluetooth; it is tried again"
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+
+async def _call(
+    bus: MessageBus, destination: str, path: str, interface: str, member: str, signature: str = "", *body: Any
+) -> list[Any]:
+    """One method call; raise _Refusal for an error reply and TimeoutError."""
+    message = Message(
+        destination=destination, path=path, interface=interface, member=member, signature=signature, body=list(body)
+    )
+    async with asyncio.timeout(STEP_TIMEOUT_S):
+        reply = await bus.call(message)
+    if reply is None:
+        raise EOFError("no reply")
+    if reply.message_type is MessageType.ERROR:
+        raise _Refusal(reply.error_name or "error", str(reply.body[0]) if reply.body else "")
+    return list(reply.body)
+
+
+def _is_powered(properties: Mapping[str, Variant]) -> bool:
+    powered = properties.get("Powered")
+    return powered is not None and powered.value is True

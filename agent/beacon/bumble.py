@@ -1,0 +1,202 @@
+"""The radio through Bumble: a Bluetooth host in this process, on any HCI transport (usb, serial, a virtual controller's socket).
+
+One process owns the controller. Legacy PDUs only, so that every phone hears them (SPEC.md, BE-12 to BE-17).
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from functools import partial
+
+from bumble import hci
+from bumble.att import Attribute
+from bumble.core import UUID, BaseBumbleError
+from bumble.device import Connection, Device, DeviceConfiguration
+from bumble.gatt import Characteristic, CharacteristicValue, Service
+from bumble.host import Host
+from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.transport import open_transport
+from bumble.transport.common import Transport
+
+from agent.beacon.advertisement import SERVICE
+from agent.beacon.radio import (
+    ADVERTISING_INTERVAL_MS,
+    EVIDENCE_EVERY_S,
+    STEP_TIMEOUT_S,
+    Cause,
+    RadioDown,
+    RetryingRadio,
+)
+from agent.contracts.lease import OnAir
+
+READER_LIMIT_S = 60.0
+"""A reading takes a few seconds; a reader that stays would keep a controller with one link from everyone else."""
+
+FAREWELL_S = 0.5
+
+logging.getLogger("bumble").setLevel(
+    logging.CRITICAL + 1
+)  # it prints a traceback for each lost radio; we name the cause once
+
+
+class _NoPairing(PairingDelegate):
+    """BE-8: nothing here is secret, so a phone is never asked to pair."""
+
+    async def accept(self) -> bool:
+        return False
+
+
+def static_address(unit: str) -> hci.Address:
+    """The unit's random static address (Core 5.4, vol. 6, part B, 1.3.2.1): the same after every start, from its printed name."""
+    octets = bytearray(hashlib.sha256(b"dtpr beacon address\0" + unit.encode()).digest()[:6])
+    octets[5] |= 0xC0
+    return hci.Address(bytes(octets), hci.Address.RANDOM_DEVICE_ADDRESS)
+
+
+class BumbleRadio(RetryingRadio):
+    """Radio on the Bumble transport named `transport`, such as `usb:0` or `unix:/run/hci0`."""
+
+    name = "bumble"
+
+    def __init__(self, transport: str) -> None:
+        super().__init__()
+        self._transport = transport
+        self._readers: dict[int, tuple[Connection, float]] = {}
+
+    async def _session(self) -> None:
+        try:
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                transport = await open_transport(self._transport)
+        except Exception as bad:  # each kind of transport lets its own library's exceptions through
+            raise RadioDown(
+                Cause.NO_TRANSPORT,
+                self._transport,
+                why=str(bad)[:120] or type(bad).__name__,
+                remedy="plug the controller in, or correct radio.transport in agent.toml",
+            ) from None
+        try:
+            await self._hold(transport)
+        except RadioDown:
+            raise
+        except TimeoutError:
+            raise RadioDown(
+                Cause.NO_ANSWER,
+                self._transport,
+                why="the controller does not answer",
+                remedy="unplug it and plug it in again",
+            ) from None
+        except hci.HCI_Error as bad:
+            raise RadioDown(Cause.REFUSED, self._transport, why=str(bad)[:120]) from None
+        except (BaseBumbleError, OSError, RuntimeError) as bad:
+            lost = _is_lost(transport)
+            raise RadioDown(
+                Cause.TRANSPORT_LOST if lost else Cause.REFUSED,
+                self._transport,
+                why=str(bad)[:120] or type(bad).__name__,
+            ) from None
+        finally:
+            self._readers.clear()
+            await transport.close()
+
+    async def _hold(self, transport: Transport) -> None:
+        """Power the controller on and keep `self._wanted` on air."""
+        assert self._wanted is not None
+        device = self._device(transport, self._wanted.unit)
+        transport.source.terminated.add_done_callback(lambda _: self._wake.set())
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            await device.power_on()
+        try:
+            await self._serve(device, transport)
+        finally:
+            await _farewell(device, transport)
+
+    def _device(self, transport: Transport, unit: str) -> Device:
+        config = DeviceConfiguration(
+            name=unit,
+            address=static_address(unit),
+            advertising_interval_min=ADVERTISING_INTERVAL_MS,
+            advertising_interval_max=ADVERTISING_INTERVAL_MS,
+        )
+        device = Device(config=config, host=Host(transport.source, transport.sink))
+        device.pairing_config_factory = lambda _connection: PairingConfig(delegate=_NoPairing())
+        assert self._wanted is not None
+        characteristics: list[Characteristic[bytes]] = [
+            Characteristic(
+                UUID(str(attribute.uuid)),
+                Characteristic.Properties.READ,
+                Attribute.Permissions.READABLE,
+                CharacteristicValue(read=partial(self._read, place)),
+            )
+            for place, attribute in enumerate(self._wanted.attributes)
+        ]
+        device.add_service(Service(UUID(str(SERVICE)), characteristics))
+        device.on(Device.EVENT_CONNECTION, self._reader_came)
+        return device
+
+    def _read(self, place: int, _connection: Connection) -> bytes:
+        assert self._wanted is not None
+        return self._wanted.attributes[place].value
+
+    def _reader_came(self, connection: Connection) -> None:
+        self._readers[connection.handle] = (connection, time.monotonic() + READER_LIMIT_S)
+        connection.on(Connection.EVENT_DISCONNECTION, partial(self._reader_went, connection.handle))
+        self._wake.set()
+
+    def _reader_went(self, handle: int, _reason: int) -> None:
+        self._readers.pop(handle, None)
+        self._wake.set()
+
+    async def _serve(self, device: Device, transport: Transport) -> None:
+        sent = ""
+        while True:
+            self._wake.clear()
+            if _is_lost(transport):
+                raise RadioDown(Cause.TRANSPORT_LOST, self._transport, why="the controller went away")
+            broadcast = self._wanted
+            assert broadcast is not None
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                if sent != broadcast.name or not device.is_advertising:
+                    await self._advertise(device, broadcast.advertisement, broadcast.scan_response)
+                    sent = broadcast.name if device.is_advertising else ""
+                else:
+                    await device.host.send_sync_command(hci.HCI_Read_BD_ADDR_Command())  # a sign of life
+                await self._dismiss()
+            if not _is_lost(transport):
+                self._set_on_air(broadcast, OnAir.SERVING if self._readers else OnAir.ADVERTISING)
+            try:
+                async with asyncio.timeout(EVIDENCE_EVERY_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _advertise(self, device: Device, data: bytes, scan_response: bytes) -> None:
+        """Start or change advertising; a controller may refuse while a reader is connected, which counts as serving."""
+        try:
+            await device.start_advertising(advertising_data=data, scan_response_data=scan_response)
+        except hci.HCI_Error:
+            device.legacy_advertiser = None
+            if not self._readers:
+                raise
+
+    async def _dismiss(self) -> None:
+        """BE-16: end the connection of a reader that has stayed too long."""
+        now = time.monotonic()
+        for connection, until in list(self._readers.values()):
+            if now >= until:
+                await connection.disconnect()
+
+
+def _is_lost(transport: Transport) -> bool:
+    return transport.source.terminated.done()
+
+
+async def _farewell(device: Device, transport: Transport) -> None:
+    """Reset the controller, so that it does not go on advertising without a host behind it."""
+    if _is_lost(transport):
+        return
+    try:
+        async with asyncio.timeout(FAREWELL_S):
+            await device.host.send_sync_command(hci.HCI_Reset_Command())
+    except (TimeoutError, BaseBumbleError, OSError, RuntimeError):
+        return  # it is gone, or busy to its end: the next start resets it first

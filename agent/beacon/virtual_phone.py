@@ -1,0 +1,244 @@
+"""A resident's phone in its own process: a BLE central that scans, connects, reads and checks, over and over.
+
+    python -m agent.beacon.virtual_phone --transport unix:DIR/hci1 [--key HEX] [--every 3] [--count N]
+
+Prints NDJSON: advertisement, disclosure, absent, error (SPEC.md, BE-26). SIGTERM ends it with exit 0.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bumble import hci
+from bumble.core import UUID, BaseBumbleError
+from bumble.device import Advertisement, Connection, Device, DeviceConfiguration, Peer
+from bumble.gatt_client import CharacteristicProxy
+from bumble.host import Host
+from bumble.transport import open_transport
+
+from agent.beacon import advertisement, gatt
+from agent.contracts.public import open_envelope, read_envelope
+from agent.errors import BadInput, DisclosureError, SignatureError
+
+HEARING_S = 4.0
+"""How long nothing may be heard before the unit counts as absent: more than three advertising intervals of BlueZ."""
+
+CONNECT_S = 5.0
+READ_S = 10.0
+MTU = 517
+READINGS_A_CONNECTION = 3
+"""How often a mix of two versions is read again before connecting anew."""
+
+_RADIO_ERRORS = (BaseBumbleError, OSError, RuntimeError, asyncio.InvalidStateError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one unit sent before any connection."""
+
+    address: hci.Address
+    advertisement: bytes
+    scan_response: bytes
+
+
+def report(kind: str, **fields: Any) -> None:
+    """One NDJSON line."""
+    print(json.dumps({"type": kind, **fields}), flush=True)
+
+
+@asynccontextmanager
+async def phone(transport_name: str) -> AsyncIterator[Device]:
+    """A powered-on central on an HCI transport."""
+    async with asyncio.timeout(CONNECT_S):
+        transport = await open_transport(transport_name)
+    try:
+        config = DeviceConfiguration(name="phone", address=hci.Address.generate_static_address())
+        device = Device(config=config, host=Host(transport.source, transport.sink))
+        async with asyncio.timeout(CONNECT_S):
+            await device.power_on()
+        yield device
+    finally:
+        await transport.close()
+
+
+async def listen(device: Device, seconds: float) -> Heard | None:
+    """Scan actively until one of our units' advertisement and scan response are heard; None after `seconds`."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Heard] = loop.create_future()
+    said: dict[str, bytes] = {}
+
+    def hear(report_: hci.HCI_LE_Advertising_Report_Event.Report | Any) -> None:
+        heard = Advertisement.from_advertising_report(report_)
+        if heard is None or found.done():
+            return
+        who = str(heard.address)
+        if not heard.is_scan_response:
+            if heard.is_connectable and advertisement.offers_disclosure(heard.data_bytes):
+                said[who] = heard.data_bytes
+        elif who in said:
+            found.set_result(Heard(heard.address, said[who], heard.data_bytes))
+
+    device.host.on("advertising_report", hear)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            await device.start_scanning(active=True, filter_duplicates=False)
+        async with asyncio.timeout(seconds):
+            return await found
+    except TimeoutError:
+        return None
+    finally:
+        device.host.remove_listener("advertising_report", hear)
+        async with asyncio.timeout(CONNECT_S):
+            await device.stop_scanning()
+
+
+async def read(device: Device, address: hci.Address) -> tuple[bytes, gatt.Header]:
+    """Connect, read header and chunks until they agree, disconnect; raise DisclosureError or a radio error."""
+    connection = await device.connect(address, timeout=CONNECT_S)
+    try:
+        async with asyncio.timeout(READ_S):
+            return await _read(connection)
+    finally:
+        async with asyncio.timeout(CONNECT_S):
+            if connection.handle in device.connections:
+                await connection.disconnect()
+
+
+async def _read(connection: Connection) -> tuple[bytes, gatt.Header]:
+    peer = Peer(connection)
+    await peer.request_mtu(MTU)
+    services = await peer.discover_service(UUID(str(advertisement.SERVICE)))
+    if not services:
+        raise DisclosureError("GATT", expected="the disclosure service", got="none", remedy="connect again")
+    found: dict[str, CharacteristicProxy[bytes]] = {}
+    for characteristic in await services[0].discover_characteristics():
+        found[str(characteristic.uuid).lower()] = characteristic
+
+    async def value(uuid: Any) -> bytes:
+        characteristic = found.get(str(UUID(str(uuid))).lower())
+        if characteristic is None:
+            raise DisclosureError("GATT", expected=f"the characteristic {uuid}", got="none")
+        return bytes(await characteristic.read_value())
+
+    for attempt in range(READINGS_A_CONNECTION):
+        header = await value(gatt.HEADER_UUID)
+        wanted = gatt.read_header(header)
+        chunks = [await value(uuid) for uuid in gatt.CHUNK_UUIDS[: wanted.count]]
+        try:
+            return gatt.assemble(header, chunks), wanted
+        except DisclosureError as mixed:
+            if attempt + 1 == READINGS_A_CONNECTION:
+                raise
+            report("error", where="read", error=type(mixed).__name__, words=str(mixed), again=True)
+    raise AssertionError("unreachable")
+
+
+def describe(envelope: bytes, header: gatt.Header, key: bytes | None) -> dict[str, Any]:
+    """The fields of a disclosure line; `verified` is None without a key. Raises EncodingError."""
+    opened = read_envelope(envelope)
+    verified: bool | None = None
+    if key is not None:
+        try:
+            open_envelope(envelope, key)
+            verified = True
+        except SignatureError:
+            verified = False
+    digest = hashlib.sha256(opened.disclosure).digest()
+    return {
+        "digest": digest.hex(),
+        "code": advertisement.code(digest),
+        "verified": verified,
+        "issued_at": opened.issued_at,
+        "envelope": envelope.hex(),
+        "header": {
+            "total": header.total,
+            "count": header.count,
+            "sequence": header.sequence,
+            "sha256": header.sha256.hex(),
+        },
+    }
+
+
+async def look(device: Device, key: bytes | None) -> bool:
+    """One look: listen, read, check and report; True when a disclosure was read."""
+    heard = await listen(device, HEARING_S)
+    if heard is None:
+        report("absent", seconds=HEARING_S)
+        return False
+    name = advertisement.heard_name(heard.scan_response)
+    report(
+        "advertisement",
+        name=name,
+        address=str(heard.address),
+        advertisement=heard.advertisement.hex(),
+        scan_response=heard.scan_response.hex(),
+    )
+    envelope, header = await read(device, heard.address)
+    report("disclosure", name=name, **describe(envelope, header, key))
+    return True
+
+
+async def run(transport: str, key: bytes | None, every_s: float, count: int | None) -> None:
+    """Look every `every_s` seconds, `count` successful times or until cancelled; an error is reported and tried again."""
+    done = 0
+    loop = asyncio.get_running_loop()
+    while count is None or done < count:
+        try:
+            async with phone(transport) as device:
+                while count is None or done < count:
+                    started = loop.time()
+                    done += await look(device, key)
+                    if count is None or done < count:
+                        await asyncio.sleep(max(0.0, started + every_s - loop.time()))
+        except BadInput as bad:
+            report("error", where="disclosure", error=type(bad).__name__, words=str(bad), again=True)
+        except _RADIO_ERRORS as bad:
+            report("error", where="radio", error=type(bad).__name__, words=str(bad)[:120], again=True)
+        else:
+            return
+        await asyncio.sleep(min(every_s, 0.5))
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m agent.beacon.virtual_phone", description=__doc__.split("\n")[0])
+    parser.add_argument("--transport", required=True, help="a Bumble transport, such as unix:DIR/hci1 or usb:0")
+    parser.add_argument("--key", type=_key, help="the unit's public key, 64 hex digits: verify the signature")
+    parser.add_argument("--every", type=float, default=3.0, help="seconds from one look to the next")
+    parser.add_argument("--count", type=int, help="end after so many disclosures")
+    options = parser.parse_args()
+    logging.getLogger("bumble").setLevel(logging.CRITICAL + 1)
+
+    async def until_ended() -> None:
+        task = asyncio.ensure_future(run(options.transport, options.key, options.every, options.count))
+        loop = asyncio.get_running_loop()
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(ending, task.cancel)
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    try:
+        asyncio.run(until_ended())
+    except BrokenPipeError:
+        sys.stderr.close()  # our reader went away
+    return 0
+
+
+def _key(text: str) -> bytes:
+    key = bytes.fromhex(text)
+    if len(key) != 32:
+        raise argparse.ArgumentTypeError("expected 64 hex digits")
+    return key
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.disclosure.datachain import Disclosure
 from agent.disclosure.rules import Mark
-from agent.policy.model import Policy, Stream
+from agent.policy.model import Policy
 from agent.policy.vocabulary import TECHNOLOGIES, Identifiability
 from agent.policy.words import day_words, exact_words, root_words, time_words
 

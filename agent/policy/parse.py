@@ -106,10 +106,11 @@ def _accountable(table: toml.Table) -> Organisation:
 def _elements(table: toml.Table, known: Iterable[str], what: str, high: int) -> tuple[str, ...]:
     known = tuple(known)
     chosen = table.texts("elements", low=1, high=high, expected=f"DTPR {what} elements")
-    for element in chosen:
+    for i, element in enumerate(chosen):
         if element not in known:
             table.refuse(
                 "elements",
+                item=i,
                 expected=f"a DTPR {what} element",
                 got=toml.describe(element),
                 remedy=toml.nearest(element, known) or "known: " + ", ".join(known),

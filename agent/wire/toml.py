@@ -1,17 +1,19 @@
-"""TOML 1.0 with line numbers: `tomllib` parses, this file says where each key stands and checks shapes.
+"""TOML 1.0 with line numbers: `tomllib` parses, `toml_lines` says where each key stands, this file checks shapes.
 
-`tomllib` keeps no positions, so `_positions` walks the text once more and notes the line of every key. Fractions keep
-decimals exact: `rho = 0.125` is 1/8, never a float.
+Fractions keep decimals exact: `rho = 0.125` is 1/8, never a float.
 """
 
+import datetime
 import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NoReturn
 
 from agent.errors import BadInput
+from agent.wire.toml_lines import Path, find_lines
 
 MAX_BYTES = 256 * 1024
 """A policy that people read aloud is a few kilobytes; a file far beyond that is not one."""
@@ -19,12 +21,7 @@ MAX_BYTES = 256 * 1024
 MAX_NESTING = 32
 """tomllib recurses; nothing of ours nests deeper than four."""
 
-Path = tuple[str | int, ...]
-
-_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(
-    r"""^\s*((?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*'))*)\s*="""
-)
+_LONG_NUMBER = re.compile(r"[0-9][0-9_]{1000,}")
 
 
 class Table:
@@ -49,12 +46,14 @@ class Table:
         """`file:line` of a key, or of this table."""
         return self._source.where((*self._path, key) if key is not None else self._path)
 
-    def refuse(self, key: str | None, *, expected: str, got: str, remedy: str = "") -> NoReturn:
-        """Raise the file's error class at `key`."""
-        name = ".".join(str(part) for part in (*self._path, *([key] if key is not None else [])))
-        raise self._source.error(
-            f"{self.where(key)}: {name}" if name else self.where(key), expected=expected, got=got, remedy=remedy
-        )
+    def refuse(
+        self, key: str | None, *, expected: str, got: str, remedy: str = "", item: int | None = None
+    ) -> NoReturn:
+        """Raise the file's error class at `key`, or at element `item` of the array that is its value."""
+        path = (*self._path, *(part for part in (key, item) if part is not None))
+        where = self._source.where(path)
+        name = ".".join(str(part) for part in path)
+        raise self._source.error(f"{where}: {name}" if name else where, expected=expected, got=got, remedy=remedy)
 
     def get(self, key: str, kind: type | tuple[type, ...], expected: str, default: Any = ...) -> Any:
         """The value of `key` if it is a `kind`; `default` when absent, or an error when there is none."""
@@ -90,7 +89,7 @@ class Table:
         words = expected or f"a whole number from {low} to {high}"
         value: int = self.get(key, int, words, default)
         if key in self._values and not low <= value <= high:
-            self.refuse(key, expected=words, got=str(value)[:40])
+            self.refuse(key, expected=words, got=describe(value))
         return value
 
     def fraction(self, key: str, default: Any = ..., *, low: Fraction, high: Fraction, expected: str) -> Fraction:
@@ -129,11 +128,11 @@ class Table:
             return tuple(value)
         if not low <= len(value) <= high:
             self.refuse(key, expected=f"{low} to {high} {expected}", got=str(len(value)))
-        for item in value:
+        for i, item in enumerate(value):
             if not isinstance(item, str) or not item or (pattern is not None and not re.fullmatch(pattern, item)):
-                self.refuse(key, expected=f"an array of {expected}", got=describe(item))
-        if len(set(value)) != len(value):
-            self.refuse(key, expected=f"distinct {expected}", got="one of them twice")
+                self.refuse(key, item=i, expected=f"an array of {expected}", got=describe(item))
+            if item in value[:i]:
+                self.refuse(key, item=i, expected=f"distinct {expected}", got=f"{describe(item)} twice")
         return tuple(value)
 
     def table(self, key: str, *, optional: bool = False) -> "Table":
@@ -171,11 +170,7 @@ class Table:
     def _nearest_unread(self, key: str) -> str:
         unread = [name for name in self._values if name not in self._known]
         near = difflib.get_close_matches(key, unread, n=1)
-        return (
-            f"is {near[0]!r} at {self.where(near[0])} meant to be {key!r}?"
-            if near
-            else f"add {key} = …"
-        )
+        return f"is {near[0]!r} at {self.where(near[0])} meant to be {key!r}?" if near else f"add {key} = …"
 
 
 def parse(text: str | bytes, name: str, error: type[BadInput]) -> Table:
@@ -186,21 +181,26 @@ def parse(text: str | bytes, name: str, error: type[BadInput]) -> Table:
         raise error(f"{name}: byte {bad.start}", expected="UTF-8 text", got="another encoding") from None
     if len(text) > MAX_BYTES:
         raise error(name, expected=f"at most {MAX_BYTES} characters", got=f"{len(text)}")
-    depth = deepest = 0
-    for character in text:
-        depth += (character in "[{") - (character in "]}")
-        deepest = max(deepest, depth)
-    if deepest > MAX_NESTING:
-        raise error(name, expected=f"at most {MAX_NESTING} nested brackets", got="more")
-    source = _Source(name, text, error)
+    lines = find_lines(text, MAX_NESTING)
+    if lines.deepest > MAX_NESTING:
+        raise error(
+            f"{name}:{lines.deepest_line}",
+            expected=f"at most {MAX_NESTING} nested brackets or dotted parts",
+            got="more",
+        )
+    if digits := _LONG_NUMBER.search(text):
+        line = text.count("\n", 0, digits.start()) + 1
+        raise error(f"{name}:{line}", expected="numbers of at most 1,000 digits", got=f"{len(digits[0])} digits")
     try:
         values = tomllib.loads(text, parse_float=_exact)
     except (tomllib.TOMLDecodeError, ValueError) as bad:
         message = str(bad)
         found = re.search(r"\(at line (\d+), column (\d+)\)", message)
-        place = f"{name}:{found[1]}:{found[2]}" if found else f"{name}:{text.count(chr(10)) + 1}"
+        place = (
+            f"{name}:{found[1]}:{found[2]}" if found else f"{name}:{text.count(chr(10)) + 1}"
+        )  # "(at end of document)"
         raise error(place, expected="TOML 1.0", got=re.sub(r"\s*\(at .*\)$", "", message)[:120]) from None
-    return Table(values, (), source)
+    return Table(values, (), _Source(name, lines.of, error))
 
 
 def tree(values: Mapping[str, Any], name: str, error: type[BadInput]) -> Table:
@@ -215,9 +215,13 @@ def describe(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)[:40]
+        return str(value) if abs(value) < 10**40 else f"a number of {value.bit_length()} bits"
     if isinstance(value, Fraction):
         return f"{float(value):g}"
+    if isinstance(value, _Odd):
+        return value.text[:40]
+    if isinstance(value, datetime.date | datetime.time):
+        return str(value)
     if isinstance(value, list):
         return f"an array of {len(value)}"
     if isinstance(value, dict):
@@ -225,9 +229,16 @@ def describe(value: Any) -> str:
     return type(value).__name__
 
 
-def _exact(text: str) -> Fraction:
+@dataclass(frozen=True, slots=True)
+class _Odd:
+    """A TOML float that is no plain decimal (inf, nan, forty digits): no getter takes it, so it is refused at its key."""
+
+    text: str
+
+
+def _exact(text: str) -> Fraction | _Odd:
     if len(text) > 40 or not re.fullmatch(r"[+-]?[0-9_]+(\.[0-9_]+)?([eE][+-]?[0-9]{1,2})?", text):
-        raise ValueError(f"Expected a plain decimal number, got {text[:40]!r}")
+        return _Odd(text)
     return Fraction(text.replace("_", ""))
 
 
@@ -240,10 +251,10 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 class _Source:
     """A file's name, its key positions and the error class its faults raise."""
 
-    def __init__(self, name: str, text: str | None, error: type[BadInput]) -> None:
+    def __init__(self, name: str, lines: Mapping[Path, int] | None, error: type[BadInput]) -> None:
         self.name = name
         self.error = error
-        self._lines = _positions(text) if text is not None else None
+        self._lines = lines
 
     def line(self, path: Path) -> int:
         """The line of `path`, or of the nearest parent that has one."""
@@ -254,45 +265,3 @@ class _Source:
 
     def where(self, path: Path) -> str:
         return self.name if self._lines is None else f"{self.name}:{self.line(path)}"
-
-
-def _positions(text: str) -> dict[Path, int]:
-    """The line of each key and table header, for files in the usual form (one key a line)."""
-    lines: dict[Path, int] = {}
-    counts: dict[Path, int] = {}
-    table: Path = ()
-    quote = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if quote:
-            quote = "" if quote in line else quote
-            continue
-        if header := _HEADER.match(line):
-            table = _absolute(_split(header[2]), counts)
-            if header[1] == "[[":
-                counts[table] = counts.get(table, -1) + 1
-                lines.setdefault(table, number)
-                table = (*table, counts[table])
-            lines.setdefault(table, number)
-        elif key := _KEY.match(line):
-            path = (*table, *_split(key[1]))
-            for end in range(len(table) + 1, len(path) + 1):
-                lines.setdefault(path[:end], number)
-            rest = line[key.end() :]
-            for mark in ('"""', "'''"):
-                if rest.count(mark) == 1:
-                    quote = mark
-    return lines
-
-
-def _absolute(path: Path, counts: Mapping[Path, int]) -> Path:
-    """Insert the current index after each part that is an array of tables, except the last."""
-    done: Path = ()
-    for i, part in enumerate(path):
-        done = (*done, part)
-        if i + 1 < len(path) and done in counts:
-            done = (*done, counts[done])
-    return done
-
-
-def _split(dotted: str) -> Path:
-    return tuple(part.strip().strip("\"'") for part in re.findall(r'"[^"]*"|\'[^\']*\'|[^.\s]+', dotted))

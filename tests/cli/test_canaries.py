@@ -6,7 +6,7 @@ import pytest
 
 from agent.cli.demo.canaries import Canary, finds_a_planted_one, search
 
-CANARY = Canary(bytes.fromhex("d25f00a1b7c9"), 0x9F3A_77C1_0B5E_42D8)
+CANARY = Canary(bytes.fromhex("d25f00a1b7c9"), 0x9F3A_77C1)
 
 
 def test_the_search_finds_a_canary_in_each_of_its_forms() -> None:
@@ -17,15 +17,15 @@ def test_the_search_finds_a_canary_in_each_of_its_forms() -> None:
     "leak",
     [
         b"\x46" + CANARY.identifier,  # a CBOR byte string
-        b"\x1b" + CANARY.value.to_bytes(8, "big"),  # a CBOR integer
-        CANARY.value.to_bytes(8, "little"),
+        b"\x1a" + CANARY.value.to_bytes(4, "big"),  # a CBOR integer
+        CANARY.value.to_bytes(4, "little"),
         b"D2:5F:00:A1:B7:C9",
         b"d2-5f-00-a1-b7-c9",
         CANARY.identifier.hex().upper().encode(),
         str(CANARY.value).encode(),
         str(int.from_bytes(CANARY.identifier, "little")).encode(),
         base64.b64encode(b"ab" + CANARY.identifier + b"xyz"),
-        base64.urlsafe_b64encode(b"a" + CANARY.value.to_bytes(8, "big") + b"xyz"),
+        base64.urlsafe_b64encode(b"abc" + CANARY.value.to_bytes(4, "big") + b"xyz"),
         base64.b64encode(CANARY.identifier[::-1]),
     ],
 )
@@ -40,6 +40,6 @@ def test_a_search_that_misses_a_form_is_not_believed(monkeypatch: pytest.MonkeyP
 
 
 def test_a_neighbouring_number_is_not_a_hit() -> None:
-    near = Canary(bytes(octet ^ 1 for octet in CANARY.identifier), CANARY.value ^ 0x0101_0101_0101_0101)
+    near = Canary(bytes(octet ^ 1 for octet in CANARY.identifier), CANARY.value ^ 0x0101_0101)
     text = b" ".join(pattern for _, pattern in near.forms())
     assert not search([CANARY], {"file": text})

@@ -15,6 +15,9 @@ from agent.cli.demo.stage import CITY, SITE, STREAM, UNIT, Stage
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell
 from agent.contracts.log import CHECKPOINT, RELEASES, Release, decode_entry, iter_records
+from agent.contracts.public import read_envelope
+from agent.disclosure.datachain import decode_disclosure
+from agent.disclosure.plain_language import sentences
 from agent.errors import LogDamaged
 from agent.local.clock import OPERATOR, Clock
 from agent.wire.tlog import TreeHead, open_checkpoint
@@ -38,6 +41,7 @@ class Evidence:
     phone: Mapping[str, Any] = field(default_factory=dict)
     advertisement: Mapping[str, Any] = field(default_factory=dict)
     phone_says: str = "listening"
+    sentences: tuple[str, ...] = ()
     disclosure_mqtt: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     first_aggregate_s: float | None = None
@@ -98,6 +102,8 @@ class Evidence:
             case "disclosure":
                 self.phone = value
                 self.phone_says = "has read it"
+                envelope = read_envelope(bytes.fromhex(str(value["envelope"])))
+                self.sentences = sentences(decode_disclosure(envelope.disclosure))
             case "absent":
                 self.phone_says = "hears nothing"
             case "error":
@@ -163,7 +169,7 @@ def releases_of(stage: Stage) -> list[Release]:
     if not (folder / CHECKPOINT).exists():
         return []
     origin = f"{CITY}/{SITE}/{UNIT}"
-    checkpoint = open_checkpoint((folder / CHECKPOINT).read_bytes(), UNIT, stage.public_key)
+    checkpoint = open_checkpoint((folder / CHECKPOINT).read_bytes(), origin, stage.public_key)
     if checkpoint.origin != origin:
         raise LogDamaged(str(folder / CHECKPOINT), expected=f"the log of {origin}", got=checkpoint.origin)
     octets = (folder / RELEASES).read_bytes()

@@ -150,7 +150,7 @@ def _resident(evidence: Evidence) -> Group:
         Text("✓ signed by this unit" if verified else "✗ not verified", style="green" if verified else "red"),
         Text(""),
     ]
-    return Group(*lines, *(Text(f"• {sentence}") for sentence in evidence.phone.get("sentences", ())))
+    return Group(*lines, *(Text(f"• {sentence}") for sentence in evidence.sentences))
 
 
 def _city(evidence: Evidence) -> Table:

@@ -1,0 +1,193 @@
+"""agent.toml: nothing in it can weaken the policy, plain MQTT needs a reason, and every mistake is named with its line."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import SettingsError
+from agent.local import settings
+
+MINIMAL = """\
+schema = 1
+[clock]
+trusted_when = "operator"
+[mqtt]
+host = "localhost"
+tls = false
+[radio]
+backend = "bluez"
+"""
+EXAMPLE = Path(__file__).parents[2] / "config/agent.toml"
+
+
+def changed(old: str, new: str) -> str:
+    assert MINIMAL.count(old) == 1
+    return MINIMAL.replace(old, new)
+
+
+def test_minimal() -> None:
+    """Only what has no sensible default must be written."""
+    found = settings.parse(MINIMAL, "agent.toml")
+    assert found.paths.signing_key == Path("/etc/dtpr/unit-key")
+    assert (found.mqtt.port, found.mqtt.root, found.mqtt.keepalive_s) == (1883, "dtpr", 30)
+    assert (found.radio.adapter, found.radio.transport) == ("hci0", "")
+    assert dict(found.boards) == {}
+
+
+def test_the_example_is_the_default() -> None:
+    """config/agent.toml works, and what its comments call defaults are the defaults."""
+    example = settings.load(EXAMPLE)
+    bare = settings.parse(MINIMAL, "agent.toml")
+    assert example.paths == bare.paths
+    assert example.mqtt.tls
+    assert example.mqtt.port == settings.parse(changed("tls = false\n", ""), "agent.toml").mqtt.port == 8883
+    assert example.mqtt.keepalive_s == bare.mqtt.keepalive_s
+    assert example.mqtt.root == bare.mqtt.root
+    assert example.radio == bare.radio
+    assert example.boards["street"].baud == 115200
+
+
+def test_the_example_explains_every_key() -> None:
+    """Every key that the parser knows stands in config/agent.toml, in use or in a comment."""
+    text = EXAMPLE.read_text()
+    fields = {
+        name
+        for kind in (settings.Paths, settings.Mqtt, settings.Radio, settings.BoardPort)
+        for name in kind.__dataclass_fields__
+    }
+    for name in (fields - {"name"}) | {"schema", "trusted_when", "plain_text_exception"}:
+        assert any(line.lstrip("# ").startswith(f"{name} = ") for line in text.splitlines()), name
+
+
+def test_commented_keys_of_the_example_work() -> None:
+    """Every commented key of the example is accepted once it is uncommented (bumble's transport with bumble)."""
+    lines = EXAMPLE.read_text().splitlines()
+    text = "\n".join(line[2:] if line.startswith("# ") and " = " in line.split("#")[1] else line for line in lines)
+    found = settings.parse(text.replace('backend = "bluez"', 'backend = "bumble"'), "agent.toml")
+    assert found.mqtt.client_key == Path("/etc/dtpr/tls-key.pem")
+    assert found.mqtt.username == "bridge-01"
+    assert found.radio.transport == "usb:0"
+    assert found.boards["street"].board_id is not None
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
+def test_plain_mqtt_on_this_machine(host: str) -> None:
+    """Loopback needs no exception."""
+    assert not settings.parse(changed('"localhost"', f'"{host}"'), "agent.toml").mqtt.tls
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["broker.example", "10.0.0.1", "8.8.8.8", "192.168.1.2", "localhost.example", "127.0.0.1.example", "2001:db8::1"],
+)
+def test_plain_mqtt_elsewhere_is_refused(host: str) -> None:
+    """Plain MQTT to another machine is refused without a written reason, at the line that turns TLS off."""
+    text = changed('"localhost"', f'"{host}"')
+    with pytest.raises(SettingsError, match=r"agent\.toml:6: mqtt\.tls: expected true for .*plain_text_exception"):
+        settings.parse(text, "agent.toml")
+    reason = text.replace("tls = false", 'tls = false\nplain_text_exception = "a VPN carries it"')
+    assert not settings.parse(reason, "agent.toml").mqtt.tls
+
+
+def test_an_empty_reason_is_no_reason() -> None:
+    """The exception must say something."""
+    text = changed('"localhost"\ntls = false', '"broker.example"\ntls = false\nplain_text_exception = " "')
+    with pytest.raises(SettingsError, match="plain_text_exception"):
+        settings.parse(text, "agent.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("schema = 1", "schema = 2", "agent.toml:1: schema: expected 1, the version of this file's form, got 2"),
+        ("schema = 1\n", "", "agent.toml:1: schema: expected 1"),
+        ("trusted_when", "trust_when", "is 'trust_when' at agent.toml:3 meant to be 'trusted_when'?"),
+        ('"operator"', '"ntp"', "agent.toml:3: clock.trusted_when"),
+        ("tls = false", "tls = false\nkeepalive = 3", "did you mean 'keepalive_s'?"),
+        (
+            "tls = false",
+            "tls = false\nkeepalive_s = 4",
+            "agent.toml:7: mqtt.keepalive_s: expected a whole number from 5 to 600, got 4",
+        ),
+        ("tls = false", "tls = false\nport = 0", "agent.toml:7: mqtt.port"),
+        ("tls = false", 'tls = false\nroot = "a/b"', "agent.toml:7: mqtt.root"),
+        ("tls = false", 'tls = false\nroot = "#"', "agent.toml:7: mqtt.root"),
+        ("tls = false", 'tls = "no"', "agent.toml:6: mqtt.tls: expected true or false, got 'no'"),
+        (
+            "tls = false",
+            'tls = false\nca_file = "/x"',
+            "agent.toml:6: mqtt.tls: expected true when certificates are given",
+        ),
+        ("tls = false", 'tls = true\nclient_key = "/x"', "client_certificate and client_key together"),
+        (
+            "tls = false",
+            'tls = true\nca_file = "x.pem"',
+            "agent.toml:7: mqtt.ca_file: expected an absolute path, got 'x.pem'",
+        ),
+        ('host = "localhost"\n', "", "agent.toml:4: mqtt.host: expected a host name or address, got nothing"),
+        ('"localhost"', '"mqtt://x"', "agent.toml:5: mqtt.host"),
+        (
+            '"bluez"',
+            '"blues"',
+            "agent.toml:8: radio.backend: expected one of bluez, bumble, got 'blues'; did you mean 'bluez'?",
+        ),
+        (
+            '"bluez"',
+            '"bumble"',
+            "agent.toml:7: radio.transport: expected a Bumble transport such as usb:0, got nothing",
+        ),
+        ('"bluez"', '"bluez"\nadapter = "wlan0"', "agent.toml:9: radio.adapter"),
+        ("[radio]", "[radios]", "is 'radios' at agent.toml:7 meant to be 'radio'?"),
+        (
+            'backend = "bluez"',
+            'backend = "bluez"\n[boards.a]\nbaud = 9600',
+            "agent.toml:9: boards.a.port: expected an absolute path",
+        ),
+        (
+            'backend = "bluez"',
+            'backend = "bluez"\n[boards.a]\nport = "/dev/x"\nbaud = 1',
+            "agent.toml:11: boards.a.baud",
+        ),
+        (
+            'backend = "bluez"',
+            'backend = "bluez"\n[boards.a]\nport = "/dev/x"\nspeed = 1',
+            "agent.toml:11: boards.a.speed: expected a known key, got 'speed'",
+        ),
+        (
+            'backend = "bluez"',
+            'backend = "bluez"\n[paths]\nlogs = "/x"',
+            "agent.toml:10: paths.logs: expected a known key, got 'logs'; did you mean 'log'?",
+        ),
+        (
+            'backend = "bluez"',
+            'backend = "bluez"\n[noise]\nrho = 9',
+            "agent.toml:9: noise: expected a known key, got 'noise'",
+        ),
+        (
+            'backend = "bluez"',
+            'backend = "bluez"\n[policy]\nnotice = "0 seconds"',
+            "agent.toml:9: policy: expected a known key",
+        ),
+    ],
+)
+def test_mistakes(old: str, new: str, message: str) -> None:
+    """File, line, expected, got and the nearest word; and no key exists that reaches the policy."""
+    with pytest.raises(SettingsError) as caught:
+        settings.parse(changed(old, new), "agent.toml")
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    """An absent file is a SettingsError that names it and where an example is."""
+    with pytest.raises(SettingsError, match="config/agent"):
+        settings.load(tmp_path / "agent.toml")
+
+
+@given(st.binary(max_size=80))
+def test_only_the_documented_error_escapes(text: bytes) -> None:
+    """Whatever the bytes."""
+    with pytest.raises(SettingsError):
+        settings.parse(text, "agent.toml")

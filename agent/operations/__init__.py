@@ -1,0 +1,1 @@
+"""For the city's side: subscribe and verify."""

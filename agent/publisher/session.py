@@ -19,6 +19,9 @@ from agent.publisher.topics import Topics
 from agent.publisher.unit import Unit
 
 GOODBYE_S = 1.0
+SETTLE_S = 1.0
+"""Between the announcements and the first datum of a connection: after a broker's restart its other clients come back too (PB-7)."""
+
 PROVEN_S = 1.0
 """A connection that ends sooner does not clear the fault before it: a broker may let us in and then refuse every topic."""
 
@@ -158,7 +161,8 @@ class Session:
             self._announced[message.topic] = message.payload
 
     def _send(self, connection: Connection, topics: Topics) -> None:
-        if not {topics.state, topics.disclosure, topics.checkpoint} <= self._announced.keys():
+        announced = {topics.state, topics.disclosure, topics.checkpoint} <= self._announced.keys()
+        if not announced or self._connected_for_s() < SETTLE_S:
             return
         while (messages := self._next_messages(connection, topics)) is not None:
             mids = [connection.publish(message) for message in messages]

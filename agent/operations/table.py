@@ -1,0 +1,83 @@
+"""Records as lines for a terminal: one release a line, aligned; everything else one line too. Pure.
+
+Invariant: a line holds printable characters only, whatever was received, and is at most MAX_LINE_CHARACTERS long.
+"""
+
+import datetime
+
+from agent.operations.verification import Record
+
+MAX_LINE_CHARACTERS = 400
+_MARKS = {True: "✓", False: "✗", None: "?"}
+_PLAIN_MARKS = {True: "yes", False: "NO", None: "?"}
+_COLUMNS = ("window begins (UTC)", "unit", "stream", "length")
+
+
+class Table:
+    """Column widths grow with what is shown. `unicode` False for a terminal that has no ✓."""
+
+    def __init__(self, *, unicode: bool = True) -> None:
+        self._marks = _MARKS if unicode else _PLAIN_MARKS
+        self._widths = [len("2026-11-21 19:00:00"), 10, 10, 6]
+        self._cells_width = 30
+        self._headed = False
+
+    def lines(self, record: Record) -> list[str]:
+        """The lines for one record, without newlines."""
+        match record["type"]:
+            case "release":
+                lines = self._release(record)
+            case "disclosure":
+                lines = [
+                    f"# disclosure of {record['unit']}: {record['title']} [{record['colour']}], policy "
+                    f"{record['policy_version']}, digest {record['digest'][:16]}…  {self._mark(record)}"
+                ]
+            case "state":
+                stale = " (an old will, ignored)" if record["stale_will"] else ""
+                lines = [
+                    f"# {record['unit']} is {record['connection']}{stale}, gate {record['gate']} ({record['reason']}), "
+                    f"publisher {record['publisher']}"
+                ]
+            case "checkpoint":
+                lines = [f"# log of {record['unit']}: {record['size']} entries  {self._mark(record)}"]
+            case _:
+                lines = [f"! {record['topic']}: {record['where']}: expected {record['expected']}, got {record['got']}"]
+        return [printable(line)[:MAX_LINE_CHARACTERS] for line in lines]
+
+    def _mark(self, record: Record) -> str:
+        return " ".join((self._marks[record["verified"]], *(f"({note})" for note in record["notes"])))
+
+    def _release(self, record: Record) -> list[str]:
+        begins = datetime.datetime.fromtimestamp(record["window_start"], datetime.UTC)
+        values = (f"{begins:%Y-%m-%d %H:%M:%S}", record["unit"], record["stream"], f"{record['window_s']} s")
+        self._widths = [max(width, len(value)) for width, value in zip(self._widths, values, strict=True)]
+        cells = "  ".join(f"{label} {_cell(value, record)}" for label, value in record["cells"].items())
+        self._cells_width = min(max(self._cells_width, len(cells)), 120)
+        notes = list(record["notes"])
+        notes += ["repeat"] if record["retry"] else []
+        notes += ["CONFLICT: another payload for this window"] if record["conflict"] else []
+        notes += [] if record["disclosure_announced"] else ["its disclosure was not announced"]
+        row = "  ".join(value.ljust(width) for value, width in zip(values, self._widths, strict=True))
+        ending = f"  {cells.ljust(self._cells_width)}  {record['state']}  {self._marks[record['verified']]}"
+        lines = [] if self._headed else [self._head()]
+        self._headed = True
+        if record["missing_before"]:
+            lines.append(
+                f"# {record['missing_before']} windows of {record['unit']} {record['stream']} missing before this"
+            )
+        return [*lines, row + ending + "".join(f"  ({note})" for note in notes)]
+
+    def _head(self) -> str:
+        row = "  ".join(value.ljust(width) for value, width in zip(_COLUMNS, self._widths, strict=True))
+        return f"{row}  {'cells'.ljust(self._cells_width)}  state  verified"
+
+
+def printable(text: str) -> str:
+    """`text` with every control, format, private and surrogate character replaced: no escape sequence survives."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _cell(value: object, record: Record) -> str:
+    if value == "suppressed":
+        return f"<{record['threshold']}"
+    return "-" if value == "not_collected" else str(value)

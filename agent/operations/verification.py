@@ -1,0 +1,336 @@
+"""What a subscriber makes of each message: one record, verified as far as the keys given allow (OP-1 to OP-8 of SPEC.md). Pure.
+
+A record is a dict of JSON values with a `type`: release, disclosure, state, checkpoint or fault. Only `take` and `overdue` are
+called from outside; whatever bytes arrive, they return records and raise nothing.
+
+Invariant: `verified` is True only after a signature by one of the given keys, False only after one failed or was missing, and
+None only when no key was given.
+"""
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.contracts import aggregate
+from agent.contracts.aggregate import Aggregate, Cell
+from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
+from agent.disclosure.datachain import decode_disclosure, to_datachain
+from agent.errors import BadInput, DisclosureError, EncodingError, MessageError, SignatureError
+from agent.publisher.topics import VERSION
+from agent.wire import cose, tlog
+
+Record = dict[str, Any]
+
+MAX_PAYLOAD_BYTES = 64 * 1024
+"""As senml.MAX_PACK_BYTES; a disclosure with its datachain is under 32 KiB."""
+
+MAX_REMEMBERED = 100_000
+"""Windows, units and digests remembered, each: more units than a city has, a month of a small town's windows."""
+
+SIGNATURE_WITHIN_S = 2.0
+"""How long a Release without the `sig` property waits for its `…/sig` message (MQTT 3.1.1)."""
+
+IGNORED = ("health", "log")
+"""Topics of a unit that are defined elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One PUBLISH. `topic` None when it was not UTF-8; `at_s` is a monotonic clock's reading."""
+
+    topic: str | None
+    payload: bytes
+    user_properties: tuple[tuple[str, str], ...]
+    retain: bool
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """From the topic: whose message it is."""
+
+    root: str
+    city: str
+    site: str
+    unit: str
+
+    def fields(self) -> Record:
+        return {"city": self.city, "site": self.site, "unit": self.unit}
+
+
+class Verification:
+    """Remembers what it needs to tell repeats, conflicts and gaps; `keys` are 32-byte Ed25519 public keys."""
+
+    def __init__(self, keys: Sequence[bytes] = ()) -> None:
+        self._keys = tuple(keys)
+        self._announced: OrderedDict[tuple[_Name, str], None] = OrderedDict()
+        self._windows: OrderedDict[tuple[_Name, str, int], bytes] = OrderedDict()
+        self._newest: OrderedDict[tuple[_Name, str], int] = OrderedDict()
+        self._online: OrderedDict[_Name, str] = OrderedDict()
+        self._heads: OrderedDict[_Name, tlog.Checkpoint] = OrderedDict()
+        self._unsigned: OrderedDict[tuple[_Name, str], Received] = OrderedDict()
+
+    def take(self, message: Received) -> list[tuple[Record, Received]]:
+        """The records that this message completes, each with the message that it is about."""
+        done = self.overdue(message.at_s)
+        topic = message.topic
+        try:
+            if topic is None:
+                raise MessageError("topic", expected="UTF-8", got="other bytes")
+            if len(message.payload) > MAX_PAYLOAD_BYTES:
+                raise MessageError(
+                    "payload", expected=f"at most {MAX_PAYLOAD_BYTES} bytes", got=str(len(message.payload))
+                )
+            done += self._take(topic, message)
+        except BadInput as bad:
+            done.append((_fault(topic, bad), message))
+        return done
+
+    def overdue(self, at_s: float) -> list[tuple[Record, Received]]:
+        """Releases whose signature did not come in time: not verified."""
+        done = []
+        for key, message in list(self._unsigned.items()):
+            if at_s - message.at_s >= SIGNATURE_WITHIN_S:
+                del self._unsigned[key]
+                done.append((self._release_or_fault(*key, message, None), message))
+        return done
+
+    def _take(self, topic: str, message: Received) -> list[tuple[Record, Received]]:
+        match topic.split("/"):
+            case [root, version, city, site, unit, *rest] if version == VERSION:
+                name = _Name(root, city, site, unit)
+            case _:
+                raise MessageError("topic", expected=f"<root>/{VERSION}/<city>/<site>/<unit>/…", got="another")
+        match rest:
+            case ["agg", stream]:
+                return self._data(name, stream, message)
+            case ["agg", stream, "sig"]:
+                return self._signature(name, stream, message)
+            case ["state"]:
+                return [(self._state(name, message.payload), message)]
+            case ["disclosure"]:
+                return [(self._disclosure(name, message.payload), message)]
+            case ["checkpoint"]:
+                return [(self._checkpoint(name, message.payload), message)]
+            case [first, *_] if first in IGNORED:
+                return []
+        raise MessageError("topic", expected="agg/<stream>, state, disclosure or checkpoint", got="another")
+
+    def _data(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
+        done = []
+        waiting = self._unsigned.pop((name, stream), None)
+        if waiting is not None:
+            done.append((self._release_or_fault(name, stream, waiting, None), waiting))
+        signature = dict(message.user_properties).get("sig")
+        if signature is None and self._keys:
+            _remember(self._unsigned, (name, stream), message)
+        else:
+            done.append((self._release_or_fault(name, stream, message, signature), message))
+        return done
+
+    def _signature(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
+        waiting = self._unsigned.pop((name, stream), None)
+        item = _object(message.payload, {"v", "log_index", "disclosure", "sig"}, "signature")
+        if not isinstance(item["sig"], str):
+            raise MessageError("signature", expected="base64 text", got=type(item["sig"]).__name__)
+        if waiting is None:
+            return []  # no key was given, or it came twice
+        return [(self._release_or_fault(name, stream, waiting, item["sig"]), waiting)]
+
+    def _release_or_fault(self, name: _Name, stream: str, message: Received, signature: str | None) -> Record:
+        try:
+            return self._release(name, stream, message, signature)
+        except BadInput as bad:
+            return _fault(message.topic, bad)
+
+    def _release(self, name: _Name, stream: str, message: Received, signature: str | None) -> Record:
+        governed = aggregate.decode(message.payload)
+        if (governed.city, governed.site, governed.unit, governed.stream) != (name.city, name.site, name.unit, stream):
+            raise MessageError("payload", expected="the unit and stream of its topic", got="another base name")
+        verified, notes = self._verify_release(message.payload, signature)
+        digest = governed.disclosure_digest.hex()
+        advisory = dict(message.user_properties)
+        for key, value in (("log-index", str(governed.log_index)), ("disclosure", digest)):
+            if advisory.get(key, value) != value:
+                notes.append(f"user property {key} differs from the payload")
+        record = {
+            "type": "release",
+            **name.fields(),
+            "stream": stream,
+            "window_start": governed.window_start,
+            "window_s": governed.window_s,
+            "state": governed.state,
+            "coverage": float(governed.coverage),
+            "cells": {label: cell.value if isinstance(cell, Cell) else cell for label, cell in governed.cells},
+            "threshold": governed.threshold,
+            "noise_sd": float(governed.noise_sd),
+            "guarantee": governed.guarantee.words(),
+            "policy_version": governed.policy_version,
+            "log_index": governed.log_index,
+            "disclosure": digest,
+            "disclosure_announced": (name, digest) in self._announced,
+            "verified": verified,
+        }
+        record |= self._place(name, governed, message.payload, believed=verified is not False)
+        return {**record, "notes": notes}
+
+    def _verify_release(self, payload: bytes, signature: str | None) -> tuple[bool | None, list[str]]:
+        if not self._keys:
+            return None, []
+        if signature is None:
+            return False, ["no signature"]
+        try:
+            message = base64.b64decode(signature, validate=True)
+        except (binascii.Error, ValueError):
+            return False, ["the signature is not base64"]
+        for key in self._keys:
+            try:
+                cose.verify1(message, key, detached_payload=payload)
+            except SignatureError:
+                continue
+            except EncodingError as bad:
+                return False, [f"the signature is not a COSE_Sign1: {bad}"]
+            return True, []
+        return False, ["signed by none of the given keys"]
+
+    def _place(self, name: _Name, governed: Aggregate, payload: bytes, *, believed: bool) -> Record:
+        """Repeat, conflict, gap. What failed verification is not remembered: a forger must not make a true Release a conflict."""
+        window = (name, governed.stream, governed.window_start)
+        stream = (name, governed.stream)
+        fingerprint = hashlib.sha256(payload).digest()
+        known = self._windows.get(window)
+        newest = self._newest.get(stream)
+        missing = 0
+        if believed and known is None:
+            _remember(self._windows, window, fingerprint)
+            if newest is not None and governed.window_start > newest + governed.window_s:
+                missing = (governed.window_start - newest) // governed.window_s - 1
+            _remember(self._newest, stream, max(governed.window_start, newest or 0))
+        return {
+            "retry": known == fingerprint,
+            "conflict": known is not None and known != fingerprint,
+            "missing_before": missing,
+        }
+
+    def _disclosure(self, name: _Name, payload: bytes) -> Record:
+        item = _object(payload, {"v", "digest", "datachain", "envelope"}, "disclosure")
+        if not isinstance(item["envelope"], str):
+            raise DisclosureError("disclosure envelope", expected="base64 text", got=type(item["envelope"]).__name__)
+        try:
+            message = base64.b64decode(item["envelope"], validate=True)
+        except (binascii.Error, ValueError):
+            raise DisclosureError("disclosure envelope", expected="base64", got="other text") from None
+        envelope, verified = self._open(message)
+        disclosure = decode_disclosure(envelope.disclosure)
+        notes = [] if verified is not False else ["signed by none of the given keys"]
+        digest = envelope.digest.hex()
+        unit = disclosure.policy.unit
+        if item["digest"] != digest:
+            notes.append("the digest announced is not that of the disclosure")
+        if item["datachain"] != to_datachain(disclosure):
+            notes.append("the datachain is not that of the disclosure")
+        if (unit.city, unit.site, unit.name) != (name.city, name.site, name.unit):
+            notes.append("the disclosure is another unit's")
+        if not notes:
+            _remember(self._announced, (name, digest), None)
+        return {
+            "type": "disclosure",
+            **name.fields(),
+            "digest": digest,
+            "announced_digest": item["digest"] if isinstance(item["digest"], str) else None,
+            "agrees": not notes,
+            "title": disclosure.title,
+            "colour": disclosure.colour,
+            "policy_version": disclosure.policy_version,
+            "issued_at": envelope.issued_at,
+            "verified": verified,
+            "notes": notes,
+        }
+
+    def _open(self, message: bytes) -> tuple[Envelope, bool | None]:
+        for key in self._keys:
+            try:
+                return open_envelope(message, key), True
+            except SignatureError:
+                continue
+        return read_envelope(message), False if self._keys else None
+
+    def _state(self, name: _Name, payload: bytes) -> Record:
+        item = _object(payload, None, "state")
+        session, connection = item.pop("session", None), item.pop("connection", None)
+        publisher = item.pop("publisher", "ok")
+        if not isinstance(session, str) or connection not in ("online", "offline") or not isinstance(publisher, str):
+            raise MessageError("state", expected="session, connection and publisher", got="something else")
+        state = decode_state(json.dumps(item).encode())
+        if (state.city, state.site, state.unit) != (name.city, name.site, name.unit):
+            raise MessageError("state", expected="the unit of its topic", got="another")
+        stale = connection == "offline" and self._online.get(name, session) != session
+        if connection == "online":
+            _remember(self._online, name, session)
+        return {
+            "type": "state",
+            **dataclasses.asdict(state),
+            "session": session,
+            "connection": connection,
+            "publisher": publisher,
+            "stale_will": stale,
+        }
+
+    def _checkpoint(self, name: _Name, payload: bytes) -> Record:
+        checkpoint = tlog.decode_checkpoint(payload)
+        verified = None if not self._keys else self._signed(name, payload, checkpoint.origin)
+        notes = [] if verified is not False else ["signed by none of the given keys"]
+        before = self._heads.get(name)
+        if before is not None and before.origin == checkpoint.origin and verified is not False:
+            if checkpoint.size < before.size:
+                notes.append("the log got shorter")
+            elif checkpoint.size == before.size and checkpoint.root != before.root:
+                notes.append("another root for the same size")
+        if verified is not False:
+            _remember(self._heads, name, checkpoint)
+        return {
+            "type": "checkpoint",
+            **name.fields(),
+            "origin": checkpoint.origin,
+            "size": checkpoint.size,
+            "root": checkpoint.root.hex(),
+            "verified": verified,
+            "notes": notes,
+        }
+
+    def _signed(self, name: _Name, note: bytes, origin: str) -> bool:
+        for key in self._keys:
+            for signer in (name.unit, origin):
+                try:
+                    tlog.open_checkpoint(note, signer, key)
+                except SignatureError:
+                    continue
+                return True
+        return False
+
+
+def _object(payload: bytes, keys: Iterable[str] | None, where: str) -> Record:
+    try:
+        item = json.loads(payload.decode("utf-8"))
+    except (ValueError, RecursionError) as bad:
+        raise MessageError(where, expected="JSON in UTF-8", got=type(bad).__name__) from None
+    if not isinstance(item, dict) or item.get("v") != 1 or (keys is not None and set(item) != set(keys)):
+        raise MessageError(where, expected="an object of version 1 with its fields", got=type(item).__name__)
+    return item
+
+
+def _remember(memory: "OrderedDict[Any, Any]", key: Any, value: Any) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > MAX_REMEMBERED:
+        memory.popitem(last=False)
+
+
+def _fault(topic: str | None, bad: BadInput) -> Record:
+    return {"type": "fault", "topic": topic, "where": bad.where, "expected": bad.expected, "got": bad.got}

@@ -106,15 +106,19 @@ def test_folders_have_their_one_writer(installed: Installation) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="systemd-tmpfiles gives files to other users: needs root")
 def test_keys_are_closed_to_everyone_but_their_reader(installed: Installation) -> None:
-    """The signing key is root's, read by systemd alone and handed over as a credential; the TLS key is the publisher's."""
+    """The signing key is root's, read by systemd alone and handed over as a credential; the broker's secrets are the publisher's."""
     installed.create_accounts()
     keys = installed.root / "etc/dtpr"
     keys.mkdir()
-    for name in ("unit-key", "client-key"):
-        (keys / name).write_text("a key, carelessly copied here")
+    for name in ("unit-key", "tls-key.pem", "mqtt-password"):
+        (keys / name).write_text("a secret, carelessly copied here")
         (keys / name).chmod(0o644)
     installed.create_folders()
-    unit_key, client_key = (keys / "unit-key").stat(), (keys / "client-key").stat()
-    assert (unit_key.st_mode & 0o777, unit_key.st_uid, unit_key.st_gid) == (0o400, 0, 0)
     publisher = installed.account("dtpr-publisher")
-    assert (client_key.st_mode & 0o777, client_key.st_uid, client_key.st_gid) == (0o400, publisher.uid, publisher.gid)
+    for name, owner in (
+        ("unit-key", (0, 0)),
+        ("tls-key.pem", (publisher.uid, publisher.gid)),
+        ("mqtt-password", (publisher.uid, publisher.gid)),
+    ):
+        status = (keys / name).stat()
+        assert (status.st_mode & 0o777, (status.st_uid, status.st_gid)) == (0o400, owner), name

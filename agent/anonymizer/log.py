@@ -59,6 +59,11 @@ class ReleaseLog:
         return self._head.size
 
     @property
+    def room(self) -> int:
+        """Bytes allocated and not yet used."""
+        return self._allocated - self.end
+
+    @property
     def covered(self) -> bool:
         """Does the checkpoint on the disk cover every entry?"""
         return self._covered == self.end
@@ -184,8 +189,9 @@ class ReleaseLog:
         at = 0
         if end:
             with mmap.mmap(self._fd, end, prot=mmap.PROT_READ) as pages, memoryview(pages) as view:
-                for at, entry in iter_records(view):
+                for after, entry in iter_records(view):
                     yield entry
+                    at = after
         if at != end:
             raise LogDamaged(
                 str(self._path), expected=f"records up to byte {end}", got=f"damage at byte {at}", remedy=_RESTORE

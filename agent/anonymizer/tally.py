@@ -1,0 +1,63 @@
+"""Exact numbers of readings and windows since the process began. Pure. They leave the process in the demo only (I1).
+
+Invariant (conservation): readings handed in = counted + sum(discarded) + those in windows that have not closed.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agent.anonymizer.window import Discard
+from agent.contracts.aggregate import NotCollected
+
+
+@dataclass(slots=True)
+class WindowTally:
+    """How many windows of a stream closed, and how."""
+
+    closed: int = 0
+    published: int = 0
+    suppressed: int = 0
+    not_collected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one closed window: `readings` in it, and whether any cell shows a number."""
+
+    stream: str
+    readings: int
+    reason: NotCollected | None
+    published: bool
+
+
+@dataclass(slots=True)
+class Tally:
+    """The numbers so far."""
+
+    counted: int = 0
+    discarded: Counter[str] = field(default_factory=Counter)
+    windows: dict[str, WindowTally] = field(default_factory=dict)
+    gate_closed_ns: int = 0
+
+    @classmethod
+    def of(cls, streams: Iterable[str]) -> "Tally":
+        """All zero, for these streams."""
+        return cls(windows={stream: WindowTally() for stream in streams})
+
+    def discard(self, reason: Discard | NotCollected, count: int) -> None:
+        """`count` readings were discarded."""
+        if count:
+            self.discarded[reason.value] += count
+
+    def close(self, outcome: Outcome) -> None:
+        """A window was logged."""
+        windows = self.windows[outcome.stream]
+        windows.closed += 1
+        windows.published += outcome.published
+        windows.not_collected += outcome.reason is not None
+        windows.suppressed += outcome.reason is None and not outcome.published
+        if outcome.reason is None:
+            self.counted += outcome.readings
+        else:
+            self.discard(outcome.reason, outcome.readings)

@@ -1,0 +1,203 @@
+"""The publisher as a process against a real mosquitto. Rules PB-n are those of agent/publisher/SPEC.md."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from agent.contracts.log import Gap, NoticeServed, PolicyTaken
+from tests.brokers import Mosquitto
+from tests.publisher.listeners import Listener
+from tests.publisher.unit_folders import STREAM, TIMEOUT_S, PublisherProcess, UnitFolder, wait_until
+
+DATA = f"agg/{STREAM}"
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> UnitFolder:
+    folder = UnitFolder(tmp_path / "unit")
+    folder.announce()
+    return folder
+
+
+def distinct_in_order(payloads: list[bytes]) -> list[bytes]:
+    return list(dict.fromkeys(payloads))
+
+
+def test_a_connection_begins_with_the_retained_three_then_the_log_in_order(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-1 to PB-8: topics, order, properties, exact payloads; entries that are not Releases are not published."""
+    unit.append(PolicyTaken(b"policy", unit.disclosure.digest, 1), NoticeServed(unit.disclosure.digest, 5, 2))
+    first = unit.release_windows(0, 30)
+    unit.append(Gap(STREAM, 1_800_000_000, 300, 2, None))
+    first += unit.release_windows(40, 5)
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: len(city.heard(DATA)) >= 35, "the backlog")
+            live = unit.release_windows(50, 3)
+            wait_until(lambda: len(city.heard(DATA)) >= 38, "live releases")
+            wait_until(lambda: city.payloads("/checkpoint")[-1].split(b"\n")[1] == b"41", "the last checkpoint")
+        assert city.payloads(DATA) == first + live
+        assert [h.topic.removeprefix(f"{unit.base}/") for h in city.heard()[:4]] == [
+            "state",
+            "disclosure",
+            "checkpoint",
+            DATA,
+        ]
+        assert {h.topic.removeprefix(f"{unit.base}/") for h in city.heard()} == {
+            "state",
+            "disclosure",
+            "checkpoint",
+            DATA,
+        }
+        datum = city.heard(DATA)[0]
+        assert datum.qos == 1
+        assert not datum.retain
+        assert datum.content_type == "application/senml+json"
+        assert datum.expiry_s == unit.state.collect_within_s
+        assert datum.user_properties["log-index"] == "2"
+        assert datum.user_properties["disclosure"] == unit.disclosure.digest.hex()
+        with Listener(broker.port) as late:
+            wait_until(lambda: len(late.heard()) >= 3, "what is retained")
+            assert {h.topic.rsplit("/", 1)[1] for h in late.heard()} == {"state", "disclosure", "checkpoint"}
+            assert all(h.retain for h in late.heard())
+
+
+def test_a_checkpoint_limits_what_is_published(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-8: a record on the disk that no checkpoint covers yet is not sent."""
+    covered = unit.release_windows(0, 2)
+    entries, size = unit.head.size, unit.bytes
+    uncovered = unit.release_windows(2, 1)
+    unit.checkpoint(entries=entries, bytes=size)
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: len(city.heard(DATA)) >= 2, "what is covered")
+            with pytest.raises(AssertionError, match="timed out"):
+                wait_until(lambda: len(city.heard(DATA)) > 2, "more", 1.5)
+            unit.checkpoint()
+            wait_until(lambda: len(city.heard(DATA)) > 2, "what is covered now")
+        assert city.payloads(DATA) == covered + uncovered
+
+
+def test_broker_gone_for_some_seconds_loses_nothing(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-7, PB-9: every release arrives after the return, in log order, with retained messages before the first datum."""
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        expected = unit.release_windows(0, 10)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: len(city.heard(DATA)) >= 10, "before the outage")
+            broker.kill()
+            expected += unit.release_windows(10, 40)
+            wait_until(lambda: '"broker_' in unit.status(), "the named fault in the status")
+            expected += unit.release_windows(50, 40)
+            before = len(city.heard())
+            broker.start()
+            wait_until(lambda: len(distinct_in_order(city.payloads(DATA))) >= 90, "everything")
+            assert distinct_in_order(city.payloads(DATA)) == expected
+            after = [h.topic.rsplit("/", 1)[1] for h in city.heard()[before:]]
+            assert set(after[: after.index(STREAM)]) == {"state", "disclosure", "checkpoint"}
+            wait_until(lambda: '"ok": true' in unit.status(), "recovery in the status")
+            assert "BrokerUnavailable" not in publisher.log
+        states = [json.loads(payload) for payload in city.payloads("/state")]
+        assert len({s["session"] for s in states if s["connection"] == "online"}) == 2
+
+
+def test_killed_in_the_middle_loses_nothing_and_repeats_only_bytes(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-9, PB-10: SIGKILL between PUBLISH and the cursor; duplicates are byte-identical."""
+    expected = unit.release_windows(0, 400)
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            for threshold in (40, 150, 300):
+                wait_until(lambda at=threshold: len(set(city.payloads(DATA))) >= at, f"{threshold} releases")  # type: ignore[misc]  # mypy cannot type a lambda's default
+                publisher.kill()
+                publisher.start()
+            wait_until(lambda: len(set(city.payloads(DATA))) >= 400, "everything")
+        heard = city.payloads(DATA)
+        assert distinct_in_order(heard) == expected
+        offline = [json.loads(p) for p in city.payloads("/state") if b'"offline"' in p]
+        online = [json.loads(p) for p in city.payloads("/state") if b'"online"' in p]
+        assert {s["session"] for s in offline} <= {s["session"] for s in online}
+        assert len(offline) >= 3  # the will of each killed process
+
+
+def test_a_clean_stop_says_offline_and_repeats_nothing(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-3, PB-14: SIGTERM ends with exit 0, retained state offline, and the cursor at the end."""
+    unit.release_windows(0, 20)
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: len(city.heard(DATA)) >= 20, "releases")
+            assert publisher.stop() == 0
+            wait_until(lambda: b'"offline"' in city.payloads("/state")[-1], "the goodbye")
+            publisher.start()
+            live = unit.release_windows(30, 1)
+            wait_until(lambda: len(city.heard(DATA)) >= 21, "the next one")
+        assert len(city.heard(DATA)) == 21
+        assert city.payloads(DATA)[-1:] == live
+        assert stat.S_IMODE(os.stat(unit.cursor).st_mode) == 0o600
+
+
+def test_wiped_broker_gets_the_retained_messages_again_before_the_next_datum(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-7: nothing relies on what a broker remembers."""
+    unit.release_windows(0, 3)
+    with Mosquitto(tmp_path, persistence=True) as broker:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            with Listener(broker.port) as city:
+                wait_until(lambda: len(city.heard(DATA)) >= 3, "releases")
+            broker.stop()
+            broker.wipe()
+            unit.release_windows(3, 1)
+            broker.start()
+            with Listener(broker.port) as city:
+                wait_until(lambda: len(city.heard(DATA)) >= 1, "the next datum")
+                kinds = [h.topic.rsplit("/", 1)[1] for h in city.heard()]
+                assert sorted(kinds[: kinds.index(STREAM)]) == ["checkpoint", "disclosure", "state"]
+
+
+def test_state_changes_are_published_within_half_a_second(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-3: measured from the file's replacement to a subscriber; x5 for a busy machine."""
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: bool(city.heard("/state")), "the first state")
+            unit.announce(gate="closed", reason="no_lease")
+            wait_until(lambda: b'"reason":"no_lease"' in city.payloads("/state")[-1], "the change", 2.5)
+
+
+def test_a_unit_that_changes_its_name_leaves_the_old_one_offline(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-3: topics follow the state file; the old name does not stay online."""
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: bool(city.heard("/disclosure")), "the first name")
+            unit.announce(unit="bridge-02")
+            wait_until(lambda: bool(city.heard("bridge-02/disclosure")), "the second name")
+        assert b'"offline"' in city.payloads("bridge-01/state")[-1]
+
+
+def test_starts_before_everything_else(tmp_path: Path) -> None:
+    """PB-8, PB-13: no folders, no broker, then one after another; each wait has its name, and nothing is lost."""
+    with Mosquitto(tmp_path) as broker:
+        broker.stop()
+        unit = UnitFolder(tmp_path / "unit")
+        unit.configure(broker.port)
+        unit.log.rmdir()
+        unit.public.rmdir()
+        with PublisherProcess(unit):
+            wait_until(lambda: '"waiting_for_unit"' in unit.status(), "waiting for the unit")
+            unit.public.mkdir()
+            unit.announce()
+            wait_until(lambda: '"broker_absent"' in unit.status(), "no broker")
+            broker.start()
+            wait_until(lambda: '"waiting_for_log"' in unit.status(), "no log")
+            with Listener(broker.port) as city:
+                unit.log.mkdir()
+                expected = unit.release_windows(0, 3)
+                wait_until(lambda: len(city.heard(DATA)) >= 3, "the log", TIMEOUT_S)
+                assert city.payloads(DATA) == expected
+            wait_until(lambda: '"ok": true' in unit.status(), "all well")

@@ -1,0 +1,348 @@
+"""What goes wrong around the publisher, each with its name. Rules PB-n are those of agent/publisher/SPEC.md."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.contracts.log import CHECKPOINT, RELEASES
+from agent.contracts.public import ENVELOPE
+from tests.brokers import Mosquitto, free_port
+from tests.publisher.listeners import Listener
+from tests.publisher.unit_folders import STREAM, PublisherProcess, UnitFolder, wait_until
+
+DATA = f"agg/{STREAM}"
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> UnitFolder:
+    folder = UnitFolder(tmp_path / "unit")
+    folder.announce()
+    return folder
+
+
+def test_refused_login_is_named_and_tried_again(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-13: broker_refused; the process stays, says no secret, and works once the password is right."""
+    secret = tmp_path / "password"
+    secret.write_text("wrong-secret\n")
+    secret.chmod(0o600)
+    expected = unit.release_windows(0, 2)
+    with Mosquitto(tmp_path, login=("unit", "right")) as broker:
+        unit.configure(broker.port, f'tls = false\nusername = "unit"\npassword_file = "{secret}"')
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: '"broker_refused"' in unit.status(), "the refusal")
+            assert publisher.process is not None
+            assert publisher.process.poll() is None
+            assert "wrong-secret" not in publisher.log + unit.status()
+            assert publisher.stop() == 0
+            secret.write_text("right\n")
+            with Listener(broker.port, login=("unit", "right")) as city:
+                publisher.start()
+                wait_until(lambda: len(city.heard(DATA)) >= 2, "releases")
+                assert city.payloads(DATA) == expected
+
+
+def test_broker_that_lets_nobody_in(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-13: an anonymous login refused is a refusal too."""
+    with Mosquitto(tmp_path, refuse_all=True) as broker:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: '"broker_refused"' in unit.status(), "the refusal")
+
+
+def test_refused_topic_is_not_taken_for_delivery(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-9: a PUBACK with an error is no acknowledgement; the backlog stays until the ACL allows it."""
+    expected = unit.release_windows(0, 2)
+    with Mosquitto(tmp_path, acl=f"topic readwrite {unit.base}/state\n") as broker:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: '"broker_refused"' in unit.status(), "the refusal")
+            assert not unit.cursor.exists()
+            (broker.folder / "acl").write_text("topic readwrite #\n")
+            broker.stop()
+            broker.start()
+            with Listener(broker.port) as city:
+                wait_until(lambda: len(city.heard(DATA)) >= 2, "releases")
+                assert city.payloads(DATA)[:2] == expected
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "flipped", "long"])
+def test_damaged_cursor_is_said_and_nothing_is_lost(tmp_path: Path, unit: UnitFolder, damage: str) -> None:
+    """PB-10: cursor_damaged is shown, and sending resumes from the last whole position."""
+    expected = unit.release_windows(0, 30)
+    with Mosquitto(tmp_path) as broker:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: unit.cursor.exists() and b"1 30 " in unit.cursor.read_bytes(), "the cursor")
+            expected += unit.release_windows(30, 1)
+            wait_until(lambda: unit.cursor.read_bytes().startswith(b"1 31 "), "the cursor")
+            publisher.kill()
+            whole = unit.cursor.read_bytes()
+            flipped = whole.replace(b"1 31 ", b"1 21 ", 1)
+            unit.cursor.write_bytes(
+                {"half": whole[: len(whole) // 3], "empty": b"", "flipped": flipped, "long": whole * 20}[damage]
+            )
+            expected += unit.release_windows(31, 1)
+            with Listener(broker.port) as city:
+                publisher.start()
+                wait_until(lambda: expected[-1] in city.payloads(DATA), "the newest release")
+                heard = city.payloads(DATA)
+            again = 30 if damage == "flipped" else 0  # its second line is whole: only one entry is sent again
+            assert heard == expected[again:]
+            wait_until(lambda: '"cursor_damaged"' in unit.status(), "the fault in the status")
+            assert "cursor" in publisher.log
+
+
+def test_checkpoint_beyond_the_file_waits_for_it(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-11: log_damaged, the process lives, the state still goes out; whole again, all goes on."""
+    expected = unit.release_windows(0, 2)
+    unit.checkpoint(entries=3, bytes=unit.bytes + 500)
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: '"log_damaged"' in unit.status(), "the damage")
+            wait_until(lambda: b'"publisher":"log_damaged"' in city.payloads("/state")[-1], "the state")
+            expected += unit.release_windows(2, 1)
+            wait_until(lambda: len(city.heard(DATA)) >= 3, "releases")
+            wait_until(lambda: '"ok": true' in unit.status(), "recovery")
+        assert city.payloads(DATA) == expected
+
+
+def test_damaged_record_stops_before_it(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-11: nothing from a record whose checksum fails, nothing after it; repaired, it goes on."""
+    expected = unit.release_windows(0, 3)
+    path = unit.log / RELEASES
+    whole = path.read_bytes()
+    start = len(whole) * 2 // 3 + 100
+    path.write_bytes(whole[:start] + bytes([whole[start] ^ 1]) + whole[start + 1 :])
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: '"log_damaged"' in unit.status(), "the damage")
+            wait_until(lambda: len(city.heard(DATA)) >= 2, "what is whole")
+            assert city.payloads(DATA) == expected[:2]
+            path.write_bytes(whole)
+            wait_until(lambda: len(city.heard(DATA)) >= 3, "the rest")
+        assert city.payloads(DATA) == expected
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_shorter_log_is_said_and_sent_from_where_it_can_be_proven(
+    tmp_path: Path, unit: UnitFolder, running: bool
+) -> None:
+    """PB-11: a log replaced by a shorter one; every release of the new one arrives."""
+    unit.release_windows(0, 20)
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: unit.cursor.exists() and b"1 20 " in unit.cursor.read_bytes(), "the cursor")
+            if not running:
+                publisher.kill()
+            other = UnitFolder(tmp_path / "other")
+            expected = other.release_windows(100, 5)
+            (other.log / RELEASES).rename(unit.log / RELEASES)
+            (other.log / CHECKPOINT).rename(unit.log / CHECKPOINT)
+            if not running:
+                publisher.start()
+            wait_until(lambda: len(city.heard(DATA)) >= 25, "the new log")
+            assert city.payloads(DATA)[20:] == expected
+            wait_until(lambda: '"log_damaged"' in unit.status(), "the damage in the status")
+
+
+def test_older_checkpoint_over_the_same_log_is_waited_out(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-11: after a power cut the checkpoint may lag behind what was acknowledged; nothing is sent twice for that."""
+    unit.release_windows(0, 5)
+    old = (unit.head.size, unit.bytes)
+    unit.release_windows(5, 5)
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: unit.cursor.exists() and b"1 10 " in unit.cursor.read_bytes(), "the cursor")
+            publisher.kill()
+            unit.checkpoint(entries=old[0], bytes=old[1])
+            publisher.start()
+            wait_until(lambda: '"log_damaged"' in unit.status(), "the lag")
+            live = unit.release_windows(10, 1)
+            wait_until(lambda: len(city.heard(DATA)) >= 11, "the next release")
+        assert len(city.heard(DATA)) == 11
+        assert city.payloads(DATA)[-1:] == live
+
+
+def test_envelope_that_is_none_is_named(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-4: a damaged envelope is not announced, and without a disclosure nothing is published."""
+    unit.release_windows(0, 1)
+    (unit.public / ENVELOPE).write_bytes(b"\xd2\x84not an envelope")
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: '"public_damaged"' in unit.status(), "the damage")
+            assert not city.heard()
+            unit.announce()
+            wait_until(lambda: len(city.heard(DATA)) >= 1, "the release")
+
+
+def test_cursor_that_cannot_be_written_is_named(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-9: publishing goes on; the status says that a restart would repeat releases."""
+    unit.release_windows(0, 2)
+    unit.cursor = unit.folder / "absent" / "cursor"
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: len(city.heard(DATA)) >= 2, "releases")
+            wait_until(lambda: '"cursor_unwritable"' in unit.status(), "the fault")
+            unit.cursor.parent.mkdir()
+            wait_until(unit.cursor.exists, "the cursor")
+            wait_until(lambda: '"ok": true' in unit.status(), "recovery")
+
+
+class VersionGate:
+    """In front of a real broker: answers an MQTT 5 CONNECT as a 3.1.1 broker does (or hangs up), passes 3.1.1 through."""
+
+    def __init__(self, broker_port: int, answer: bytes) -> None:
+        self._broker_port = broker_port
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.refused = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            first = client.recv(4096)
+            if first[first.index(b"MQTT") + 4] == 5:
+                self.refused += 1
+                client.sendall(self._answer)
+                client.close()
+                continue
+            broker = socket.create_connection(("127.0.0.1", self._broker_port))
+            broker.sendall(first)
+            for source, sink in ((client, broker), (broker, client)):
+                threading.Thread(target=self._pipe, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pipe(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while octets := source.recv(65536):
+                sink.sendall(octets)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                end.close()
+
+
+@pytest.mark.parametrize("answer", [b"\x20\x02\x00\x01", b""], ids=["refuses", "hangs up"])
+def test_broker_of_311_gets_signatures_as_messages(tmp_path: Path, unit: UnitFolder, answer: bytes) -> None:
+    """PB-6: falls back to MQTT 3.1.1, and each datum is followed by its signature."""
+    expected = unit.release_windows(0, 5)
+    with Mosquitto(tmp_path) as broker, Listener(broker.port, mqtt5=False) as city:
+        gate = VersionGate(broker.port, answer)
+        unit.configure(gate.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: len(city.heard(f"{DATA}/sig")) >= 5, "signatures")
+        gate.close()
+        assert gate.refused >= 1
+        assert city.payloads(DATA) == expected
+        kinds = [h.topic.removeprefix(f"{unit.base}/") for h in city.heard() if "/agg/" in h.topic]
+        assert kinds == [DATA, f"{DATA}/sig"] * 5
+        assert [json.loads(p)["log_index"] for p in city.payloads("/sig")] == list(range(5))
+
+
+def test_stop_while_the_broker_does_not_answer(unit: UnitFolder) -> None:
+    """PB-14: SIGTERM during a connection attempt ends it at once."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        unit.configure(int(silent.getsockname()[1]))
+        with PublisherProcess(unit) as publisher:
+            connection, _ = silent.accept()
+            with connection:
+                assert publisher.process is not None
+                assert publisher.stop() == 0
+
+
+def test_exact_counters_are_refused_outside_the_demo(unit: UnitFolder) -> None:
+    """I1, PB-14: DemoOnly, exit 4; with the demo's policy a line comes."""
+    unit.configure(free_port())
+    reader, writer = os.pipe()
+    with PublisherProcess(unit, "--exact-counters", str(writer), pass_fds=(writer,)) as publisher:
+        assert publisher.process is not None
+        assert publisher.process.wait(25) == 4
+        assert "exact counters" in publisher.log
+        unit.announce(demo=True)
+        publisher.start()
+        os.close(writer)
+        line = json.loads(os.read(reader, 65536).split(b"\n")[0])
+        assert set(line) == {"daemon", "connected", "published", "acknowledged", "cursor", "backlog", "pss_kib"}
+        assert publisher.stop() == 0
+    os.close(reader)
+
+
+def test_settings_that_cannot_work_are_one_line_and_exit_2(tmp_path: Path, unit: UnitFolder) -> None:
+    """I8: missing agent.toml, an open password file, a CA that is none."""
+    secret = tmp_path / "password"
+    secret.write_text("secret")
+    secret.chmod(0o644)
+    (tmp_path / "ca.pem").write_text("no certificate")
+    for mqtt, words in (
+        (None, "agent.toml"),
+        (f'tls = false\nusername = "u"\npassword_file = "{secret}"', "chmod 600"),
+        (f'ca_file = "{tmp_path}/ca.pem"', "ca_file"),
+    ):
+        unit.configure(free_port(), mqtt or "tls = false")
+        config = unit.config if mqtt else tmp_path / "absent" / "agent.toml"
+        done = subprocess.run(
+            [sys.executable, "-m", "agent.publisher", "--config", str(config)],
+            capture_output=True,
+            text=True,
+            timeout=25,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ")
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_process_never_loads_what_it_must_not_see(unit: UnitFolder) -> None:
+    """Separation: the running daemon's modules hold no reading, numpy, anonymizer, serial, cryptography or random noise."""
+    unit.release_windows(0, 2)
+    code = """
+import sys, json, threading, os, signal
+threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+from agent.publisher.daemon import main
+code = main(["--config", sys.argv[1]])
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+    with Mosquitto(unit.folder) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(unit.config)], capture_output=True, text=True, timeout=25, check=True
+        )
+        assert len(city.heard(DATA)) == 2  # it did its whole job
+    status, modules = json.loads(done.stdout)
+    assert status == 0
+    forbidden = (
+        "agent.contracts.reading",
+        "agent.anonymizer",
+        "agent.beacon",
+        "agent.cli",
+        "firmware_bridge",
+        "numpy",
+        "serial",
+        "cryptography",
+        "dbus_fast",
+        "bumble",
+    )
+    assert not [m for m in modules if any(m == f or m.startswith(f"{f}.") for f in forbidden)]
+    assert "agent.publisher.session" in modules

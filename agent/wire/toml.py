@@ -169,7 +169,7 @@ class Table:
 
     def _nearest_unread(self, key: str) -> str:
         unread = [name for name in self._values if name not in self._known]
-        near = difflib.get_close_matches(key, unread, n=1)
+        near = difflib.get_close_matches(key, unread, n=1, cutoff=0.7)  # below, other known keys begin to look near
         return f"is {near[0]!r} at {self.where(near[0])} meant to be {key!r}?" if near else f"add {key} = …"
 
 

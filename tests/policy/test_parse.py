@@ -1,0 +1,284 @@
+"""agent/policy/parse and rules: every broken policy is refused at its own line with its own message, and none escapes otherwise."""
+
+import importlib.util
+import re
+import sys
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import PolicyError
+from agent.policy.file import load_policy
+from agent.policy.model import CountPrivacy, Policy, Threshold
+from agent.policy.parse import parse_policy
+
+FOLDER = Path(__file__).parent.parent / "vectors/policy"
+EXAMPLE = Path(__file__).parents[2] / "config/policy.toml"
+GOOD = (FOLDER / "good.toml").read_text()
+
+DEMO = """\
+schema = 1
+version = 1
+demo = true
+
+[unit]
+city = "demo"
+site = "street"
+name = "demo-01"
+title = "Demonstration counter"
+
+[accountable]
+name = "Nobody: this is a demonstration"
+contact = "whoever started it"
+feedback = "whoever started it"
+url = "https://demo.example/"
+
+[purpose]
+elements = ["research_development"]
+
+[access]
+elements = ["available_to_the_accountable_organization"]
+
+[storage]
+elements = ["stored_locally"]
+
+[retention]
+kept = "1 day"
+collect_within = "10 minutes"
+
+[dates]
+issued = 2026-11-21T12:00:00Z
+effective = 2026-11-21T12:00:00Z
+expires = 2026-11-22T12:00:00Z
+notice = "5 seconds"
+
+[budget]
+period = "10 minutes"
+cap_rho = "1/8"
+
+[[stream]]
+name = "crossings"
+channel = "crossings"
+kind = "count"
+technology = "induction_loop"
+classes = ["fremont_bridge_total", "west_sidewalk", "east_sidewalk"]
+window = "5 seconds"
+grace = "0.5 seconds"
+
+[stream.privacy]
+mode = "dp"
+rho = "1/8"
+m = 4
+c = 1
+k = 5
+z = "3/2"
+max_count = 100000
+"""
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("policy_vectors", FOLDER / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def changed(old: str, new: str, text: str = GOOD) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.toml") if path.name != "good.toml"))
+def test_broken_policy(name: str) -> None:
+    """The error names the line and says what the first line of the file says it does."""
+    text = (FOLDER / name).read_text()
+    found = re.match(r"# expect: (\d+): (.+)", text)
+    assert found is not None
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(text, name)
+    assert re.match(rf"{re.escape(name)}:{found[1]}\b", str(caught.value)), str(caught.value)
+    assert found[2] in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_the_files_are_what_the_generator_writes() -> None:
+    """The vectors and their generator do not drift apart, and there are enough of them."""
+    wanted = generator().texts()
+    assert {path.name: path.read_text() for path in FOLDER.glob("*.toml")} == wanted
+    assert len(wanted) > 30
+
+
+def test_good_policy() -> None:
+    """The policy that all broken ones are made from is itself accepted, with exact values."""
+    policy = parse_policy(GOOD, "good.toml")
+    assert (policy.version, policy.unit.name, policy.demo) == (3, "bridge-01", False)
+    assert (policy.issued, policy.effective, policy.expires) == (1788220800, 1789430400, 1852588800)
+    assert (policy.notice_s, policy.period_s, policy.retention_days) == (14 * 86_400, 86_400, 730)
+    assert (policy.collect_within_s, policy.cap_rho) == (7 * 86_400, Fraction(1, 8))
+    (stream,) = policy.streams
+    assert (stream.window_s, stream.grace_s) == (900, Fraction(10))
+    assert stream.privacy == CountPrivacy(Fraction(1, 8), 4, 1, Threshold(5, Fraction(2)), 5000)
+    assert (stream.privacy.sigma_squared, stream.privacy.tau, stream.privacy.charge) == (
+        Fraction(16),
+        13,
+        Fraction(1, 32),
+    )
+
+
+def test_the_example_is_a_good_policy() -> None:
+    """config/policy.toml is accepted as it stands: a bike and foot counter of a real unit."""
+    policy = load_policy(EXAMPLE)
+    assert not policy.demo
+    assert policy.notice_s == 14 * 86_400
+    (stream,) = policy.streams
+    assert stream.window_s == 900
+    assert stream.privacy == CountPrivacy(Fraction(1, 8), 4, 1, Threshold(5, Fraction(2)), 5000)
+
+
+def test_the_demo_is_expressible() -> None:
+    """Five-second windows, a period of ten minutes, five seconds of notice, half a second of grace."""
+    policy = parse_policy(DEMO, "demo.toml")
+    assert (policy.demo, policy.notice_s, policy.period_s) == (True, 5, 600)
+    assert (policy.streams[0].window_s, policy.streams[0].grace_s) == (5, Fraction(1, 2))
+    assert policy.streams[0].privacy.threshold.z == Fraction(3, 2)
+
+
+@pytest.mark.parametrize(("was", "named"), [('notice = "5 seconds"', "notice"), ('period = "10 minutes"', "period")])
+def test_what_only_a_demonstration_may(was: str, named: str) -> None:
+    """Without `demo = true`, the demo's notice and period are refused."""
+    text = changed("demo = true", "demo = false", DEMO)
+    other = {
+        "notice": ('period = "10 minutes"', 'period = "24 hours"'),
+        "period": ('notice = "5 seconds"', 'notice = "1 day"'),
+    }
+    with pytest.raises(PolicyError, match=rf"{named}: .*only a demonstration"):
+        parse_policy(changed(*other[named], text), "p")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('rho = 0.125\nm', 'm = 4', 'c = 1', 'k = 5', 'z = 2', 'max_count = 5000', 'mode = "dp"'),
+        *('period = "24 hours"', 'cap_rho = 0.125', 'notice = "14 days"', 'window = "15 minutes"'),
+    ],
+)  # fmt: skip
+def test_no_privacy_parameter_has_a_default(line: str) -> None:
+    """Each must be stated: without its line the policy is refused."""
+    assert parse_policy(GOOD, "p")
+    with pytest.raises(PolicyError, match="got nothing"):
+        parse_policy(changed(line, "m" if line.endswith("\nm") else ""), "p")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("expires = 2028-09-15", "expires = 2031-09-02"),
+        ('notice = "14 days"', 'notice = "1 day"'),
+        ("effective = 2026-09-15", "effective = 2026-09-01"),
+        ("expires = 2028-09-15", "expires = 2026-09-15T00:00:01Z"),
+        ("issued = 2026-09-01", "issued = 2026-09-01T02:00:00+02:00"),
+        ("m = 4", "m = 96"),
+        ("c = 1", "c = 4"),
+        ("\nrho = 0.125", "\nrho = 0.000002"),
+        ("cap_rho = 0.125", "cap_rho = 10"),
+        ("max_count = 5000", "max_count = 13"),
+        ("z = 2", "z = 0"),
+        ("k = 5", "k = 1"),
+        ('"15 minutes"', '"1 day"'),
+        ('"10 seconds"', '"0 seconds"'),
+        ('"10 seconds"', '"899.999 seconds"'),
+        ('name = "bridge-01"', 'name = "bridge-number-001"'),
+        ('"730 days"', '"1 day"'),
+        ('["bike", "foot"]', str([f"c{i}" for i in range(64)])),
+    ],
+)
+def test_the_edge_of_each_rule_is_inside(old: str, new: str) -> None:
+    """The last allowed value is allowed (its neighbour beyond is among the broken policies)."""
+    text = changed(old, new)
+    if old == '"15 minutes"':
+        text = changed("m = 4", "m = 1", text)
+    assert parse_policy(text, "p")
+
+
+def test_eight_streams_and_no_more() -> None:
+    """At most eight, each under a name of its own; their costs add up against the cap."""
+    stream = GOOD[GOOD.index("[[stream]]") :]
+    head = GOOD[: GOOD.index("[[stream]]")].replace("cap_rho = 0.125", "cap_rho = 1")
+    named = [stream.replace('name = "crossings"', f'name = "s{i}"') for i in range(9)]
+    policy = parse_policy(head + "\n".join(named[:8]), "p")
+    assert len(policy.streams) == 8
+    with pytest.raises(PolicyError, match=r"1 to 8 tables \[\[stream\]\], got 9 values"):
+        parse_policy(head + "\n".join(named), "p")
+    with pytest.raises(PolicyError, match=r"the sum of rho over all streams, 1, got 0\.999"):
+        parse_policy(head.replace("cap_rho = 1", "cap_rho = 0.999") + "\n".join(named[:8]), "p")
+
+
+def test_messages_show_no_more_than_is_needed() -> None:
+    """A message stays on one line and short, however long the wrong value is."""
+    for old, new in [
+        ("mobility", "x" * 3000),
+        ('"730 days"', '"' + "9" * 900 + ' days"'),
+        ("version = 3", "v" * 3000 + " = 3"),
+    ]:
+        with pytest.raises(PolicyError) as caught:
+            parse_policy(changed(old, new), "p")
+        assert len(str(caught.value)) < 1200
+        assert "\n" not in str(caught.value)
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    """An unreadable file is a PolicyError that names it."""
+    with pytest.raises(PolicyError, match=r"absent\.toml: expected a readable policy, got No such file"):
+        load_policy(tmp_path / "absent.toml")
+
+
+def test_endless_file() -> None:
+    """A file without end is read to the cap and refused."""
+    with pytest.raises(PolicyError, match="at most 262144"):
+        load_policy(Path("/dev/zero"))
+
+
+LINES = GOOD.splitlines()
+
+
+@given(st.data())
+def test_only_the_documented_error_escapes(data: st.DataObject) -> None:
+    """A good policy with some lines removed, repeated, exchanged or damaged is accepted or refused with PolicyError."""
+    lines = list(LINES)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        match data.draw(st.sampled_from(["drop", "copy", "value", "cut"])):
+            case "drop":
+                lines[at] = ""
+            case "copy":
+                lines.insert(data.draw(st.integers(0, len(lines))), lines[at])
+            case "value":
+                key = lines[at].split(" = ")[0]
+                value = data.draw(
+                    st.sampled_from(
+                        ["0", "-1", "1e9", "nan", '""', '"x"', "[]", "{}", "true", "2026-09-01", "9" * 30, "[[1]]"]
+                    )
+                )
+                lines[at] = f"{key} = {value}"
+            case _:
+                lines[at] = lines[at][: data.draw(st.integers(0, len(lines[at])))]
+    try:
+        policy = parse_policy("\n".join(lines), "p")
+    except PolicyError as bad:
+        assert bad.where.startswith("p:")  # noqa: PT017  # most damaged policies are refused, a few are still good
+        return
+    assert isinstance(policy, Policy)
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes(text: bytes) -> None:
+    """Whatever the bytes."""
+    with pytest.raises(PolicyError):
+        parse_policy(text, "p")

@@ -1,0 +1,317 @@
+"""Writes the broken policies beside this file: one scenario each, made from `GOOD` by one replacement.
+
+The first line of each is `# expect: LINE: FRAGMENT`: the line that the error names and a part of its message. Run it from the root of
+the repository: `python tests/vectors/policy/generate.py`. A test checks that the files are what it writes.
+"""
+
+from pathlib import Path
+
+GOOD = """\
+# expect: ok
+schema = 1
+version = 3
+
+[unit]
+city = "springfield"
+site = "river-bridge"
+name = "bridge-01"
+title = "Bike and foot counter, River Bridge"
+
+[accountable]
+name = "City of Springfield"
+contact = "Data steward, data@springfield.example"
+feedback = "https://springfield.example/sensors/bridge-01"
+url = "https://springfield.example/sensors"
+
+[purpose]
+elements = ["mobility", "planning_decision_making"]
+
+[access]
+elements = ["available_to_the_accountable_organization", "available_to_download"]
+
+[storage]
+elements = ["stored_locally"]
+
+[retention]
+kept = "730 days"
+collect_within = "7 days"
+
+[dates]
+issued = 2026-09-01
+effective = 2026-09-15
+expires = 2028-09-15
+notice = "14 days"
+
+[budget]
+period = "24 hours"
+cap_rho = 0.125
+
+[[stream]]
+name = "crossings"
+channel = "crossings"
+kind = "count"
+technology = "passive_infrared_sensor"
+classes = ["bike", "foot"]
+window = "15 minutes"
+grace = "10 seconds"
+
+[stream.privacy]
+mode = "dp"
+rho = 0.125
+m = 4
+c = 1
+k = 5
+z = 2
+max_count = 5000
+"""
+
+SECOND_STREAM = """\
+
+[[stream]]
+name = "NAME"
+channel = "noise"
+kind = "count"
+technology = "radar"
+classes = ["car"]
+window = "1 hour"
+grace = "10 seconds"
+
+[stream.privacy]
+mode = "dp"
+rho = 0.125
+m = 4
+c = 1
+k = 5
+z = 2
+max_count = 5000
+"""
+
+CASES: dict[str, tuple[str, str, str, str]] = {
+    # name: (text replaced, replacement, what the expected line contains, fragment of the message)
+    "not-toml": ("version = 3", "version 3", "version 3", "expected TOML 1.0"),
+    "unclosed-string": ('city = "springfield"', 'city = "springfield', 'city = "', "expected TOML 1.0"),
+    "key-twice": ("version = 3", "version = 3\nversion = 4", "version = 4", "expected TOML 1.0"),
+    "other-schema": ("schema = 1", "schema = 2", "schema = 2", "expected 1, the version of this file's form, got 2"),
+    "version-zero": ("version = 3", "version = 0", "version = 0", "got 0"),
+    "version-a-text": (
+        "version = 3",
+        'version = "3"',
+        "version =",
+        "expected a whole number from 1 to 2147483647, got '3'",
+    ),
+    "unknown-top-key": ("version = 3", "version = 3\ndebug = true", "debug", "expected a known key, got 'debug'"),
+    "unknown-table": ("[budget]", "[budgets]", "# expect", "is 'budgets' at"),
+    "misspelt-key": ('site = "', 'sites = "', "[unit]", "is 'sites' at"),
+    "missing-title": (
+        'title = "Bike and foot counter, River Bridge"\n',
+        "",
+        "[unit]",
+        "expected a short title of the unit, got nothing",
+    ),
+    "city-with-slash": ('"springfield"', '"spring/field"', "city", "one MQTT topic level"),
+    "city-with-wildcard": ('"springfield"', '"+"', "city", "one MQTT topic level"),
+    "unit-name-too-long": ('"bridge-01"', '"bridge-number-0001"', "name = ", "of 1 to 17 characters, got 18"),
+    "title-with-newline": ("foot counter,", "foot\\ncounter,", "title", "printable on one line"),
+    "title-with-direction": ("foot counter,", "foot\\u202ecounter,", "title", "printable on one line"),
+    "title-too-wordy": ("River Bridge", "x " * 15 + "y", "title", "at most 15 words"),
+    "title-with-blank-end": ('River Bridge"', 'River Bridge "', "title", "without blanks at its ends"),
+    "url-without-tls": ('url = "https:', 'url = "http:', "url =", "begins https://"),
+    "contact-empty": ("Data steward, data@springfield.example", "", "contact", "of 1 to 120 characters, got 0"),
+    "purpose-misspelt": ('"mobility", ', '"mobilty", ', '"mobilty"', "did you mean 'mobility'?"),
+    "purpose-four": (
+        '["mobility", ',
+        '["mobility", "health", "ecology", ',
+        "ecology",
+        "expected 1 to 3 DTPR purpose elements, got 4",
+    ),
+    "purpose-none": ('["mobility", "planning_decision_making"]', "[]", "elements = []", "expected 1 to 3 DTPR purpose"),
+    "purpose-twice": ('"planning_decision_making"', '"mobility"', '"mobility"', "'mobility' twice"),
+    "purpose-on-its-own-line": (
+        '["mobility", "plan',
+        '[\n  "mobility",\n  "plam',
+        '  "plam',
+        "did you mean 'planning_decision_making'?",
+    ),
+    "access-to-own-numbers": (
+        '"available_to_download"',
+        '"available_to_me"',
+        "available_to_me",
+        "a DTPR access element, got 'available_to_me'",
+    ),
+    "access-contradiction": (
+        '"available_to_download"',
+        '"available_to_vendor", "not_available_to_vendor"',
+        'elements = ["available_to_the',
+        "available_to_vendor or not_available_to_vendor, got both",
+    ),
+    "access-open-but-not-to-me": (
+        '"available_to_download"',
+        '"available_to_download", "not_available_to_me"',
+        "not_available_to_me",
+        "available_to_download or not_available_to_me, got both",
+    ),
+    "storage-unknown": (
+        '"stored_locally"',
+        '"stored_nowhere"',
+        "stored_nowhere",
+        "a DTPR storage element, got 'stored_nowhere'",
+    ),
+    "retention-as-number": (
+        'kept = "730 days"',
+        "kept = 730",
+        "kept = 730",
+        'a length of time such as "15 minutes", got 730',
+    ),
+    "retention-in-part-days": ('kept = "730 days"', 'kept = "36 hours"', "kept", "expected whole days"),
+    "retention-in-months": (
+        'kept = "730 days"',
+        'kept = "24 months"',
+        "kept",
+        "seconds, minutes, hours, days or weeks",
+    ),
+    "date-as-text": ("issued = 2026-09-01", 'issued = "2026-09-01"', "issued", "a date such as 2026-09-01"),
+    "date-without-zone": ("issued = 2026-09-01", "issued = 2026-09-01T08:00:00", "issued", "a time without Z"),
+    "date-impossible": ("issued = 2026-09-01", "issued = 2026-02-30", "issued", "expected TOML 1.0"),
+    "date-long-ago": ("issued = 2026-09-01", "issued = 1970-01-01", "issued", "a year from 2020 to 2199, got 1970"),
+    "effective-before-issued": ("effective = 2026-09-15", "effective = 2026-08-31", "effective", "issued or later"),
+    "expires-with-effective": ("expires = 2028-09-15", "expires = 2026-09-15", "expires", "later than effective"),
+    "expires-after-five-years": (
+        "expires = 2028-09-15",
+        "expires = 2031-09-03",
+        "expires",
+        "at most 5 years after issued",
+    ),
+    "notice-too-short": (
+        'notice = "14 days"',
+        'notice = "23 hours"',
+        "notice",
+        "expected at least 1 day, got 23 hours",
+    ),
+    "notice-missing": ('notice = "14 days"\n', "", "[dates]", "dates.notice: expected a length of time"),
+    "period-short-of-a-day": ('"24 hours"', '"12 hours"', "period", "expected 24 hours, got 12 hours"),
+    "period-beyond-a-day": ('"24 hours"', '"2 days"', "period", "to 1 day, got '2 days'"),
+    "period-missing": ('period = "24 hours"\n', "", "[budget]", "budget.period: expected a length of time"),
+    "cap-below-the-sum": (
+        "cap_rho = 0.125",
+        "cap_rho = 0.12",
+        "cap_rho",
+        "the sum of rho over all streams, 0.125, got 0.12",
+    ),
+    "cap-below-two-streams": (
+        "max_count = 5000\n",
+        "max_count = 5000\n" + SECOND_STREAM.replace("NAME", "cars"),
+        "cap_rho",
+        "the sum of rho over all streams, 0.25",
+    ),
+    "cap-zero": ("cap_rho = 0.125", "cap_rho = 0", "cap_rho", "a number from 0.000001 to 10"),
+    "no-stream": (GOOD[GOOD.index("[[stream]]") :], "", "# expect", "at least one [[stream]], got nothing"),
+    "stream-not-an-array": ("[[stream]]", "[stream]", "[stream]", "at least one [[stream]], got a table"),
+    "stream-name-twice": (
+        "cap_rho = 0.125",
+        "cap_rho = 0.25",
+        'name = "crossings"  # again',
+        "a name that no other stream has, got 'crossings'",
+    ),
+    "stream-name-upper-case": (
+        'name = "crossings"',
+        'name = "Crossings"',
+        'name = "Crossings"',
+        "a lower-case stream name",
+    ),
+    "channel-with-dash": (
+        'channel = "crossings"',
+        'channel = "cross-ings"',
+        "channel",
+        "the name of a board's channel",
+    ),
+    "kind-not-yet": ('kind = "count"', 'kind = "counts"', "kind", "did you mean 'count'?"),
+    "technology-misspelt": (
+        '"passive_infrared_sensor"',
+        '"pasive_infrared_sensor"',
+        "technology",
+        "did you mean 'passive_infrared_sensor'?",
+    ),
+    "technology-that-cannot-count": (
+        '"passive_infrared_sensor"',
+        '"identifiable_wifi_sensor"',
+        "technology",
+        "expected one of",
+    ),
+    "class-upper-case": ('"bike", "foot"', '"bike", "Foot"', "classes", "lower-case class names, got 'Foot'"),
+    "class-twice": ('"bike", "foot"', '"bike", "bike"', "classes", "'bike' twice"),
+    "class-none": ('["bike", "foot"]', "[]", "classes", "expected 1 to 64 lower-case class names, got 0"),
+    "class-sixty-five": ('["bike", "foot"]', str([f"c{i}" for i in range(65)]), "classes", "got 65"),
+    "window-of-seven-minutes": ('"15 minutes"', '"7 minutes"', "window", "divides a day without rest"),
+    "window-of-two-days": ('"15 minutes"', '"2 days"', "window", "to 1 day"),
+    "window-of-half-a-second": ('"15 minutes"', '"0.5 seconds"', "window", "from 1 second"),
+    "window-with-a-fraction": ('"15 minutes"', '"1.5 seconds"', "window", "expected whole seconds, got 1.5 seconds"),
+    "window-without-unit": ('"15 minutes"', '"900"', "window", "a length of time such as \"15 minutes\", got '900'"),
+    "window-abbreviated": ('"15 minutes"', '"15 min"', "window", "write a number, one blank and seconds, minutes"),
+    "grace-as-long-as-the-window": ('"10 seconds"', '"15 minutes"', "grace", "less than the window of 15 minutes"),
+    "grace-negative": ('"10 seconds"', '"-1 seconds"', "grace", "a length of time"),
+    "privacy-missing": (GOOD[GOOD.index("[stream.privacy]") :], "", "[[stream]]", "privacy: expected a table"),
+    "mode-missing": ('mode = "dp"\n', "", "[stream.privacy]", "privacy.mode: expected one of dp, got nothing"),
+    "mode-without-guarantee": ('mode = "dp"', 'mode = "none"', "mode", "expected one of dp, got 'none'"),
+    "rho-missing": ("\nrho = 0.125", "", "[stream.privacy]", "privacy.rho: expected a number"),
+    "rho-called-epsilon": ("\nrho = 0.125", "\nepsilon = 1", "[stream.privacy]", "privacy.rho: expected a number"),
+    "rho-negative": ("\nrho = 0.125", "\nrho = -0.125", "rho = -0.125", "a number from 0.000001 to 10"),
+    "rho-infinite": ("\nrho = 0.125", "\nrho = inf", "rho = inf", "got inf"),
+    "rho-too-fine": ("\nrho = 0.125", "\nrho = 0.12345678", "rho = 0.123", "a denominator of at most 1,000,000"),
+    "rho-by-zero": ("\nrho = 0.125", '\nrho = "1/0"', 'rho = "1/0"', 'a ratio such as "1/72"'),
+    "rho-noise-too-small": (
+        "\nrho = 0.125",
+        "\nrho = 4",
+        "rho = 4",
+        "noise variance is from 1 to 1,048,576, got a variance of 0.5",
+    ),
+    "rho-noise-too-large": (
+        "\nrho = 0.125",
+        "\nrho = 0.000001",
+        "rho = 0.000001",
+        "noise variance is from 1 to 1,048,576",
+    ),
+    "m-missing": ("m = 4\n", "", "[stream.privacy]", "privacy.m: expected a whole number"),
+    "m-a-decimal": ("m = 4", "m = 4.5", "m = 4.5", "a whole number from 1 to 100000, got 4.5"),
+    "m-beyond-the-windows": ("m = 4", "m = 97", "m = 97", "at most 96: 96 windows in a period, 1 a window, got 97"),
+    "c-above-m": ("c = 1", "c = 5", "c = 5", "at most m = 4, got 5"),
+    "c-zero": ("c = 1", "c = 0", "c = 0", "a whole number from 1"),
+    "k-zero": ("k = 5", "k = 0", "k = 0", "a whole number from 1"),
+    "k-missing": ("k = 5\n", "", "[stream.privacy]", "privacy.k: expected a whole number"),
+    "z-negative": ("z = 2", "z = -0.5", "z = -0.5", "a number from 0 to 10"),
+    "max-count-below-threshold": (
+        "max_count = 5000",
+        "max_count = 12",
+        "max_count",
+        "at least the threshold on noisy counts, 13, got 12",
+    ),
+    "privacy-unknown-key": (
+        "max_count = 5000",
+        "max_count = 5000\nseed = 1",
+        "seed",
+        "expected a known key, got 'seed'",
+    ),
+}
+
+
+def texts() -> dict[str, str]:
+    """File name -> text."""
+    made = {"good.toml": GOOD}
+    for name, (old, new, anchor, fragment) in CASES.items():
+        assert GOOD.count(old) >= 1, name
+        text = GOOD.replace(old, new, 1)
+        if name == "stream-name-twice":
+            text += SECOND_STREAM.replace('"NAME"', '"crossings"  # again')
+        lines = text.splitlines()
+        places = [number for number, line in enumerate(lines, 1) if anchor in line]
+        assert places, name
+        lines[0] = f"# expect: {places[-1] if anchor in new else places[0]}: {fragment}"
+        made[f"{name}.toml"] = "\n".join(lines) + "\n"
+    return made
+
+
+if __name__ == "__main__":
+    folder = Path(__file__).parent
+    for old_file in folder.glob("*.toml"):
+        old_file.unlink()
+    for name, text in texts().items():
+        (folder / name).write_text(text)

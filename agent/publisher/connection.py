@@ -66,6 +66,7 @@ class Connection:
         self.answered = False
         self._broker = f"{mqtt.host}:{mqtt.port}"
         self._mqtt = mqtt
+        self._tls = context is not None
         self._fault: BrokerFault | VersionRefused | None = None
         self._max_packet_bytes = 0
         self._tls_words = ""
@@ -83,6 +84,8 @@ class Connection:
         except ssl.SSLError as bad:
             raise self._tls_fault(bad.reason or str(bad)) from None
         except OSError as bad:
+            if self._tls and isinstance(bad, ConnectionResetError | BrokenPipeError):
+                raise self._tls_fault("it hung up during the handshake; is this its TLS port?") from None
             words = bad.strerror or str(bad) or "no answer"
             raise BrokerFault(Code.BROKER_ABSENT, self._broker, why=words, remedy=_REMEDY_NETWORK) from None
         deadline = time.monotonic() + ANSWER_TIMEOUT_S

@@ -1,0 +1,73 @@
+"""PB-12: TLS with an own authority and a client certificate; whatever does not verify is not spoken to."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import Mosquitto, TlsFiles
+from tests.publisher.certificates import Authority, Issued
+from tests.publisher.unit_folders import PublisherProcess, UnitFolder, wait_until
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> UnitFolder:
+    folder = UnitFolder(tmp_path / "unit")
+    folder.announce()
+    folder.release_windows(0, 3)
+    return folder
+
+
+def settings(ca: Path, client: Issued | None = None) -> str:
+    lines = f'ca_file = "{ca}"'
+    if client is not None:
+        lines += f'\nclient_certificate = "{client.certificate}"\nclient_key = "{client.key}"'
+    return lines
+
+
+def files(authority: Authority, name: str = "localhost", *, require_client: bool = False) -> TlsFiles:
+    server = authority.issue(name)
+    return TlsFiles(authority.certificate, server.certificate, server.key, require_client)
+
+
+def test_own_authority_and_client_certificate(tmp_path: Path, unit: UnitFolder) -> None:
+    authority = Authority(tmp_path / "ca")
+    with Mosquitto(tmp_path, tls=files(authority, require_client=True)) as broker:
+        unit.configure(broker.port, settings(authority.certificate, authority.issue("unit")))
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: unit.cursor.exists() and unit.cursor.read_bytes().startswith(b"1 3 "), "delivery")
+            wait_until(lambda: '"ok": true' in unit.status(), "all well")
+            broker.kill()
+            unit.release_windows(3, 2)
+            broker.start()
+            wait_until(lambda: unit.cursor.read_bytes().startswith(b"1 5 "), "delivery after the outage")
+            assert publisher.stop() == 0
+
+
+@pytest.mark.parametrize("wrong", ["authority", "name", "plain", "no client certificate"])
+def test_what_does_not_verify_is_named_and_nothing_is_sent(tmp_path: Path, unit: UnitFolder, wrong: str) -> None:
+    authority, stranger = Authority(tmp_path / "ca"), Authority(tmp_path / "other", "stranger")
+    served = {
+        "authority": files(stranger),
+        "name": files(authority, "elsewhere.example"),
+        "plain": None,
+        "no client certificate": files(authority, require_client=True),
+    }[wrong]
+    with Mosquitto(tmp_path, tls=served) as broker:
+        unit.configure(broker.port, settings(authority.certificate))
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: '"broker_tls"' in unit.status(), "the fault")
+            assert publisher.process is not None
+            assert publisher.process.poll() is None
+        assert not unit.cursor.exists()
+        assert "dtpr-springfield" not in broker.log  # no CONNECT was read
+
+
+def test_client_key_that_others_can_read_is_refused(tmp_path: Path, unit: UnitFolder) -> None:
+    authority = Authority(tmp_path / "ca")
+    client = authority.issue("unit")
+    client.key.chmod(0o644)
+    unit.configure(1024, settings(authority.certificate, client))
+    with PublisherProcess(unit) as publisher:
+        assert publisher.process is not None
+        assert publisher.process.wait(25) == 2
+        assert "chmod 600" in publisher.log

@@ -1,0 +1,216 @@
+"""The real process over real sockets."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.contracts import aggregate
+from agent.contracts.log import Gap, NoticeServed, PolicyTaken, Release
+from agent.contracts.public import open_envelope
+from agent.wire import cose
+from tests.anonymizer.stage import BIKE, DOG, FOOT, KEY, Beacon, Bridge, Unit, policy_text
+
+PUBLIC = KEY.public_key().public_bytes_raw()
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Iterator[Unit]:
+    unit = Unit(tmp_path)
+    yield unit
+    unit.end()
+
+
+def keep(unit: Unit, beacon: Beacon, bridge: Bridge | None, seconds: float, classes: list[int] | None = None) -> None:
+    """Leases, ALIVE and readings for some seconds, four times a second."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        beacon.lease(unit.digest)
+        if bridge is not None:
+            bridge.alive()
+            bridge.readings(classes if classes is not None else [BIKE] * 30 + [DOG, DOG])
+        time.sleep(0.25)
+
+
+def test_from_notice_to_releases(unit: Unit) -> None:
+    """AN: notice, taking, counting, sealing; every reading is accounted for; SIGTERM ends with 0 within 2 s."""
+    unit.start()
+    envelope = open_envelope((unit.folder / "public" / "envelope").read_bytes(), PUBLIC)
+    assert envelope.digest == unit.digest
+    beacon, bridge = unit.beacon(), unit.bridge()
+    keep(unit, beacon, bridge, 5.0)
+    assert unit.reason() == "open"
+    keep(unit, beacon, None, 1.5)
+    unit.wait(lambda: unit.counters().get("pending") == 0 and sum_of(unit) == bridge.sent, "conservation of readings")
+    counters = unit.counters()
+    assert counters["counted"] > 0
+    assert counters["discarded"]["gate"] > 0
+    assert counters["discarded"]["unknown_class"] > 0
+    began = time.monotonic()
+    assert unit.stop() == 0
+    assert time.monotonic() - began < 2
+    entries = unit.entries()
+    assert [type(entry) for entry in entries if not isinstance(entry, Release)] == [NoticeServed, PolicyTaken]
+    releases = unit.releases()
+    starts = [release.window_start for release in releases]
+    assert starts == list(range(starts[0], starts[0] + len(starts))), "one Release a window, none left out"
+    packs = []
+    for number, entry in enumerate(entries):
+        if isinstance(entry, Release):
+            cose.verify1(entry.signature, PUBLIC, detached_payload=entry.payload)
+            pack = aggregate.decode(entry.payload)
+            packs.append(pack)
+            assert (pack.log_index, pack.disclosure_digest) == (number, unit.digest)
+            assert entry.charge is not None
+            assert (entry.charge.rho > 0) == (pack.reason is None)
+    complete = [pack for pack in packs if pack.reason is None]
+    assert len(complete) >= 2
+    assert any(isinstance(dict(pack.cells)["bike"], int) for pack in complete)
+    assert packs[0].reason == "gate" or packs[0].reason == "restart"
+    assert len({len(release.payload) for release in releases}) == 1
+
+
+def sum_of(unit: Unit) -> int:
+    counters = unit.counters()
+    return int(counters["counted"]) + sum(map(int, counters["discarded"].values())) + int(counters["pending"])
+
+
+def test_garbage_on_both_inboxes_never_ends_the_daemon(unit: Unit) -> None:
+    """I8: any packet is survived; an honest peer is served afterwards; the journal holds none of it."""
+    unit.start()
+    for round_ in range(3):
+        beacon, bridge = unit.beacon(), unit.bridge()
+        for length in (1, 5, 25, 26, 27, 100, 255, 257, 5000, 20_000):
+            beacon.send(os.urandom(length))
+            bridge.send(os.urandom(length))
+            bridge.send(b"\x02\x01\xff\xff" + os.urandom(length))
+            bridge.send(b"\x01\x01\x00\x00" + bytes(20) + os.urandom(length))
+        bridge.send(b"")
+        if round_:
+            beacon.close()
+    peers = []
+    for _ in range(20):
+        peers.append(unit.beacon())
+        time.sleep(0.05)  # the listener's backlog is short
+    unit.wait(lambda: unit.counters().get("entries", 0) >= 3, "entries after garbage")
+    for peer in peers:
+        peer.close()
+    time.sleep(0.5)
+    beacon, bridge = unit.beacon(), unit.bridge()
+    keep(unit, beacon, bridge, 3.0, [FOOT])
+    unit.wait(lambda: unit.counters().get("gate") == "open", "an open gate after garbage")
+    assert len(unit.errors()) < 3000
+    assert unit.stop() == 0
+
+
+def test_the_gate_closes_with_the_beacon_and_reopens(unit: Unit) -> None:
+    """I3: the end of the lease connection closes at once, a silent beacon in 10 s; both reopen."""
+    unit.start()
+    beacon = unit.beacon()
+    keep(unit, beacon, None, 2.0)
+    unit.wait(lambda: unit.reason() == "open", "an open gate")
+    beacon.close()
+    closed_at = time.monotonic()
+    unit.wait(lambda: unit.reason() == "lease_closed", "lease_closed")
+    assert time.monotonic() - closed_at < 1
+    beacon = unit.beacon()
+    beacon.lease(unit.digest)
+    unit.wait(lambda: unit.reason() == "open", "an open gate again")
+    silent_at = time.monotonic()
+    unit.wait(lambda: unit.reason() == "lease_lapsed", "lease_lapsed")
+    assert 9 < time.monotonic() - silent_at < 12
+    beacon.lease(bytes(32))
+    unit.wait(lambda: unit.reason() == "lease_mismatch", "lease_mismatch")
+    beacon.lease(unit.digest)
+    unit.wait(lambda: unit.reason() == "open", "an open gate after all")
+    assert unit.stop() == 0
+
+
+def test_killed_and_started_again(unit: Unit) -> None:
+    """I4, I5: after each kill -9 every lost window is a Gap, charged; no window has two payloads; no notice is owed twice."""
+    unit.start()
+    for round_ in range(4):
+        beacon, bridge = unit.beacon(), unit.bridge()
+        keep(unit, beacon, bridge, 2.6 + 0.17 * round_, [BIKE] * 40)
+        before = unit.entries()
+        unit.stop(signal.SIGKILL)
+        assert unit.entries()[: len(before)] == before
+        time.sleep(1.2)
+        unit.start()
+    beacon, bridge = unit.beacon(), unit.bridge()
+    keep(unit, beacon, bridge, 2.5)
+    unit.stop()
+    entries = unit.entries()
+    assert sum(isinstance(entry, PolicyTaken) for entry in entries) == 1
+    covered: list[int] = []
+    for entry in entries:
+        if isinstance(entry, Release):
+            covered.append(entry.window_start)
+        if isinstance(entry, Gap):
+            assert entry.charge is not None
+            assert entry.charge.rho > 0
+            covered += [entry.first_start + i * entry.window_s for i in range(entry.count)]
+    assert sum(isinstance(entry, Gap) for entry in entries) == 4
+    assert covered == list(range(covered[0], covered[0] + len(covered))), "each window once, in order, none left out"
+
+
+def test_a_policy_that_changed_serves_its_own_notice(unit: Unit) -> None:
+    """I7, first form."""
+    unit.start()
+    beacon = unit.beacon()
+    keep(unit, beacon, None, 2.0)
+    unit.wait(lambda: unit.reason() == "open", "an open gate")
+    unit.stop()
+    unit.policy.write_text(policy_text(version=2, notice="2 seconds"))
+    unit.start()
+    beacon = unit.beacon()
+    beacon.lease(unit.digest)
+    unit.wait(lambda: unit.reason() == "on_notice", "notice of the new policy")
+    keep(unit, beacon, None, 3.0)
+    unit.wait(lambda: unit.reason() == "open", "the new policy in force")
+    unit.stop()
+    unit.policy.write_text(policy_text(version=1))
+    code, said = unit.refused()
+    assert code == 2
+    assert "a unit never goes back" in said
+
+
+def test_exact_counters_are_refused_without_a_demo_policy(unit: Unit) -> None:
+    """I1: DemoOnly, exit 4."""
+    text = unit.policy.read_text().replace("demo = true", "demo = false")
+    unit.policy.write_text(
+        text.replace('"1 seconds"', '"1 days"', 1)
+        .replace('"10 minutes"', '"24 hours"')
+        .replace('window = "1 seconds"', 'window = "15 minutes"')
+    )
+    code, said = unit.refused()
+    assert code == 4
+    assert "exact counters" in said
+
+
+def test_one_writer(unit: Unit) -> None:
+    """The log has one writer: a second daemon on the same log ends with exit 3 and changes nothing."""
+    unit.start()
+    (unit.folder / "other").mkdir()
+    code, said = Unit(unit.folder / "other", log=unit.log).refused()
+    assert code == 3
+    assert "another process writes this log" in said
+    unit.wait(lambda: unit.counters().get("entries", 0) >= 2, "entries of the first")
+
+
+def test_an_untrusted_clock_keeps_the_gate_shut_and_logs_nothing(unit: Unit) -> None:
+    """I3: no window can be named before the time is known."""
+    marker = unit.folder / "marker"
+    unit.settings.write_text(unit.settings.read_text().replace('"operator"', f'"{marker}"'))
+    unit.start()
+    beacon = unit.beacon()
+    keep(unit, beacon, None, 1.5)
+    assert unit.reason() == "clock_untrusted"
+    assert unit.entries() == []
+    marker.touch()
+    keep(unit, beacon, None, 2.5)
+    unit.wait(lambda: unit.reason() == "open", "an open gate once the clock is trusted")
+    assert unit.stop() == 0

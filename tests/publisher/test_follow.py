@@ -1,0 +1,88 @@
+"""PB-8, PB-10, PB-11: reading the log folder without a daemon around it."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.contracts.log import CHECKPOINT, RELEASES, Release
+from agent.errors import LogDamaged
+from agent.publisher.cursor import START, Cursor
+from agent.publisher.follow import Follower, Logged
+from tests.publisher.unit_folders import UnitFolder
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> UnitFolder:
+    return UnitFolder(tmp_path / "unit")
+
+
+def everything(follower: Follower, cursor: Cursor = START, limit: int = 7) -> list[Logged]:
+    read: list[Logged] = []
+    while some := list(follower.entries(cursor, limit)):
+        read += some
+        cursor = some[-1].cursor
+    return read
+
+
+def test_absent_folder_and_absent_checkpoint_are_nothing_yet(unit: UnitFolder) -> None:
+    assert Follower(unit.folder / "nowhere").head() is None
+    assert list(Follower(unit.log).entries(START, 10)) == []
+
+
+def test_reads_all_in_order_over_many_chunks(unit: UnitFolder) -> None:
+    payloads = unit.release_windows(0, 200)  # more than two chunks
+    read = everything(Follower(unit.log))
+    assert [one.entry.payload for one in read if isinstance(one.entry, Release)] == payloads
+    assert [one.index for one in read] == list(range(200))
+    assert read[-1].cursor.offset == unit.bytes
+
+
+def test_preallocated_zeros_after_the_checkpoint_are_not_read(unit: UnitFolder) -> None:
+    unit.release_windows(0, 3)
+    with (unit.log / RELEASES).open("ab") as file:
+        file.write(bytes(100_000))
+    assert len(everything(Follower(unit.log))) == 3
+
+
+def test_every_position_is_proven_and_no_other(unit: UnitFolder) -> None:
+    unit.release_windows(0, 5)
+    follower = Follower(unit.log)
+    for one in everything(follower):
+        assert follower.proves(one.cursor)
+        c = one.cursor
+        assert not follower.proves(Cursor(c.entries, c.offset, c.last_start, bytes(32)))
+        assert not follower.proves(Cursor(c.entries, c.offset + 1, c.last_start, c.last_hash))
+        assert not follower.proves(Cursor(c.entries, c.offset, c.last_start + 1, c.last_hash))
+    assert follower.proves(START)
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        (b"", "checkpoint"),
+        (b"\xff" * 10, "checkpoint"),
+        (b"x" * 10_000, "4096"),
+        (b"o\n1\n" + b"A" * 43 + b"=\nbytes 1\nbytes 2\n\n\xe2\x80\x94 o QUJDRA==\n", "bytes N"),
+        (b"o\n1\n" + b"A" * 43 + b"=\nbytes -1\n\n\xe2\x80\x94 o QUJDRA==\n", "bytes N"),
+        (b"o\n1\n" + b"A" * 43 + b"=\n\n\xe2\x80\x94 o QUJDRA==\n", "bytes N"),
+    ],
+)
+def test_a_checkpoint_that_is_none_is_log_damaged(unit: UnitFolder, note: bytes, words: str) -> None:
+    (unit.log / CHECKPOINT).write_bytes(note)
+    with pytest.raises(LogDamaged, match=words):
+        Follower(unit.log).head()
+
+
+@pytest.mark.parametrize("lie", [{"bytes": 10**6}, {"entries": 2}, {"bytes": 735 + 100}])
+def test_a_checkpoint_that_does_not_fit_the_file_is_log_damaged(unit: UnitFolder, lie: dict[str, int]) -> None:
+    unit.release_windows(0, 3)
+    unit.checkpoint(**lie)
+    with pytest.raises(LogDamaged):
+        everything(Follower(unit.log))
+
+
+def test_missing_releases_file_is_log_damaged(unit: UnitFolder) -> None:
+    unit.release_windows(0, 1)
+    (unit.log / RELEASES).unlink()
+    with pytest.raises(LogDamaged, match="none"):
+        everything(Follower(unit.log))

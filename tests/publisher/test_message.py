@@ -1,0 +1,82 @@
+"""PB-1 to PB-6: topics and payloads, without a broker."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.contracts.public import ENVELOPE, open_envelope
+from agent.disclosure.datachain import decode_disclosure, to_datachain
+from agent.errors import DtprError, EncodingError, MessageError
+from agent.publisher.faults import backoff_s
+from agent.publisher.message import disclosure_message, release_messages, state_message
+from agent.publisher.topics import Topics
+from agent.wire.cose import verify1
+from tests.publisher.unit_folders import UnitFolder
+
+TOPICS = Topics("dtpr", "springfield", "river-bridge", "bridge-01")
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> UnitFolder:
+    folder = UnitFolder(tmp_path / "unit")
+    folder.announce()
+    return folder
+
+
+@pytest.mark.parametrize("stream", ["", "#", "+", "a/b", "a b", "A", "x\n", "\u0000", "a" * 33])
+def test_a_stream_is_one_plain_topic_level(stream: str) -> None:
+    with pytest.raises(MessageError):
+        TOPICS.data(stream)
+
+
+def test_a_release_carries_the_logs_bytes_and_a_detached_signature(unit: UnitFolder) -> None:
+    release = unit.release(3)
+    (message,) = release_messages(TOPICS, release, log_index=9, expiry_s=60, mqtt5=True)
+    assert message.payload is release.payload
+    properties = dict(message.user_properties)
+    signature = base64.b64decode(properties["sig"], validate=True)
+    key = bytes.fromhex(unit.state.public_key)
+    assert verify1(signature, key, detached_payload=message.payload) == release.payload
+    again, following = release_messages(TOPICS, release, log_index=9, expiry_s=60, mqtt5=False)
+    assert again.payload is release.payload
+    assert json.loads(following.payload)["sig"] == properties["sig"]
+
+
+def test_all_messages_of_a_stream_have_one_length(unit: UnitFolder) -> None:
+    """I6: nothing that the publisher adds depends on the cells either."""
+    sizes = set()
+    for number in range(6):
+        messages = release_messages(TOPICS, unit.release(number), log_index=7, expiry_s=60, mqtt5=True)
+        sizes.add((len(messages[0].payload), len(dict(messages[0].user_properties)["sig"])))
+    assert len(sizes) == 1
+
+
+def test_the_will_differs_from_the_state_in_connection_only(unit: UnitFolder) -> None:
+    online, offline = (
+        json.loads(state_message(TOPICS, unit.state, session="s", connection=c, publisher="ok").payload)
+        for c in ("online", "offline")
+    )
+    assert {k for k in online if online[k] != offline[k]} == {"connection"}
+
+
+def test_the_disclosure_message_holds_readable_and_signed_form(unit: UnitFolder) -> None:
+    message = disclosure_message(TOPICS, (unit.public / ENVELOPE).read_bytes())
+    item = json.loads(message.payload)
+    envelope = open_envelope(base64.b64decode(item["envelope"]), bytes.fromhex(unit.state.public_key))
+    assert item["digest"] == envelope.digest.hex() == unit.disclosure.digest.hex()
+    assert item["datachain"] == to_datachain(decode_disclosure(envelope.disclosure))
+    with pytest.raises(EncodingError):
+        disclosure_message(TOPICS, b"\xd2\x84")
+    assert issubclass(EncodingError, DtprError)
+
+
+def test_back_off_begins_fast_and_stays_under_five_seconds() -> None:
+    """PB-13."""
+    assert backoff_s(1, 255) <= 0.25
+    assert backoff_s(1, 0) > 0.1
+    longest = [backoff_s(failures, 255) for failures in range(1, 1000)]
+    assert longest == sorted(longest)
+    assert longest[-1] == 5.0
+    assert backoff_s(50, 0) == 2.5

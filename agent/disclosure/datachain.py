@@ -24,7 +24,7 @@ from agent.wire import cbor
 FORM = 1
 COLOURS = ("yellow", "blue", "white")
 
-ENVELOPE_OVERHEAD_BYTES = 104
+ENVELOPE_OVERHEAD_BYTES = 101
 """COSE_Sign1 tag, headers, signature, the envelope's own map and a 64-bit time (contracts/public)."""
 
 MAX_DISCLOSURE_BYTES = MAX_ENVELOPE_BYTES - ENVELOPE_OVERHEAD_BYTES

@@ -99,7 +99,10 @@ def _instance(
             _refuse(f"{where}.category_id", "a category of this datachain", element["category_id"])
         used.add(element["category_id"])
         _count(element["priority"], f"{where}.priority")
-        if "context_type_id" in element and element["context_type_id"] not in _contexts(category, "category"):
+        context = element.get("context_type_id")
+        if "context_type_id" in element and not (
+            isinstance(context, str) and context in _contexts(category, "category")
+        ):
             _refuse(f"{where}.context_type_id", "a context type of its category", element["context_type_id"])
         own = (element_variables or {}).get(identity, frozenset())
         _variables(element, category, own, where)
@@ -180,4 +183,7 @@ def _count(value: Any, where: str) -> None:
 
 
 def _refuse(where: str, expected: str, got: Any) -> NoReturn:
-    raise DisclosureError(f"datachain: {where}", expected=expected, got=repr(got)[:60])
+    words = (
+        repr(got)[:60] if isinstance(got, str | int | float | None) else type(got).__name__
+    )  # repr of others recurses
+    raise DisclosureError(f"datachain: {where}", expected=expected, got=words)

@@ -50,7 +50,7 @@ class Type(enum.IntEnum):
 
 
 class Damage(enum.StrEnum):
-    """Why bytes between two 0x00 were not a frame. The first that holds, in this order."""
+    """Why bytes between two 0x00 were not a frame (FB-8)."""
 
     TOO_LONG = "too_long"
     COBS = "cobs"
@@ -119,7 +119,7 @@ class Decoder:
         self.damaged: dict[Damage, int] = dict.fromkeys(Damage, 0)
 
     def feed(self, chunk: memoryview) -> Iterator[Frame]:
-        """Take all of `chunk` and yield each whole frame in it. The iterator must be run to its end before the next call.
+        """Take all of `chunk` and yield each whole frame in it. A consumer that stops before the end loses the rest.
 
         Raises nothing. A yielded frame is valid until the next one is asked for.
         """
@@ -138,15 +138,16 @@ class Decoder:
     def _frames(self, filled: int) -> Iterator[Frame]:
         start = 0
         search = self._held
+        self._held = filled
         try:
             while (end := self._buffer.find(0, search, filled)) >= 0:
-                try:
-                    yield from self._frame(start, end)
-                finally:
-                    self._wipe(start, end)
-                    start = search = end + 1
-        finally:  # also when the consumer gave up in the middle
-            self._keep(start, filled)
+                yield from self._frame(start, end)
+                self._wipe(start, end)
+                start = search = end + 1
+        except BaseException:  # the consumer gave up in the middle
+            self.clear()
+            raise
+        self._keep(start, filled)
 
     def _frame(self, start: int, end: int) -> Iterator[Frame]:
         if self._skipping:

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from agent.contracts.board import Channel
-from agent.errors import DtprError, ReplayError
+from agent.errors import DtprError
 from agent.local.clock import Clock
 from agent.local.randomness import random_bytes
 from firmware_bridge.frame import MAX_READINGS
 from firmware_bridge.schema import SCHEMA_HASH
 from firmware_bridge.simulator import batch, replay, street
 from firmware_bridge.simulator.board import Board
+from firmware_bridge.simulator.file import load_replay
 from firmware_bridge.simulator.timeline import Crossing, Timeline
 
 CHANNEL = "street"
@@ -181,12 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _source(options: argparse.Namespace) -> tuple[tuple[str, ...], Timeline]:
     if options.replay is None:
         return street.CLASSES, Timeline(street.slots())
-    try:
-        with options.replay.open("rb") as file:
-            text = file.read(replay.MAX_FILE_BYTES + 1)
-    except OSError as bad:
-        raise ReplayError(str(options.replay), expected="a readable file", got=bad.strerror or "an error") from None
-    counts = replay.parse(text, str(options.replay))
+    counts = load_replay(options.replay)
     if counts.missing_cells or counts.repeated_rows:
         print(
             f"{options.replay}: {counts.missing_cells} blank cells are missing data, "

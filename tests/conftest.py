@@ -4,8 +4,10 @@ In CI (`CI=true`, as .ci/run sets it) a skip is a failure, because a test that n
 and a test that has one begins its reason with it: MISSING_HARDWARE or MISSING_SHARED.
 """
 
+import json
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +45,16 @@ def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
     if skip_fails(reason, dict(os.environ)):
         report.outcome = "failed"
         report.longrepr = f"{where}:{line}: skipped in CI: {reason}"
+
+
+@pytest.fixture
+def soak_record() -> Callable[[str, object], None]:
+    """`record(key, value)` merges one JSON value under `key` into build/soak.json, where `make soak` leaves its numbers."""
+
+    def record(key: str, value: object) -> None:
+        path = Path(__file__).parents[1] / "build" / "soak.json"
+        path.parent.mkdir(exist_ok=True)
+        known = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**known, key: value}, indent=1, sort_keys=True) + "\n")
+
+    return record

@@ -1,0 +1,119 @@
+"""A Collection with clocks and a log in memory that the test moves: no sockets, no files."""
+
+from agent.anonymizer.collection import Collection, Due
+from agent.anonymizer.ledger import Ledger
+from agent.anonymizer.noise import RandomBytes
+from agent.anonymizer.window import NS, Moment
+from agent.contracts import aggregate
+from agent.contracts.aggregate import Aggregate
+from agent.contracts.board import Board
+from agent.contracts.lease import Lease, OnAir
+from agent.contracts.log import Entry, Release
+from agent.contracts.reading import Kind
+from agent.disclosure.datachain import compile_disclosure
+from agent.local.randomness import random_bytes
+from agent.policy.compile import compile_policy
+from agent.policy.model import Policy
+from tests.anonymizer.stage import BOARD, KEY, message, readings
+
+START_S = 1_800_000_000
+"""A multiple of every window in use; 2027, while the policies of the tests are in force."""
+
+
+class World:
+    """One unit. `now` moves by `tick`; leases and ALIVE are sent while `on_air` and `board` hold."""
+
+    def __init__(
+        self, policy: Policy, *, random: RandomBytes = random_bytes, entries: list[Entry] | None = None
+    ) -> None:
+        self.policy = policy
+        self.entries: list[Entry] = entries if entries is not None else []
+        self.random = random
+        self.boot_ns = 1000 * NS
+        self.offset_ns = START_S * NS - self.boot_ns
+        self.on_air = self.board = self.clock_trusted = self.storage = True
+        self.sent = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process on the same log."""
+        disclosure = compile_disclosure(self.policy)
+        self.digest = disclosure.digest
+        self.collection = Collection(
+            self.policy,
+            compile_policy(self.policy),
+            disclosure.digest,
+            ledger=Ledger(self.entries),
+            key=KEY,
+            random_bytes=self.random,
+        )
+        self.sent = 0
+        self._said_hello = False
+
+    @property
+    def now(self) -> Moment:
+        """Both clocks."""
+        return Moment(self.boot_ns, self.boot_ns + self.offset_ns)
+
+    @property
+    def utc_s(self) -> int:
+        """UTC, whole seconds."""
+        return self.now.utc_ns // NS
+
+    def look(self) -> None:
+        """Let the collection see the clocks."""
+        self.collection.look(self.now, clock_trusted=self.clock_trusted, storage_ready=self.storage)
+
+    def tick(self, seconds: float = 0.5, board: Board = BOARD) -> None:
+        """Time passes; beacon and board say that they are there; windows close."""
+        self.boot_ns += round(seconds * NS)
+        self.look()
+        if self.on_air:
+            self.collection.lease_message(1, Lease(self.digest, OnAir.ADVERTISING).encode())
+        if self.board:
+            if not self._said_hello:
+                self.deliver(message(Kind.BOARD, board.encode()))
+                self._said_hello = True
+            self.deliver(message(Kind.ALIVE))
+        self.close()
+
+    def run(self, seconds: float, step: float = 0.5) -> None:
+        """Many ticks."""
+        for _ in range(round(seconds / step)):
+            self.tick(step)
+
+    def close(self) -> Due:
+        """Close what is due and log it."""
+        due = self.collection.close_due()
+        self.entries.extend(due.entries)
+        self.collection.commit(due)
+        return due
+
+    def deliver(self, packet: bytes) -> None:
+        """One packet of reading.sock."""
+        self.collection.reading_message(1, memoryview(packet))
+
+    def count(self, classes: list[int], ages: list[int] | None = None) -> None:
+        """Readings arrive now."""
+        self.sent += len(classes)
+        self.deliver(readings(classes, self.boot_ns, ages=ages))
+
+    @property
+    def accounted(self) -> int:
+        """The right side of conservation."""
+        tally = self.collection.tally
+        return tally.counted + sum(tally.discarded.values()) + self.collection.pending
+
+    def packs(self) -> list[Aggregate]:
+        """Every Release so far."""
+        return [aggregate.decode(entry.payload) for entry in self.entries if isinstance(entry, Release)]
+
+    def released_values(self, classes: list[int], windows: int) -> list[int]:
+        """The numbers shown in some windows that each hold these readings."""
+        window_s = self.policy.streams[0].window_s
+        self.run(self.policy.notice_s + 2 * window_s)
+        before = len(self.packs())
+        for _ in range(windows):
+            self.count(classes)
+            self.run(window_s)
+        return [value for pack in self.packs()[before:] for _, value in pack.cells if isinstance(value, int)]

@@ -112,7 +112,10 @@ class Beacon:
         """Take a new envelope; a bad one changes nothing on air and is reported (BE-19)."""
         try:
             envelope = self._file.look()
-            if envelope is None or envelope == self._envelope:
+            if envelope is None:
+                return
+            if envelope == self._envelope:
+                self._refusal = None  # the one on air is back in its place
                 return
             broadcast = compile_broadcast(envelope, self._sequence + 1)
         except BadInput as bad:

@@ -1,0 +1,250 @@
+"""A bluetoothd of our own, hostile and strict, on a private bus: `python -m tests.beacon.fake_bluez`.
+
+It does what BlueZ 5.66 does with a registration (src/advertising.c, src/gatt-database.c; sizes as measured in RADIO.md B.3): asks
+the advertisement for GetManagedObjects and GetAll, builds the packets, refuses more than 31 bytes; asks the application for
+GetManagedObjects; cuts attributes at 512 bytes; forgets everything of a client that leaves the bus; releases on power loss.
+Commands come as JSON lines on stdin, answers and the packets on air go to stdout.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import uuid
+from typing import Any
+
+from dbus_fast import BusType, Message, MessageType, NameFlag, Variant
+from dbus_fast.aio import MessageBus
+
+ADAPTER_PATH = "/org/bluez/hci0"
+ADAPTER, GATT, ADVERTISING = "org.bluez.Adapter1", "org.bluez.GattManager1", "org.bluez.LEAdvertisingManager1"
+PROPERTIES, MANAGER = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"
+MAX_ADVERTISEMENT_BYTES, MAX_ATTRIBUTE_BYTES, MAX_INSTANCES = 31, 512, 5
+KNOWN = {"Type", "ServiceUUIDs", "LocalName", "Discoverable", "MinInterval", "MaxInterval"}
+"""Properties that may be sent; anything else (SecondaryChannel crashes 5.66) is refused loudly."""
+
+
+class FakeBluez:
+    """State of the adapter and what clients registered."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        self.bus = bus
+        self.powered = True
+        self.present = True
+        self.fail = ""
+        """How RegisterAdvertisement fails: "", "failed", "mute", "interval", "application"."""
+        self.advertisements: dict[tuple[str, str], dict[str, Any]] = {}
+        self.applications: dict[tuple[str, str], dict[str, str]] = {}
+        self.registrations = 0
+        self.tasks: set[asyncio.Future[None]] = set()
+
+    # -- what clients call
+
+    def receive(self, message: Message) -> Message | bool | None:
+        """Route one message."""
+        if message.message_type is MessageType.SIGNAL and message.member == "NameOwnerChanged":
+            name, _, new = message.body
+            if not new:
+                self._forget(name)
+            return None
+        if message.message_type is not MessageType.METHOD_CALL:
+            return None
+        match message.path, message.interface, message.member:
+            case "/", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects":
+                return _reply(message, "a{oa{sa{sv}}}", {ADAPTER_PATH: self._interfaces()} if self.present else {})
+            case path, _, _ if path != ADAPTER_PATH or not self.present:
+                return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownObject", "no such object")
+            case _, "org.freedesktop.DBus.Properties", "GetAll":
+                return _reply(message, "a{sv}", self._interfaces().get(message.body[0], {}))
+            case _, "org.bluez.GattManager1", "RegisterApplication":
+                self._start(message, self._register_application(message))
+                return True
+            case _, "org.bluez.LEAdvertisingManager1", "RegisterAdvertisement":
+                self._start(message, self._register_advertisement(message))
+                return True
+            case _, "org.bluez.LEAdvertisingManager1", "UnregisterAdvertisement":
+                known = self.advertisements.pop((message.sender or "", message.body[0]), None)
+                if known is None:
+                    return Message.new_error(message, "org.bluez.Error.DoesNotExist", "Does Not Exist")
+                self._on_air()
+                return _reply(message, "", None)
+        return None
+
+    def _interfaces(self) -> dict[str, dict[str, Variant]]:
+        used = len(self.advertisements)
+        return {
+            ADAPTER: {"Powered": Variant("b", self.powered), "Address": Variant("s", "00:AA:01:00:00:01")},
+            GATT: {},
+            ADVERTISING: {
+                "ActiveInstances": Variant("y", used),
+                "SupportedInstances": Variant("y", MAX_INSTANCES - used),
+            },
+        }
+
+    def _start(self, message: Message, work: Any) -> None:
+        task = asyncio.ensure_future(self._guard(message, work))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _guard(self, message: Message, work: Any) -> None:
+        try:
+            reply = await work
+        except ValueError as bad:
+            reply = Message.new_error(message, "org.bluez.Error.Failed", str(bad))
+        if reply is not None:
+            await self.bus.send(reply)
+
+    async def _register_application(self, message: Message) -> Message:
+        sender, root = message.sender or "", message.body[0]
+        if self.fail == "application":
+            raise ValueError("Failed to register application")
+        if (sender, root) in self.applications:
+            return Message.new_error(message, "org.bluez.Error.AlreadyExists", "Already Exists")
+        (tree,) = await self._ask(sender, root, MANAGER, "GetManagedObjects")
+        services = [path for path, found in tree.items() if "org.bluez.GattService1" in found]
+        if len(services) != 1 or tree[services[0]]["org.bluez.GattService1"]["Primary"].value is not True:
+            raise ValueError("No valid service object found")
+        characteristics = {}
+        for path, found in tree.items():
+            if characteristic := found.get("org.bluez.GattCharacteristic1"):
+                if characteristic["Service"].value != services[0] or characteristic["Flags"].value != ["read"]:
+                    raise ValueError("Invalid characteristic")
+                characteristics[str(uuid.UUID(characteristic["UUID"].value))] = path
+        if len(characteristics) != 9:
+            raise ValueError("Wrong number of characteristics")
+        self.applications[sender, root] = characteristics
+        return _reply(message, "", None)
+
+    async def _register_advertisement(self, message: Message) -> Message | None:
+        sender, path = message.sender or "", message.body[0]
+        self.registrations += 1
+        if self.fail == "mute":
+            return None
+        if self.fail == "failed":
+            raise ValueError("Failed to register advertisement")
+        if (sender, path) in self.advertisements:
+            return Message.new_error(message, "org.bluez.Error.AlreadyExists", "Already Exists")
+        if len(self.advertisements) >= MAX_INSTANCES:
+            return Message.new_error(message, "org.bluez.Error.NotPermitted", "Maximum advertisements reached")
+        await self._ask(sender, path, MANAGER, "GetManagedObjects")  # GDBusClient asks this of the object first
+        (wrapped,) = await self._ask(sender, path, PROPERTIES, "GetAll", "s", "org.bluez.LEAdvertisement1")
+        properties = {name: value.value for name, value in wrapped.items()}
+        if set(properties) - KNOWN or (self.fail == "interval" and "MinInterval" in properties):
+            raise ValueError("Failed to parse advertisement.")
+        if properties.get("Type") not in ("peripheral", "broadcast"):
+            raise ValueError("Failed to parse advertisement.")
+        if properties.get("MinInterval", 0) > properties.get("MaxInterval", 0):
+            raise ValueError("Failed to parse advertisement.")
+        data = bytes([2, 1, 6]) if properties.get("Discoverable") else b""
+        uuids = b"".join(uuid.UUID(text).bytes[::-1] for text in properties.get("ServiceUUIDs", []))
+        data += bytes([1 + len(uuids), 7]) + uuids
+        name = properties.get("LocalName", "").encode()
+        scan_response = bytes([1 + len(name), 9]) + name
+        if max(len(data), len(scan_response)) > MAX_ADVERTISEMENT_BYTES:
+            raise ValueError("Failed to register advertisement")
+        self.advertisements[sender, path] = {"advertisement": data.hex(), "scan_response": scan_response.hex()}
+        self._on_air()
+        return _reply(message, "", None)
+
+    # -- what the world does to it
+
+    async def command(self, what: dict[str, Any]) -> dict[str, Any]:
+        """One command from the test."""
+        match what:
+            case {"do": "fail", "how": str(how)}:
+                self.fail = how
+            case {"do": "power", "on": bool(on)}:
+                self.powered = on
+                if not on:
+                    await self._release_all()
+                await self._signal(ADAPTER_PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as",
+                                   [ADAPTER, {"Powered": Variant("b", on)}, []])  # fmt: skip
+            case {"do": "unplug"}:
+                self.present = False
+                await self._release_all()
+                await self._signal(
+                    "/", MANAGER, "InterfacesRemoved", "oas", [ADAPTER_PATH, [ADAPTER, GATT, ADVERTISING]]
+                )
+            case {"do": "plug"}:
+                self.present = True
+                await self._signal("/", MANAGER, "InterfacesAdded", "oa{sa{sv}}", [ADAPTER_PATH, self._interfaces()])
+            case {"do": "release"}:
+                await self._release_all()
+            case {"do": "forget"}:
+                self.advertisements.clear()
+            case {"do": "read", "uuid": str(wanted), **options}:
+                return await self._read(wanted, options)
+            case {"do": "registrations"}:
+                return {"registrations": self.registrations, "applications": len(self.applications)}
+        return {"done": what["do"]}
+
+    async def _read(self, wanted: str, options: dict[str, Any]) -> dict[str, Any]:
+        ((sender, _), characteristics), *others = self.applications.items()
+        assert not others
+        extra = {"offset": Variant("q", options["offset"])} if "offset" in options else {}
+        extra |= {"mtu": Variant("q", 517), "link": Variant("s", "LE")}
+        try:
+            (value,) = await self._ask(
+                sender, characteristics[wanted], "org.bluez.GattCharacteristic1", "ReadValue", "a{sv}", extra
+            )
+        except ValueError as bad:
+            return {"error": str(bad)}
+        return {"value": bytes(value)[:MAX_ATTRIBUTE_BYTES].hex()}
+
+    async def _release_all(self) -> None:
+        for sender, path in list(self.advertisements):
+            del self.advertisements[sender, path]
+            with contextlib.suppress(ValueError):
+                await self._ask(sender, path, "org.bluez.LEAdvertisement1", "Release")
+        self._on_air()
+
+    def _forget(self, sender: str) -> None:
+        before = len(self.advertisements)
+        self.advertisements = {key: value for key, value in self.advertisements.items() if key[0] != sender}
+        self.applications = {key: value for key, value in self.applications.items() if key[0] != sender}
+        if before != len(self.advertisements):
+            self._on_air()
+
+    def _on_air(self) -> None:
+        print(json.dumps({"on_air": list(self.advertisements.values())}), flush=True)
+
+    async def _ask(self, to: str, path: str, interface: str, member: str, signature: str = "", *body: Any) -> list[Any]:
+        async with asyncio.timeout(5):
+            reply = await self.bus.call(
+                Message(
+                    destination=to, path=path, interface=interface, member=member, signature=signature, body=list(body)
+                )
+            )
+        if reply is None or reply.message_type is MessageType.ERROR:
+            raise ValueError(f"{reply.error_name if reply else 'no reply'}")
+        return list(reply.body)
+
+    async def _signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
+        await self.bus.send(Message.new_signal(path, interface, member, signature, body))
+
+
+def _reply(message: Message, signature: str, value: Any) -> Message:
+    return Message.new_method_return(message, signature, [value] if signature else [])
+
+
+async def main() -> None:
+    """Own org.bluez, obey stdin until it ends."""
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    fake = FakeBluez(bus)
+    bus.add_message_handler(fake.receive)
+    await bus.call(
+        Message(
+            destination="org.freedesktop.DBus", path="/org/freedesktop/DBus", interface="org.freedesktop.DBus",
+            member="AddMatch", signature="s", body=["type='signal',member='NameOwnerChanged'"],
+        )
+    )  # fmt: skip
+    await bus.request_name("org.bluez", NameFlag.DO_NOT_QUEUE)
+    print(json.dumps({"ready": True}), flush=True)
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        print(json.dumps({"answer": await fake.command(json.loads(line))}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,319 @@
+"""The BlueZ backend against our own strict bluetoothd on a private bus (SPEC.md, BE-10, BE-11)."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.beacon import bluez as backend
+from agent.beacon import gatt
+from agent.beacon.bluez import BluezRadio
+from agent.beacon.radio import Cause, Evidence
+from agent.contracts.lease import OnAir
+from tests.beacon.stage import PATIENCE_S, ROOT, Inbox, Stage, broadcast, disclosure, end, envelope, running
+
+BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "busconfig.dtd">
+<busconfig><type>system</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow receive_sender="*"/><allow own="*"/></policy>
+</busconfig>"""
+
+
+@pytest.fixture
+def bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A private dbus-daemon that takes the system bus's place."""
+    config = tmp_path / "bus.conf"
+    config.write_text(BUS_CONFIG.format(path=tmp_path / "bus"))
+    daemon = subprocess.Popen(
+        ["/usr/bin/dbus-daemon", f"--config-file={config}", "--nofork", "--print-address=1"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with running(daemon):
+        assert daemon.stdout is not None
+        address = daemon.stdout.readline().strip()
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+        yield address
+
+
+class Bluetoothd:
+    """Our fake, as a process."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.beacon.fake_bluez"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ),
+        )  # fmt: skip
+        self.on_air: list[dict[str, str]] = []
+        assert self._line() == {"ready": True}
+
+    def _line(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def tell(self, do: str, **more: Any) -> dict[str, Any]:
+        """Give a command; its answer. The packets on air are kept up to date on the way."""
+        assert self.process.stdin is not None
+        print(json.dumps({"do": do, **more}), file=self.process.stdin, flush=True)
+        while "answer" not in (line := self._line()):
+            self.on_air = line["on_air"]
+        return dict(line["answer"])
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.communicate(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def bluetoothd(bus: str) -> Iterator[Bluetoothd]:
+    """One that runs."""
+    daemon = Bluetoothd()
+    with running(daemon.process):
+        yield daemon
+
+
+def play(scene: Callable[[BluezRadio], Awaitable[None]]) -> None:
+    """A radio on hci0 that wants version 1, and a scene."""
+
+    async def run() -> None:
+        radio = BluezRadio("hci0")
+        radio.replace(broadcast())
+        task = asyncio.create_task(radio.run())
+        try:
+            await scene(radio)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+
+
+async def off(radio: BluezRadio, cause: Cause) -> None:
+    """Wait until nothing is on air for this cause."""
+    async with asyncio.timeout(PATIENCE_S):
+        while radio.on_air() is not None or (down := radio.down()) is None or down.cause is not cause:
+            await asyncio.sleep(0.02)
+
+
+async def on(radio: BluezRadio) -> Evidence:
+    """Wait until something is on air."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (evidence := radio.on_air()) is None:
+            await asyncio.sleep(0.02)
+    return evidence
+
+
+async def tell(bluetoothd: Bluetoothd, do: str, **more: Any) -> dict[str, Any]:
+    """Give a command while the radio goes on answering."""
+    return await asyncio.to_thread(lambda: bluetoothd.tell(do, **more))
+
+
+def test_packets_and_attributes(bluetoothd: Bluetoothd) -> None:
+    """BE-1, BE-2, BE-10: what BlueZ builds from our properties are the specification's bytes, and ReadValue gives every chunk."""
+    shown = broadcast()
+
+    async def scene(radio: BluezRadio) -> None:
+        assert await on(radio) == Evidence(shown, OnAir.ADVERTISING)
+        read = [await tell(bluetoothd, "read", uuid=str(attribute.uuid)) for attribute in shown.attributes]
+        assert bluetoothd.on_air == [
+            {"advertisement": shown.advertisement.hex(), "scan_response": shown.scan_response.hex()}
+        ]
+        header, *chunks = (bytes.fromhex(one["value"]) for one in read)
+        assert gatt.assemble(header, chunks) == envelope()
+
+    play(scene)
+
+
+def test_read_honours_the_offset(bluetoothd: Bluetoothd) -> None:
+    """BE-10: a long read continues where it was; beyond the end is InvalidOffset; exactly the end is empty."""
+    chunk = broadcast().attributes[1]
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        rest = await tell(bluetoothd, "read", uuid=str(chunk.uuid), offset=22)
+        assert bytes.fromhex(rest["value"]) == chunk.value[22:]
+        assert await tell(bluetoothd, "read", uuid=str(chunk.uuid), offset=500) == {"value": ""}
+        beyond = await tell(bluetoothd, "read", uuid=str(chunk.uuid), offset=501)
+        assert beyond == {"error": "org.bluez.Error.InvalidOffset"}
+
+    play(scene)
+
+
+def test_change_of_disclosure(bluetoothd: Bluetoothd) -> None:
+    """BE-13: the new name replaces the old one on air, the table stays registered, and never are two on air."""
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        new = broadcast(2, sequence=2)
+        radio.replace(new)
+        assert radio.on_air() is None
+        assert (await on(radio)).broadcast == new
+        counted = await tell(bluetoothd, "registrations")
+        assert bluetoothd.on_air == [
+            {"advertisement": new.advertisement.hex(), "scan_response": new.scan_response.hex()}
+        ]
+        assert counted == {"registrations": 2, "applications": 1}
+
+    play(scene)
+
+
+def test_power_off_and_on(bluetoothd: Bluetoothd) -> None:
+    """BE-11: off air at the signal, with the cause; on again by itself."""
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        await tell(bluetoothd, "power", on=False)
+        await off(radio, Cause.POWERED_OFF)
+        await tell(bluetoothd, "power", on=True)
+        await on(radio)
+
+    play(scene)
+
+
+def test_adapter_unplugged_and_back(bluetoothd: Bluetoothd) -> None:
+    """BE-11."""
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        await tell(bluetoothd, "unplug")
+        await off(radio, Cause.NO_ADAPTER)
+        await tell(bluetoothd, "plug")
+        await on(radio)
+
+    play(scene)
+
+
+def test_released_advertisement_is_registered_again(bluetoothd: Bluetoothd) -> None:
+    """BE-11: Release() ends it, and it is tried again."""
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        before = (await tell(bluetoothd, "registrations"))["registrations"]
+        await tell(bluetoothd, "release")
+        async with asyncio.timeout(PATIENCE_S):
+            while (await tell(bluetoothd, "registrations"))["registrations"] == before:
+                await asyncio.sleep(0.05)
+        await on(radio)
+
+    play(scene)
+
+
+def test_silently_lost_advertisement_is_noticed(bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BE-11: no Release, no signal: the regular proof finds ActiveInstances 0."""
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.2)
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        before = (await tell(bluetoothd, "registrations"))["registrations"]
+        await tell(bluetoothd, "forget")
+        async with asyncio.timeout(PATIENCE_S):
+            while (await tell(bluetoothd, "registrations"))["registrations"] == before:
+                await asyncio.sleep(0.05)
+        await on(radio)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("how", ["failed", "application"])
+def test_refused_registration_is_a_reported_state(bluetoothd: Bluetoothd, how: str) -> None:
+    """BE-11: kernels of 2026 refuse advertisements: a code, BlueZ's words, and another try."""
+    bluetoothd.tell("fail", how=how)
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.REFUSED)
+        down = radio.down()
+        assert down is not None
+        assert "org.bluez.Error.Failed: Failed to register" in str(down)
+        await asyncio.sleep(0.5)
+        assert radio.on_air() is None
+        await tell(bluetoothd, "fail", how="")
+        await on(radio)
+
+    play(scene)
+
+
+def test_bluez_that_takes_no_interval_is_served_without(bluetoothd: Bluetoothd) -> None:
+    """BE-11: the next try leaves the interval out."""
+    bluetoothd.tell("fail", how="interval")
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+
+    play(scene)
+
+
+def test_mute_bluez_is_no_evidence(bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BE-11, BE-14: a registration that is never answered ends in NO_ANSWER."""
+    monkeypatch.setattr(backend, "STEP_TIMEOUT_S", 0.3)
+    bluetoothd.tell("fail", how="mute")
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.NO_ANSWER)
+        await tell(bluetoothd, "fail", how="")
+        await on(radio)
+
+    play(scene)
+
+
+def test_bluetoothd_restarts(bus: str) -> None:
+    """BE-11: absent, there, killed, there again: registered anew each time; off air the moment the name's owner goes."""
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.NO_BLUEZ)
+        for _ in range(2):
+            daemon = await asyncio.to_thread(Bluetoothd)
+            await on(radio)
+            daemon.kill()
+            at = time.monotonic()
+            async with asyncio.timeout(PATIENCE_S):
+                while radio.on_air() is not None:
+                    await asyncio.sleep(0.01)
+            assert time.monotonic() - at < 1.0
+            await off(radio, Cause.NO_BLUEZ)
+
+    play(scene)
+
+
+def test_no_system_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BE-11: no dbus-daemon at all."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/nothing")
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.NO_BUS)
+
+    play(scene)
+
+
+def test_daemon_leases_through_bluez(bluetoothd: Bluetoothd, tmp_path: Path) -> None:
+    """BE-18, BE-21: the whole daemon: leases while BlueZ shows it; powered off, the lease connection ends at once."""
+    folder = tmp_path / "unit"
+    folder.mkdir()
+    stage = Stage(folder, 'backend = "bluez"\nadapter = "hci0"')
+    inbox = Inbox(folder / "lease.sock")
+    stage.show(envelope())
+    with running(stage.beacon()) as beacon:
+        inbox.accept()
+        lease = inbox.next_lease()
+        assert lease is not None
+        assert lease.disclosure_digest == disclosure().digest
+        at = time.monotonic()
+        bluetoothd.tell("power", on=False)
+        inbox.until_hang_up()
+        assert time.monotonic() - at < 1.5
+        stage.wait_code("adapter_powered_off")
+        bluetoothd.tell("power", on=True)
+        inbox.accept()
+        assert inbox.next_lease() == lease
+        code, _ = end(beacon)
+        assert code == 0
+    bluetoothd.tell("registrations")
+    assert bluetoothd.on_air == []  # nothing of ours is left behind
+    inbox.close()

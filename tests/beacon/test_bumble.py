@@ -1,0 +1,269 @@
+"""The Bumble backend against a virtual controller in this process (SPEC.md, BE-12 to BE-17)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from bumble import hci
+from bumble.device import Connection
+
+from agent.beacon import bumble as backend
+from agent.beacon import radio as radio_module
+from agent.beacon import virtual_phone
+from agent.beacon.bumble import BumbleRadio, static_address
+from agent.beacon.radio import Cause, Evidence
+from agent.beacon.virtual_controller import VirtualController
+from agent.beacon.virtual_radio import serve
+from agent.contracts.lease import OnAir
+from tests.beacon.stage import PATIENCE_S, broadcast, disclosure, envelope, virtual_radio
+
+
+async def until(radio: BumbleRadio, holds: Callable[[Evidence | None], bool]) -> Evidence | None:
+    """Wait until what is on air satisfies `holds`."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds(radio.on_air()):
+            radio.changed.clear()
+            try:
+                async with asyncio.timeout(0.05):
+                    await radio.changed.wait()
+            except TimeoutError:
+                continue
+    return radio.on_air()
+
+
+def play(tmp_path: Path, scene: Callable[[BumbleRadio], Awaitable[None]], *, controllers: int = 2) -> None:
+    """A beacon on hci0, its air, and a scene."""
+
+    async def run() -> None:
+        servers = await serve(tmp_path, controllers)
+        radio = BumbleRadio(f"unix:{tmp_path}/hci0")
+        task = asyncio.create_task(radio.run())
+        try:
+            await scene(radio)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            for server in servers:
+                server.close()
+            await asyncio.sleep(0.05)  # the sockets' last callbacks
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """All H4 packets that any host sends."""
+    sent: list[bytes] = []
+    take = VirtualController.on_packet
+
+    def record(self: VirtualController, packet: bytes) -> None:
+        sent.append(packet)
+        take(self, packet)
+
+    monkeypatch.setattr(VirtualController, "on_packet", record)
+    return sent
+
+
+def padded(data: bytes) -> bytes:
+    """The parameter of LE Set Advertising Data and LE Set Scan Response Data: length, then 31 bytes."""
+    return bytes([len(data)]) + data.ljust(31, b"\0")
+
+
+def test_hci_commands_carry_the_specs_bytes(tmp_path: Path, commands: list[bytes]) -> None:
+    """BE-1, BE-2, BE-12: opcode 0x2008 carries flags and UUID, 0x2009 the name; connectable and scannable; the unit's address."""
+    shown = broadcast()
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(shown)
+        evidence = await until(radio, lambda found: found is not None)
+        assert evidence == Evidence(shown, OnAir.ADVERTISING)
+
+    play(tmp_path, scene)
+    assert b"\x01\x08\x20\x20" + padded(bytes.fromhex("0201061107" + "9ef6e24fba0b5e950a49848b00003157")) in commands
+    name = f"fremont-01 W{shown.name[-10:]}".encode()
+    assert b"\x01\x09\x20\x20" + padded(bytes([len(name) + 1, 9]) + name) in commands
+    parameters = next(packet for packet in commands if packet[1:3] == b"\x06\x20")
+    assert parameters[4:8] == (510).to_bytes(2, "little") * 2  # 318.75 ms in units of 0.625 ms
+    assert parameters[8] == 0  # ADV_IND
+    assert b"\x01\x05\x20\x06" + bytes(static_address("fremont-01")) in commands
+    assert commands[-1] == bytes(hci.HCI_Reset_Command())  # BE-17: nothing goes on advertising after the end
+
+
+def test_address_is_static_random_and_the_units_own() -> None:
+    """BE-12: the two highest bits are set, and it depends on the printed name only."""
+    assert bytes(static_address("a"))[5] & 0xC0 == 0xC0
+    assert static_address("a") == static_address("a") != static_address("b")
+    assert static_address("a").is_static
+
+
+def test_reader_gets_the_disclosure_and_counts_as_serving(tmp_path: Path) -> None:
+    """BE-8, BE-14, BE-15: read without pairing; SERVING while connected; a second reader is served meanwhile."""
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(broadcast())
+        await until(radio, lambda found: found is not None)
+        async with (
+            virtual_phone.phone(f"unix:{tmp_path}/hci1") as first,
+            virtual_phone.phone(f"unix:{tmp_path}/hci2") as second,
+        ):
+            heard = await virtual_phone.listen(first, PATIENCE_S)
+            assert heard is not None
+            held = await first.connect(heard.address, timeout=PATIENCE_S)
+            await until(radio, lambda found: found is not None and found.on_air is OnAir.SERVING)
+            assert await virtual_phone.listen(second, PATIENCE_S) == heard
+            sealed, header = await virtual_phone.read(second, heard.address)
+            assert sealed == envelope()
+            assert header.sequence == 1
+            await held.disconnect()
+            await until(radio, lambda found: found is not None and found.on_air is OnAir.ADVERTISING)
+
+    play(tmp_path, scene, controllers=3)
+
+
+def test_change_of_disclosure_and_renewal_of_envelope(tmp_path: Path, commands: list[bytes]) -> None:
+    """BE-13: another digest goes off air for the change and on again under the new name; a re-signed envelope of the same
+    disclosure is on air without a pause."""
+
+    async def scene(radio: BumbleRadio) -> None:
+        old, renewed, new = broadcast(1), broadcast(1, issued_at=1_790_000_060, sequence=2), broadcast(2, sequence=3)
+        radio.replace(old)
+        await until(radio, lambda found: found is not None)
+        radio.replace(renewed)
+        assert radio.on_air() == Evidence(renewed, OnAir.ADVERTISING)
+        radio.replace(new)
+        assert radio.on_air() is None
+        evidence = await until(radio, lambda found: found is not None)
+        assert evidence is not None
+        assert evidence.broadcast == new
+        async with virtual_phone.phone(f"unix:{tmp_path}/hci1") as device:
+            heard = await virtual_phone.listen(device, PATIENCE_S)
+            assert heard is not None
+            assert heard.scan_response == new.scan_response != old.scan_response
+            sealed, header = await virtual_phone.read(device, heard.address)
+            assert (sealed, header.sequence) == (envelope(2), 3)
+
+    play(tmp_path, scene)
+    assert len({packet for packet in commands if packet[1:3] == b"\x09\x20"}) == 2  # two names, no third
+
+
+def test_chunks_of_two_versions_are_never_taken_for_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """BE-9: the disclosure changes between two reads of one connection; the phone notices, says so, reads again."""
+
+    async def scene(radio: BumbleRadio) -> None:
+        plain, reads = radio._read, 0
+
+        def read(place: int, connection: Connection) -> bytes:
+            nonlocal reads
+            reads += 1
+            if reads == 2:  # so far only the header was read, of version 1
+                radio.replace(broadcast(2, sequence=2))
+            return plain(place, connection)
+
+        radio._read = read  # type: ignore[method-assign, assignment]  # the moment of the change must be exact
+        radio.replace(broadcast(1))
+        await until(radio, lambda found: found is not None)
+        async with virtual_phone.phone(f"unix:{tmp_path}/hci1") as device:
+            heard = await virtual_phone.listen(device, PATIENCE_S)
+            assert heard is not None
+            sealed, header = await virtual_phone.read(device, heard.address)
+            assert (sealed, header.sequence) == (envelope(2), 2)
+
+    play(tmp_path, scene)
+    assert '"where": "read"' in capsys.readouterr().out
+
+
+def test_controller_goes_and_comes_back(tmp_path: Path) -> None:
+    """BE-17: off air with the transport, on air again when it is back; the cause is a code."""
+
+    async def run() -> None:
+        radio = BumbleRadio(f"unix:{tmp_path}/hci0")
+        radio.replace(broadcast())
+        task = asyncio.create_task(radio.run())
+        async with asyncio.timeout(PATIENCE_S):
+            while (down := radio.down()) is None or down.cause is not Cause.NO_TRANSPORT:
+                await asyncio.sleep(0.02)
+        for _ in range(2):
+            with virtual_radio(tmp_path) as process:
+                await until(radio, lambda found: found is not None)
+                assert radio.down() is None
+                process.kill()
+                await until(radio, lambda found: found is None)
+            down = radio.down()
+            assert down is not None
+            assert down.cause in (Cause.TRANSPORT_LOST, Cause.NO_TRANSPORT)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(run())
+
+
+def test_mute_controller_is_no_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BE-14: a controller that accepts bytes and never answers gives NO_ANSWER, never a lease."""
+    monkeypatch.setattr(backend, "STEP_TIMEOUT_S", 0.3)
+
+    async def run() -> None:
+        writers: list[asyncio.StreamWriter] = []
+        server = await asyncio.start_unix_server(lambda _reader, writer: writers.append(writer), str(tmp_path / "hci0"))
+        radio = BumbleRadio(f"unix:{tmp_path}/hci0")
+        radio.replace(broadcast())
+        task = asyncio.create_task(radio.run())
+        async with asyncio.timeout(PATIENCE_S):
+            while (down := radio.down()) is None or down.cause is not Cause.NO_ANSWER:
+                assert radio.on_air() is None
+                await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait([task])
+        server.close()
+        for writer in writers:
+            writer.close()
+        await asyncio.sleep(0.05)  # the sockets' last callbacks
+
+    asyncio.run(run())
+
+
+def test_evidence_ages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BE-14: evidence that is not renewed is none."""
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(broadcast())
+        await until(radio, lambda found: found is not None)
+        monkeypatch.setattr(radio_module, "EVIDENCE_LASTS_S", -1.0)
+        assert radio.on_air() is None
+        down = radio.down()
+        assert down is not None
+        assert down.cause is Cause.NO_ANSWER
+
+    play(tmp_path, scene)
+
+
+def test_a_reader_that_stays_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BE-16: one reader cannot keep the unit from all others."""
+    monkeypatch.setattr(backend, "READER_LIMIT_S", 0.2)
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.1)
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(broadcast())
+        await until(radio, lambda found: found is not None)
+        async with virtual_phone.phone(f"unix:{tmp_path}/hci1") as device:
+            connection = await device.connect(static_address("fremont-01"), timeout=PATIENCE_S)
+            gone = asyncio.Event()
+            connection.on("disconnection", lambda _reason: gone.set())
+            async with asyncio.timeout(PATIENCE_S):
+                await gone.wait()
+            sealed, _ = await virtual_phone.read(device, static_address("fremont-01"))
+            assert sealed == envelope()
+
+    play(tmp_path, scene)
+
+
+def test_lease_digest_is_the_disclosures(tmp_path: Path) -> None:
+    """BE-18: what the evidence names is the SHA-256 of the disclosure, not of the envelope."""
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(broadcast())
+        evidence = await until(radio, lambda found: found is not None)
+        assert evidence is not None
+        assert evidence.broadcast.digest == disclosure().digest
+
+    play(tmp_path, scene)

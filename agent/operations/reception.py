@@ -25,7 +25,7 @@ from agent.publisher.connection import Login
 RETRY_S = 0.2
 """Sooner than a publisher's first datum on a new connection (PB-7), so that a broker's restart loses nothing."""
 
-FIRST_CONNECT_WITHIN_S = 15.0
+FIRST_CONNECT_WITHIN_S = 10.0
 SESSION_EXPIRY_S = 600
 MAX_PACKET_BYTES = 1024 * 1024
 """The broker drops what is longer: memory stays bounded."""

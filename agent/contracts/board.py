@@ -102,6 +102,8 @@ def decode(body: bytes) -> Board:
     )
     if len({channel.name for channel in board.channels}) != len(board.channels):
         raise BoardError("board hello channels", expected="distinct names", got="one twice")
+    if board.encode() != body:  # True == 1
+        raise BoardError("board hello", expected="the one encoding of its values", got="another one")
     return board
 
 

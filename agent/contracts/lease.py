@@ -44,5 +44,7 @@ def decode(message: bytes) -> Lease:
         raise MessageError("lease.sock", expected="a lease", got=str(bad)) from None
     match item:
         case {0: 1, 1: bytes() as digest, 2: (1 | 2) as on_air} if len(digest) == 32 and len(item) == 3:
-            return Lease(digest, OnAir(on_air))
+            lease = Lease(digest, OnAir(on_air))
+            if lease.encode() == message:  # True == 1 in a pattern
+                return lease
     raise MessageError("lease.sock", expected="{0: 1, 1: 32 bytes, 2: 1 or 2}", got=type(item).__name__)

@@ -108,8 +108,17 @@ Entry = Release | PolicyTaken | NoticeServed | Gap
 
 def decode_entry(data: bytes, where: str = "log entry") -> Entry:
     """Decode one entry; raise LogDamaged."""
+    entry = _decode(data, where)
+    if entry.encode() != data:  # [2, 64] is 1/32
+        raise LogDamaged(where, expected="the one encoding of an entry", got="another one")
+    return entry
+
+
+def _decode(data: bytes, where: str) -> Entry:
     try:
         item = cbor.decode(data, max_bytes=MAX_ENTRY_BYTES)
+        if isinstance(item, dict) and any(isinstance(value, bool) for value in item.values()):
+            raise LogDamaged(where, expected="an entry", got="true or false")  # both are int to a pattern
         match item:
             case {
                 0: 1,

@@ -132,6 +132,6 @@ def open_envelope(message: bytes, public_key: bytes) -> Envelope:
 
 def _envelope(payload: bytes | None) -> Envelope:
     match cbor.decode(payload or b"", max_bytes=MAX_ENVELOPE_BYTES):
-        case {1: bytes(disclosure), 2: int(issued_at)} as item if len(item) == 2:
+        case {1: bytes(disclosure), 2: int(issued_at)} as item if len(item) == 2 and not isinstance(issued_at, bool):
             return Envelope(disclosure, issued_at)
     raise EncodingError("envelope", expected="{1: disclosure bytes, 2: issued_at}", got="something else")

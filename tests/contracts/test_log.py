@@ -1,0 +1,98 @@
+"""contracts/log: entries and records are read as written or not at all."""
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.contracts import log
+from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyTaken, Release
+from agent.errors import LogDamaged
+from agent.wire import cbor
+
+RELEASE = Release("crossings", 1788220800, 900, b"[]", b"s" * 84, Charge(Fraction(1, 32)), bytes(32))
+ENTRIES: list[Entry] = [
+    RELEASE,
+    Release("crossings", 1788220800, 900, b"", b"", None, b""),
+    PolicyTaken(b"policy", bytes(32), 1788220800),
+    NoticeServed(bytes(32), 900, 1788220800),
+    Gap("crossings", 1788220800, 900, 3, Charge(Fraction(1, 32))),
+]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: type(entry).__name__)
+def test_entries(entry: Entry) -> None:
+    """Each kind decodes to what was encoded."""
+    assert log.decode_entry(entry.encode()) == entry
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {},
+        [],
+        {0: 9},
+        {0: 1},
+        {0: 2, 1: b"", 2: b"", 3: 1, 4: 1},
+        {0: 3, 1: b"", 2: "900", 3: 1},
+        {0: 4, 1: "s", 2: 0, 3: 900, 4: 1, 5: [1]},
+        {0: 4, 1: "s", 2: 0, 3: 900, 4: 1, 5: [-1, 2]},
+        {0: 4, 1: "s", 2: 0, 3: 900, 4: 1, 5: [1, 0]},
+        {0: 4, 1: "s", 2: 0, 3: 900, 4: 1, 5: [1, -2]},
+        {0: 4, 1: "s", 2: 0, 3: 900, 4: 1, 5: [2, 64]},
+        {0: 4, 1: "s", 2: 0, 3: 900, 4: True, 5: [1, 32]},
+        {0: 4, 1: "s", 2: 0, 3: 900, 4: 1, 5: 0},
+    ],
+)
+def test_what_is_no_entry(item: Any) -> None:
+    """Another kind, a key too many or too few, an impossible charge."""
+    with pytest.raises(LogDamaged, match="the place"):
+        log.decode_entry(cbor.encode(item), "the place")
+
+
+@given(st.binary(max_size=80))
+def test_only_the_documented_error_escapes(data: bytes) -> None:
+    """Whatever the bytes."""
+    with pytest.raises(LogDamaged):
+        log.decode_entry(data)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.integers(0, 30))
+def test_records_read_back(entries: list[bytes], zeros: int) -> None:
+    """All records come back with the offset after each; the preallocated zeros are the end."""
+    data = b"".join(log.pack_record(entry) for entry in entries) + bytes(zeros)
+    found = list(log.iter_records(data))
+    assert [entry for _, entry in found] == entries
+    assert [at for at, _ in found] == [
+        sum(len(entry) + log.RECORD.size for entry in entries[: i + 1]) for i in range(len(entries))
+    ]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4), st.data())
+def test_reading_stops_at_the_first_damage(entries: list[bytes], data: st.DataObject) -> None:
+    """A changed byte ends the reading before the record that it is in; a torn tail ends it before the tail."""
+    packed = [log.pack_record(entry) for entry in entries]
+    text = bytearray(b"".join(packed))
+    at = data.draw(st.integers(0, len(text) - 1))
+    torn = list(log.iter_records(bytes(text[:at])))
+    text[at] ^= 1 << data.draw(st.integers(0, 7))
+    whole = 0
+    while sum(map(len, packed[: whole + 1])) <= at:
+        whole += 1
+    assert [entry for _, entry in log.iter_records(bytes(text))] == entries[:whole]
+    assert [entry for _, entry in torn] == entries[:whole]
+
+
+def test_reading_from_an_offset() -> None:
+    """A reader goes on where it stopped."""
+    data = log.pack_record(b"one") + log.pack_record(b"two")
+    (after, _), (end, _) = log.iter_records(data)
+    assert list(log.iter_records(data, after)) == [(end, b"two")]
+
+
+def test_a_length_beyond_the_cap_ends_the_reading() -> None:
+    """A record that claims more than an entry may have is damage, whatever follows."""
+    record = log.RECORD.pack(log.MAX_ENTRY_BYTES + 1, 0) + bytes(log.MAX_ENTRY_BYTES + 1)
+    assert list(log.iter_records(record)) == []

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts.log import CHECKPOINT, RELEASES, Entry, decode_entry, iter_records, pack_record
-from agent.errors import EncodingError, InvariantBroken, LogDamaged, SignatureError, StorageUnavailable
+from agent.errors import EncodingError, InvariantBroken, LogDamaged, MessageError, SignatureError, StorageUnavailable
 from agent.local.files import read_capped, sync_folder, write_atomic
 from agent.wire import tlog
 from agent.wire.cose import public_bytes
@@ -158,7 +158,10 @@ class ReleaseLog:
     def _checkpoint(self) -> tuple[Checkpoint, int]:
         """The checkpoint on the disk, verified; a new log gets its first one."""
         path = self._folder / CHECKPOINT
-        note = read_capped(path, tlog.MAX_NOTE_BYTES)
+        try:
+            note = read_capped(path, tlog.MAX_NOTE_BYTES)
+        except MessageError as bad:
+            raise LogDamaged(str(path), expected="a checkpoint", got=bad.got, remedy=_RESTORE) from None
         if note is None:
             if not self._is_zero(0):
                 raise LogDamaged(str(path), expected="the checkpoint of this log", got="no file", remedy=_RESTORE)

@@ -2,6 +2,8 @@
 
 import decimal
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -233,9 +235,6 @@ print("clean")
 
 def test_random_and_numpy_random_are_never_called_on_the_release_path() -> None:
     """R11: poisoned, in a forked child too, which draws other noise than its parent."""
-    import subprocess
-    import sys
-
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", POISON],

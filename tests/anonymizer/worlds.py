@@ -9,6 +9,7 @@ from agent.contracts.aggregate import Aggregate
 from agent.contracts.board import Board
 from agent.contracts.lease import Lease, OnAir
 from agent.contracts.log import Entry, Release
+from agent.contracts.public import Reason
 from agent.contracts.reading import Kind
 from agent.disclosure.datachain import compile_disclosure
 from agent.local.randomness import random_bytes
@@ -59,6 +60,10 @@ class World:
     def utc_s(self) -> int:
         """UTC, whole seconds."""
         return self.now.utc_ns // NS
+
+    def reason(self) -> Reason:
+        """The gate's reason at this moment."""
+        return self.collection.reason
 
     def look(self) -> None:
         """Let the collection see the clocks."""

@@ -1,0 +1,324 @@
+"""The release log on a real disk: recovery at every point, damage named, a full disk survived."""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.anonymizer import log as log_module
+from agent.anonymizer.log import ReleaseLog
+from agent.contracts.log import CHECKPOINT, RELEASES, Charge, Entry, Gap, NoticeServed, Release, pack_record
+from agent.errors import InvariantBroken, LogDamaged, StorageUnavailable
+from agent.wire import tlog
+from tests.anonymizer.stage import KEY, ORIGIN
+
+PUBLIC = KEY.public_key().public_bytes_raw()
+
+
+def entry(number: int) -> Entry:
+    return Release(
+        "crossings", 1_800_000_000 + number, 1, b"payload %d" % number, b"s", Charge(Fraction(1, 32)), b"\1" * 32
+    )
+
+
+def checkpoint(folder: Path) -> tlog.Checkpoint:
+    return tlog.open_checkpoint((folder / CHECKPOINT).read_bytes(), ORIGIN, PUBLIC)
+
+
+def entries(folder: Path) -> list[Entry]:
+    log = ReleaseLog(folder, ORIGIN, KEY)
+    try:
+        return list(log.entries())
+    finally:
+        log.close()
+
+
+def filled(folder: Path, count: int) -> int:
+    """A log of `count` entries, closed; returns the bytes in use."""
+    log = ReleaseLog(folder, ORIGIN, KEY)
+    assert log.ready()
+    for number in range(count):
+        log.append([entry(number)])
+    log.close()
+    return log.end
+
+
+def test_a_new_log_is_empty_and_signed(tmp_path: Path) -> None:
+    """AN-50: a checkpoint of size 0 exists before the first entry."""
+    log = ReleaseLog(tmp_path / "log", ORIGIN, KEY)
+    assert checkpoint(tmp_path / "log") == tlog.Checkpoint(ORIGIN, 0, tlog.EMPTY_ROOT, ("bytes 0",))
+    log.close()
+
+
+def test_append_then_read(tmp_path: Path) -> None:
+    """AN-50, AN-51: entries come back; the checkpoint covers all, in bytes and by root; space is allocated ahead in steps."""
+    log = ReleaseLog(tmp_path, ORIGIN, KEY)
+    assert log.ready()
+    log.append([entry(0), NoticeServed(bytes(32), 3, 4)])
+    log.append([Gap("crossings", 1_800_000_010, 1, 3, Charge(Fraction(1, 32)))])
+    assert (
+        list(log.entries())
+        == entries_of(log)
+        == [
+            entry(0),
+            NoticeServed(bytes(32), 3, 4),
+            Gap("crossings", 1_800_000_010, 1, 3, Charge(Fraction(1, 32))),
+        ]
+    )
+    assert checkpoint(tmp_path).size == 3
+    assert checkpoint(tmp_path).extensions == (f"bytes {log.end}",)
+    assert (tmp_path / RELEASES).stat().st_size % log_module.STEP_BYTES == 0
+    log.close()
+    assert len(entries(tmp_path)) == 3
+
+
+def entries_of(log: ReleaseLog) -> list[Entry]:
+    return list(log.entries())
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    """AN-52."""
+    log = ReleaseLog(tmp_path, ORIGIN, KEY)
+    with pytest.raises(StorageUnavailable, match="another process"):
+        ReleaseLog(tmp_path, ORIGIN, KEY)
+    log.close()
+
+
+def tail_of(tmp_path: Path, count: int) -> tuple[int, bytes]:
+    """A log of two covered entries and `count` more whose checkpoint was never signed: (covered bytes, the file's used bytes)."""
+    covered = filled(tmp_path, 2)
+    note = (tmp_path / CHECKPOINT).read_bytes()
+    log = ReleaseLog(tmp_path, ORIGIN, KEY)
+    log.append([entry(2 + i) for i in range(count)])
+    log.close()
+    (tmp_path / CHECKPOINT).write_bytes(note)
+    return covered, (tmp_path / RELEASES).read_bytes()[: log.end]
+
+
+def test_recovery_at_every_truncation_of_the_tail(tmp_path: Path) -> None:
+    """AN-53: whatever length reached the disk, whole records are kept and covered, the torn one is gone, what follows is zero."""
+    covered, used = tail_of(tmp_path, 2)
+    note = (tmp_path / CHECKPOINT).read_bytes()
+    size = (tmp_path / RELEASES).stat().st_size
+    third = covered + len(pack_record(entry(2).encode()))
+    for length in range(covered, len(used) + 1):
+        for padded in (size, length):
+            (tmp_path / RELEASES).write_bytes(used[:length].ljust(padded, b"\0"))
+            (tmp_path / CHECKPOINT).write_bytes(note)
+            expected = 2 + (length >= third) + (length == len(used))
+            assert entries(tmp_path) == [entry(i) for i in range(expected)]
+            assert checkpoint(tmp_path).size == expected
+            end = int(checkpoint(tmp_path).extensions[0].removeprefix("bytes "))
+            assert not any((tmp_path / RELEASES).read_bytes()[end:])
+
+
+def test_recovery_at_every_bit_flip_of_the_tail(tmp_path: Path) -> None:
+    """AN-53: a flipped bit makes its record torn; those before it stay."""
+    covered, used = tail_of(tmp_path, 2)
+    note = (tmp_path / CHECKPOINT).read_bytes()
+    third = covered + len(pack_record(entry(2).encode()))
+    for at in range(covered, len(used)):
+        flipped = bytearray(used)
+        flipped[at] ^= 1 << at % 8
+        (tmp_path / RELEASES).write_bytes(bytes(flipped) + bytes(500))
+        (tmp_path / CHECKPOINT).write_bytes(note)
+        assert entries(tmp_path) == [entry(i) for i in range(2 if at < third else 3)]
+
+
+def test_damage_below_the_checkpoint_is_named_and_nothing_is_changed(tmp_path: Path) -> None:
+    """AN-54: every bit of every covered byte."""
+    used = filled(tmp_path, 2)
+    data = (tmp_path / RELEASES).read_bytes()[: used + 100]
+    note = (tmp_path / CHECKPOINT).read_bytes()
+    for at in range(used):
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << at % 8
+        (tmp_path / RELEASES).write_bytes(flipped)
+        with pytest.raises(LogDamaged, match=RELEASES):
+            ReleaseLog(tmp_path, ORIGIN, KEY)
+        assert (tmp_path / RELEASES).read_bytes() == bytes(flipped)
+        assert (tmp_path / CHECKPOINT).read_bytes() == note
+
+
+@pytest.mark.parametrize("length", [0, 1, 50])
+def test_a_file_shorter_than_its_checkpoint_is_damage(tmp_path: Path, length: int) -> None:
+    """AN-54."""
+    filled(tmp_path, 2)
+    (tmp_path / RELEASES).write_bytes((tmp_path / RELEASES).read_bytes()[:length])
+    with pytest.raises(LogDamaged):
+        ReleaseLog(tmp_path, ORIGIN, KEY)
+    assert (tmp_path / RELEASES).stat().st_size == length
+
+
+def test_a_lost_or_foreign_checkpoint_is_damage(tmp_path: Path) -> None:
+    """AN-54: a log without its checkpoint, with another unit's, or with a changed one is not trusted."""
+    filled(tmp_path, 2)
+    note = (tmp_path / CHECKPOINT).read_bytes()
+    for bad in (None, note[:-9], note.replace(b"\n2\n", b"\n1\n"), b"", b"\xff" * 5000):
+        (tmp_path / CHECKPOINT).unlink(missing_ok=True)
+        if bad is not None:
+            (tmp_path / CHECKPOINT).write_bytes(bad)
+        with pytest.raises(LogDamaged):
+            ReleaseLog(tmp_path, ORIGIN, KEY)
+    (tmp_path / CHECKPOINT).write_bytes(note)
+    with pytest.raises(LogDamaged):
+        ReleaseLog(tmp_path, "springfield/bridge/another", KEY)
+    (tmp_path / RELEASES).unlink()
+    with pytest.raises(LogDamaged):
+        ReleaseLog(tmp_path, ORIGIN, KEY)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batches=st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=4), min_size=1, max_size=6),
+    cut=st.integers(0, 2000),
+)
+def test_what_a_checkpoint_covered_is_never_lost(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[bytes]], cut: int
+) -> None:
+    """AN-51: after any crash behind the checkpoint the log is the covered entries and a prefix of the rest, and goes on."""
+    folder = tmp_path_factory.mktemp("log")
+    log = ReleaseLog(folder, ORIGIN, KEY)
+    written: list[Entry] = []
+    for batch in batches:
+        new: list[Entry] = [Release("s", 1_800_000_000, 1, payload, b"", None, bytes(32)) for payload in batch]
+        log.append(new)
+        written += new
+        note, covered, end = (folder / CHECKPOINT).read_bytes(), len(written), log.end
+    extra = [entry(1), entry(2), entry(3)]
+    log.append(extra)
+    log.close()
+    (folder / CHECKPOINT).write_bytes(note)
+    os.truncate(folder / RELEASES, min(end + cut, (folder / RELEASES).stat().st_size))
+    recovered = entries(folder)
+    assert recovered[:covered] == written
+    assert recovered == [*written, *extra][: len(recovered)]
+    log = ReleaseLog(folder, ORIGIN, KEY)
+    log.append([entry(9)])
+    log.close()
+    assert entries(folder) == [*recovered, entry(9)]
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run `work` in a forked child; its exit code (77: StorageUnavailable as promised)."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException as error:  # the parent judges by the code
+            sys.stderr.write(repr(error))
+            os._exit(1)
+        os._exit(77)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_file_size_limit_is_a_full_disk(tmp_path: Path) -> None:
+    """AN-55: the gate closes half a step before the end; what fits is logged; the rest is refused whole; nothing logged is lost."""
+
+    def work() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log_module.STEP_BYTES, log_module.STEP_BYTES))
+        log = ReleaseLog(tmp_path, ORIGIN, KEY)
+        assert log.ready()
+        big = Release("s", 1_800_000_000, 1, bytes(40_000), b"", None, bytes(32))
+        logged = 0
+        while log.ready():
+            log.append([big])
+            logged += 1
+        assert 10 < logged < 16
+        while True:
+            try:
+                log.append([big])
+                logged += 1
+            except StorageUnavailable:
+                break
+        assert logged == 26
+        assert log.size == logged
+        assert not log.ready()
+        (tmp_path / "logged").write_text(str(logged))
+
+    assert in_child(work) == 77
+    logged = int((tmp_path / "logged").read_text())
+    log = ReleaseLog(tmp_path, ORIGIN, KEY)
+    assert log.recovered is None
+    assert log.size == logged == checkpoint(tmp_path).size
+    assert log.ready()
+    log.append([entry(1)])
+    assert log.size == logged + 1
+    log.close()
+
+
+def test_a_failed_sync_ends_the_process_and_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AN-56: the error is one that nobody catches and goes on; the bytes stay."""
+    used = filled(tmp_path, 2)
+    log = ReleaseLog(tmp_path, ORIGIN, KEY)
+    note = (tmp_path / CHECKPOINT).read_bytes()
+
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    with pytest.raises(InvariantBroken, match="sync failed"):
+        log.append([entry(2)])
+    monkeypatch.undo()
+    assert (tmp_path / CHECKPOINT).read_bytes() == note
+    assert (tmp_path / RELEASES).read_bytes()[used : used + 20] == pack_record(entry(2).encode())[:20]
+    log.close()
+    assert entries(tmp_path) == [entry(0), entry(1), entry(2)]
+
+
+def test_a_checkpoint_that_finds_no_space_is_owed_and_signed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AN-55: the entry is durable, not yet visible, and becomes visible with the next checkpoint; it is never written again."""
+    filled(tmp_path, 1)
+    log = ReleaseLog(tmp_path, ORIGIN, KEY)
+    real = os.open
+
+    def full(path: object, flags: int, *rest: int, **more: int) -> int:
+        if str(path).endswith(".new"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, flags, *rest, **more)  # type: ignore[arg-type]  # handed on as it came
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(StorageUnavailable):
+        log.append([entry(1)])
+    assert (log.size, log.covered, log.ready()) == (2, False, False)
+    assert checkpoint(tmp_path).size == 1
+    monkeypatch.undo()
+    assert log.ready()
+    assert checkpoint(tmp_path).size == 2
+    log.close()
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_killed_while_appending(tmp_path: Path, round_: int) -> None:
+    """AN-51, R9: after kill -9 at any moment the log opens, in order, with everything that a checkpoint ever covered."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        log = ReleaseLog(tmp_path, ORIGIN, KEY)
+        number = 0
+        while True:
+            log.append([entry(number), entry(number + 1)])
+            number += 2
+            os.write(writer, b".")
+    os.close(writer)
+    seen = 0
+    while seen < 20 + 7 * round_:
+        seen += len(os.read(reader, 4096))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    seen += len(os.read(reader, 65536))
+    os.close(reader)
+    recovered = entries(tmp_path)
+    assert len(recovered) >= 2 * seen
+    assert recovered == [entry(i) for i in range(len(recovered))]

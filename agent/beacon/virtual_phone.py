@@ -137,7 +137,7 @@ async def _read(connection: Connection) -> tuple[bytes, gatt.Header]:
         except DisclosureError as mixed:
             if attempt + 1 == READINGS_A_CONNECTION:
                 raise
-            report("error", where="read", error=type(mixed).__name__, words=str(mixed), again=True)
+            report("error", where="read", error=type(mixed).__name__, got=str(mixed), again=True)
     raise AssertionError("unreachable")
 
 
@@ -199,9 +199,9 @@ async def run(transport: str, key: bytes | None, every_s: float, count: int | No
                     if count is None or done < count:
                         await asyncio.sleep(max(0.0, started + every_s - loop.time()))
         except BadInput as bad:
-            report("error", where="disclosure", error=type(bad).__name__, words=str(bad), again=True)
+            report("error", where="disclosure", error=type(bad).__name__, got=str(bad), again=True)
         except _RADIO_ERRORS as bad:
-            report("error", where="radio", error=type(bad).__name__, words=str(bad)[:120], again=True)
+            report("error", where="radio", error=type(bad).__name__, got=str(bad)[:120], again=True)
         else:
             return
         await asyncio.sleep(min(every_s, 0.5))

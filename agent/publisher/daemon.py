@@ -41,7 +41,6 @@ class Daemon:
         self._exact = exact_counters_fd is not None
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
         self._status = settings.paths.status / DAEMON / STATUS
-        self._stopping = False
         self._counters_allowed = False
         self._shown: tuple[Code, str] | None = None
         self._status_at = self._counted_at = self._fed_at = float("-inf")
@@ -52,7 +51,7 @@ class Daemon:
             signal.signal(number, self._on_signal)
         notify("READY=1")
         try:
-            while not self._stopping:
+            while not self._session.stopping:
                 self._session.step()
                 self._tell()
         except _StoppedWhileConnecting:
@@ -62,7 +61,7 @@ class Daemon:
         self._tell()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stopping = True
+        self._session.stopping = True
         if self._session.connecting:
             raise _StoppedWhileConnecting
 

@@ -38,6 +38,7 @@ class Session:
         self.unit = Unit(settings.paths.public, settings.mqtt.root)
         self.backlog = Backlog(settings.paths.log, settings.paths.cursor)
         self.connecting = False
+        self.stopping = False
         self._mqtt = settings.mqtt
         self._context = context
         self._login = login
@@ -102,6 +103,8 @@ class Session:
         will = self.unit.state_message(topics, session=self._session, connection="offline", publisher="ok")
         self.connecting = True
         try:
+            if self.stopping:  # told so after the caller last looked; from here on a signal interrupts
+                return
             connection.open(will)
         except VersionRefused as refused:
             connection.drop()

@@ -11,7 +11,7 @@ LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 
 # command:Debian package, of what the tests start besides Python. `demo` needs none of them.
-TEST_TOOLS := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd
+TEST_TOOLS := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace
 
 export PATH := $(PATH):/usr/sbin:/sbin
 MAKEFLAGS += --no-print-directory --no-builtin-rules

@@ -53,6 +53,7 @@ SHELLS = {
     "firmware_bridge.simulator",
     "firmware_bridge.simulator.__main__",
     "firmware_bridge.simulator.board",
+    "firmware_bridge.simulator.file",
 }
 """Modules that may do input and output, besides all of agent.cli and agent.local. Whatever is not here is in the contract `pure`."""
 

@@ -162,6 +162,15 @@ def test_what_only_a_demonstration_may(was: str, named: str) -> None:
         parse_policy(changed(*other[named], text), "p")
 
 
+def test_windows_divide_a_short_period_too() -> None:
+    """Four minutes divide a day but not ten minutes."""
+    text = changed('window = "5 seconds"', 'window = "4 minutes"', DEMO)
+    with pytest.raises(
+        PolicyError, match=r"window: expected a window that divides the period of 10 minutes without rest"
+    ):
+        parse_policy(text, "p")
+
+
 @pytest.mark.parametrize(
     "line",
     [

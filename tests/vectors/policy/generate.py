@@ -171,6 +171,12 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     ),
     "date-as-text": ("issued = 2026-09-01", 'issued = "2026-09-01"', "issued", "a date such as 2026-09-01"),
     "date-without-zone": ("issued = 2026-09-01", "issued = 2026-09-01T08:00:00", "issued", "a time without Z"),
+    "date-in-half-seconds": (
+        "issued = 2026-09-01",
+        "issued = 2026-09-01T00:00:00.5Z",
+        "issued",
+        "a time in whole seconds",
+    ),
     "date-impossible": ("issued = 2026-09-01", "issued = 2026-02-30", "issued", "expected TOML 1.0"),
     "date-long-ago": ("issued = 2026-09-01", "issued = 1970-01-01", "issued", "a year from 2020 to 2199, got 1970"),
     "effective-before-issued": ("effective = 2026-09-15", "effective = 2026-08-31", "effective", "issued or later"),

@@ -96,6 +96,7 @@ class Collection:
         self._clock_trusted = False
         self._storage_ready = False
         self._opened_boot_ns = 0
+        self._not_before_s = 0
 
     # --- time -----------------------------------------------------------------------------------------------------
 
@@ -112,6 +113,7 @@ class Collection:
             if stepped(before, now):
                 for windows in self._windows:
                     windows.step(before.utc_ns, now.utc_ns)
+                self._not_before_s = max((windows.next_start for windows in self._windows), default=0)
         if clock_trusted and not self._windows:
             self._windows = [
                 StreamWindows(
@@ -274,7 +276,7 @@ class Collection:
         conditions = gate.Conditions(
             clock_trusted=self._clock_trusted,
             utc_s=now.utc_ns // NS,
-            last_logged_end=self.ledger.last_logged_end,
+            not_before=max(self.ledger.last_logged_end, self._not_before_s),
             effective=self.policy.effective,
             expires=self.policy.expires,
             storage_ready=self._storage_ready,

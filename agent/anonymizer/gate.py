@@ -14,11 +14,11 @@ LEASE_LIFETIME_NS = LEASE_LIFETIME_S * 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Everything but the lease. `utc_s` Unix seconds; `last_logged_end` the end of the newest logged window, 0 for none."""
+    """Everything but the lease. `utc_s` Unix seconds; `not_before` the end of the newest closed window, 0 for none."""
 
     clock_trusted: bool
     utc_s: int
-    last_logged_end: int
+    not_before: int
     effective: int
     expires: int
     storage_ready: bool
@@ -68,7 +68,7 @@ def reason(conditions: Conditions, leases: Leases, digest: bytes, boot_ns: int) 
     """OPEN, or the first reason in the order of contracts.public.Reason why the gate is closed."""
     if not conditions.clock_trusted:
         return Reason.CLOCK_UNTRUSTED
-    if conditions.utc_s < conditions.last_logged_end:
+    if conditions.utc_s < conditions.not_before:
         return Reason.CLOCK_BACKWARDS
     if conditions.utc_s < conditions.effective:
         return Reason.NOT_EFFECTIVE

@@ -256,10 +256,17 @@ port = "/dev/null"
             self.latest = json.loads(lines[-1])
         return self.latest
 
+    def _checkpoint(self) -> tlog.Checkpoint:
+        note = (self.log / log_contract.CHECKPOINT).read_bytes()
+        return tlog.open_checkpoint(note, ORIGIN, KEY.public_key().public_bytes_raw())
+
+    def used_bytes(self) -> int:
+        """How far readers may read."""
+        return int(self._checkpoint().extensions[0].removeprefix("bytes "))
+
     def entries(self) -> list[Entry]:
         """Every entry that the checkpoint covers, the checkpoint's signature verified."""
-        note = (self.log / log_contract.CHECKPOINT).read_bytes()
-        checkpoint = tlog.open_checkpoint(note, ORIGIN, KEY.public_key().public_bytes_raw())
+        checkpoint = self._checkpoint()
         covered = int(checkpoint.extensions[0].removeprefix("bytes "))
         data = (self.log / log_contract.RELEASES).read_bytes()[:covered]
         records = [entry for _, entry in iter_records(data)]

@@ -207,7 +207,8 @@ def assert_whole(world: World, streams: dict[str, int] | None = None) -> None:
                 covered.append(entry.window_start)
             if isinstance(entry, Gap) and entry.stream == name:
                 covered += [entry.first_start + i * entry.window_s for i in range(entry.count)]
-        assert covered == list(range(covered[0], covered[0] + window_s * len(covered), window_s))
+        first = covered[0] if covered else 0
+        assert covered == list(range(first, first + window_s * len(covered), window_s))
 
 
 def test_a_clock_set_forward() -> None:
@@ -243,6 +244,17 @@ def test_a_clock_set_back_releases_no_window_again() -> None:
     assert_whole(world)
 
 
+def test_a_clock_set_back_before_anything_is_logged() -> None:
+    """AN-4: the first window has begun, so the gate stays shut until its beginning has passed again."""
+    world = World(POLICY)
+    world.run(3)
+    world.offset_ns -= 24 * NS
+    world.tick()
+    assert world.reason() is Reason.CLOCK_BACKWARDS
+    world.run(24)
+    assert world.reason() is Reason.OPEN
+
+
 def test_a_small_correction_is_no_step() -> None:
     """AN-4: up to a second."""
     world = opened()
@@ -272,17 +284,14 @@ def test_a_full_disk_loses_windows_into_a_gap_and_nothing_logged() -> None:
     world = opened()
     world.count([BIKE] * 20)
     logged = list(world.entries)
-    world.boot_ns += 6 * NS
-    world.look()
-    due = world.collection.close_due()
-    world.collection.lose(due, Ledger(world.entries))
+    world.boot_ns += NS
+    world.fail_to_log(room=True)
     world.storage = False
     world.look()
     assert world.reason() is Reason.STORAGE
     assert world.collection.tally.discarded == {"storage": 20}
-    world.boot_ns += 10 * NS
-    world.look()
-    world.collection.give_up_due()
+    world.boot_ns += 4 * NS
+    world.fail_to_log(room=False)
     assert world.entries == logged
     world.storage = True
     world.run(20)
@@ -385,6 +394,7 @@ events = st.lists(
         st.tuples(st.just("board"), st.booleans()),
         st.tuples(st.just("step"), st.integers(-40, 40)),
         st.tuples(st.just("storage"), st.booleans()),
+        st.tuples(st.just("lose"), st.booleans()),
         st.tuples(st.just("restart"), st.just(0)),
     ),
     max_size=60,
@@ -426,6 +436,8 @@ def test_any_life_conserves_readings_windows_budget_and_length(life: list[tuple[
                 world.tick(0.1)
             case "storage":
                 world.storage = bool(value)
+            case "lose":
+                world.fail_to_log(room=bool(value))
             case _:
                 world.restart()
                 world.tick()

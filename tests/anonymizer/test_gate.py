@@ -14,7 +14,7 @@ DIGEST, OTHER = bytes(32), bytes([1]) * 32
 GOOD = Conditions(
     clock_trusted=True,
     utc_s=1000,
-    last_logged_end=995,
+    not_before=995,
     effective=900,
     expires=2000,
     storage_ready=True,
@@ -24,7 +24,7 @@ NOW = 50 * 10**9
 
 BREAKS: list[tuple[Reason, dict[str, object]]] = [
     (Reason.CLOCK_UNTRUSTED, {"clock_trusted": False}),
-    (Reason.CLOCK_BACKWARDS, {"last_logged_end": 1001}),
+    (Reason.CLOCK_BACKWARDS, {"not_before": 1001}),
     (Reason.NOT_EFFECTIVE, {"effective": 1001}),
     (Reason.EXPIRED, {"expires": 1000}),
     (Reason.STORAGE, {"storage_ready": False}),

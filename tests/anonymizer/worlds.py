@@ -94,6 +94,15 @@ class World:
         self.collection.commit(due)
         return due
 
+    def fail_to_log(self, *, room: bool) -> None:
+        """Six seconds later what is due cannot be logged: the append fails, or there was no room to try."""
+        self.boot_ns += 6 * NS
+        self.look()
+        if room:
+            self.collection.lose(self.collection.close_due(), Ledger(self.entries))
+        else:
+            self.collection.give_up_due()
+
     def deliver(self, packet: bytes) -> None:
         """One packet of reading.sock."""
         self.collection.reading_message(1, memoryview(packet))

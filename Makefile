@@ -51,11 +51,11 @@ $(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	@echo 'Setting up $(VENV) from requirements.lock, once; about a minute.'
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(RUN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 $(READY): $(LOCKED) pyproject.toml
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@$(RUN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 tools:
@@ -72,9 +72,10 @@ tools:
 	sh -ec "$$line" >"$$log" 2>&1 </dev/null || { cat "$$log" >&2; rm -f "$$log"; exit 1; }; \
 	rm -f "$$log"
 
-# Universal: Python 3.11 and newer, every platform that has wheels; no index address inside.
+# Universal: Python 3.11 and newer, every platform that has wheels; no index address inside. What is locked stays as it is: remove the file
+# first to have everything newer.
 lock:
 	@command -v uv >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/' >&2; exit 1; }
-	@uv pip compile --quiet --no-config --universal --python-version 3.11 --all-extras --group build \
+	@uv pip compile --quiet --no-config --universal --fork-strategy fewest --python-version 3.11 --all-extras --group build \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style line \
 	  --custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml

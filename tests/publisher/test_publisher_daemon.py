@@ -1,8 +1,12 @@
 """The publisher as a process against a real mosquitto. Rules PB-n are those of agent/publisher/SPEC.md."""
 
+import contextlib
 import json
 import os
+import socket
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -201,3 +205,69 @@ def test_starts_before_everything_else(tmp_path: Path) -> None:
                 wait_until(lambda: len(city.heard(DATA)) >= 3, "the log", TIMEOUT_S)
                 assert city.payloads(DATA) == expected
             wait_until(lambda: '"ok": true' in unit.status(), "all well")
+
+
+class Leak:
+    """In front of a real broker: what a client sends after `limit` bytes of its connection is swallowed, unless `mended`."""
+
+    def __init__(self, broker_port: int, limit: int) -> None:
+        self._broker_port = broker_port
+        self._limit = limit
+        self.mended = False
+        self.swallowed = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break every connection."""
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                broker = socket.create_connection(("127.0.0.1", self._broker_port))
+                self._ends += [client, broker]
+                limit = None if self.mended else self._limit
+                threading.Thread(target=self._pipe, args=(client, broker, limit), daemon=True).start()
+                threading.Thread(target=self._pipe, args=(broker, client, None), daemon=True).start()
+
+    def _pipe(self, source: socket.socket, sink: socket.socket, limit: int | None) -> None:
+        passed = 0
+        with source, sink, contextlib.suppress(OSError):
+            while octets := source.recv(65536):
+                through = octets if limit is None else octets[: max(0, limit - passed)]
+                passed += len(octets)
+                self.swallowed += len(octets) - len(through)
+                sink.sendall(through)
+
+
+@pytest.mark.parametrize("end", ["cut", "kill"])
+def test_what_was_sent_but_never_arrived_is_sent_again(tmp_path: Path, unit: UnitFolder, end: str) -> None:
+    """PB-9: the cursor moves by PUBACK alone, over a lost connection and over SIGKILL."""
+    expected = unit.release_windows(0, 60)
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        leak = Leak(broker.port, 24_000)  # the announcements and some data
+        unit.configure(leak.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: leak.swallowed > 0, "messages to be lost")
+            wait_until(unit.cursor.exists, "the cursor of what arrived")
+            time.sleep(0.5)
+            assert 0 < len(city.heard(DATA)) < 60
+            leak.mended = True
+            if end == "kill":
+                publisher.kill()
+                publisher.start()
+            else:
+                leak.cut()
+            wait_until(lambda: len(set(city.payloads(DATA))) == 60, "every release")
+        leak.close()
+        assert distinct_in_order(city.payloads(DATA)) == expected

@@ -136,7 +136,8 @@ class Bridge:
     def _tend(self) -> None:
         """Everything that is due by time."""
         now_s = time.monotonic()
-        if self._port is None and now_s >= self._open_at_s:
+        if self._port is None and self._inbox.connected and now_s >= self._open_at_s:
+            # not before somebody takes readings: a board begins to send when it has been asked
             self._open_at_s = now_s + REOPEN_EVERY_S
             self._open_port()
         due = self._link.tick(now_s)
@@ -196,7 +197,7 @@ class Bridge:
             self._watchdog_at_s = now_s + WATCHDOG_EVERY_S
             notify("WATCHDOG=1")
         code = self._link.condition.value
-        if code == Condition.UP and not self._inbox.connected:
+        if not self._inbox.connected and (code == Condition.UP or self._port is None):
             code = INBOX_ABSENT
         if code != self._code or now_s >= self._status_at_s:
             self._write_status(code, now_s)

@@ -1,10 +1,12 @@
-"""Keep raw readings out of swap and core dumps (DESIGN.md section 5, memory)."""
+"""Keep raw readings out of swap and core dumps (DESIGN.md section 5, memory), and let no child outlive its parent."""
 
 import ctypes
 import os
 import resource
+import signal
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
 
@@ -29,3 +31,8 @@ def locked_kib() -> int:
             if line.startswith("VmLck:"):
                 return int(line.split()[1])
     return 0
+
+
+def die_with_parent() -> None:
+    """Called in a fresh child: the kernel kills it when the thread that started it ends, however that happens."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -19,6 +19,7 @@ from agent.cli.demo.processes import Processes, Program
 from agent.cli.demo.stage import Stage
 from agent.errors import RadioUnavailable, SettingsError
 from agent.local.clock import OPERATOR, Clock
+from firmware_bridge.simulator.file import load_replay
 
 TICK_S = 0.1
 RADIO_WITHIN_S = 20.0
@@ -93,7 +94,7 @@ class _Run:
         port = free_port()
         stage = stages.build(self._folder, port, self._classes(), Clock(OPERATOR).utc_ns() // 10**9)
         broker, broker_argv = broker_command(self._folder / "run", port, self._args.broker)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
         with Processes(self._folder, stage.output) as processes, self._screen:
             self._screen.note(f"starting: {broker}, a virtual radio, four daemons, a board, a phone and a subscriber")
@@ -115,9 +116,7 @@ class _Run:
     def _classes(self) -> tuple[str, ...]:
         if self._args.replay is None:
             return stages.DEFAULT_CLASSES
-        from firmware_bridge.simulator import replay
-
-        return replay.load(self._args.replay).classes
+        return load_replay(self._args.replay).classes
 
     def _start_radio(self, processes: Processes, stage: Stage) -> None:
         processes.start(Program("radio", _module("agent.beacon.virtual_radio", "--folder", str(stage.radio))))
@@ -163,7 +162,7 @@ class _Run:
         """The board stops, all it sent is bridged, and the window it was in closes."""
         self._screen.note("the board stops; windows close and the log drains")
         evidence = self._evidence
-        processes.signal("board", signal.SIGTERM)
+        processes.finish("board")
         if not self._until(processes, lambda: bool(evidence.latest.get("board", {}).get("final")), DRAIN_WITHIN_S):
             return False
         sent = evidence.counter("board", "readings_sent")

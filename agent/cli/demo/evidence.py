@@ -98,7 +98,8 @@ class Evidence:
         match value.get("type"):
             case "advertisement":
                 self.advertisement = value
-                self.phone_says = "hears it"
+                if self.phone_says not in ("hears it", "has read it"):
+                    self.phone_says = "hears it"
             case "disclosure":
                 self.phone = value
                 self.phone_says = "has read it"

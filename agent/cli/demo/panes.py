@@ -17,6 +17,10 @@ from agent.cli.demo.report import Report
 
 REFRESH_EVERY_S = 0.25
 PLAIN_EVERY_S = 5.0
+WIDE = 110
+"""Columns from which the phone has a pane beside the others."""
+
+TECHNICIAN_LINES = 13
 
 
 class Screen(Protocol):
@@ -110,14 +114,16 @@ class Panes:
         technician = Panel(_technician(evidence), title="technician", border_style="yellow")
         resident = Panel(_resident(evidence), title="a resident's phone", border_style="cyan")
         city = Panel(_city(evidence), title="the city", border_style="green")
-        wide = self._console.width >= 110
+        note = Layout(Text(f" {self._note}", style="dim"), size=1)
+        panes = Layout()
+        if self._console.width >= WIDE:
+            left = Layout()
+            left.split_column(Layout(technician, size=TECHNICIAN_LINES), Layout(city))
+            panes.split_row(Layout(left, ratio=3), Layout(resident, ratio=2))
+        else:
+            panes.split_column(Layout(technician, size=TECHNICIAN_LINES), Layout(city), Layout(resident))
         layout = Layout()
-        top = Layout(name="top", ratio=1)
-        top.split_row(Layout(technician), Layout(resident)) if wide else top.split_column(
-            Layout(technician), Layout(resident)
-        )
-        layout.split_column(Layout(Text(f" {self._note}", style="dim"), size=1), top, Layout(city, ratio=1))
-        layout.size = None
+        layout.split_column(note, panes)
         return layout
 
 
@@ -209,10 +215,11 @@ def window_words(release: Mapping[str, Any]) -> str:
 
 
 def cells_words(release: Mapping[str, Any]) -> str:
-    """Each cell by name, or why there is none."""
+    """Each cell by name, `<18` for a suppressed one, or why there is none."""
     if release["state"] != "complete":
         return str(release["state"]).replace("_", " ").replace(":", ": ")
-    return "  ".join(f"{name} {'·' if cell == 'suppressed' else cell}" for name, cell in release["cells"].items())
+    under = f"<{release['threshold']}"
+    return "  ".join(f"{name} {under if cell == 'suppressed' else cell}" for name, cell in release["cells"].items())
 
 
 def print_summary(report: Report) -> None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from agent.local.memory import die_with_parent
+
 RESTART_AFTER_S = 0.5
 END_WITHIN_S = 4.0
 MAX_LINE_BYTES = 1024 * 1024
@@ -25,13 +27,12 @@ MAX_LINE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How to start one program. `restart`: start it again when it ends by itself."""
+    """How to start one program; it is started again when it ends by itself."""
 
     name: str
     argv: Sequence[str]
     ndjson: bool = False
     counters: bool = False
-    restart: bool = True
     stdin: bool = False
 
 
@@ -60,6 +61,7 @@ class Processes:
         self._selector = selectors.DefaultSelector()
         self._running: dict[str, _Running] = {}
         self._waiting: dict[str, tuple[Program, float]] = {}
+        self._finishing: set[str] = set()
         self._buffers: dict[int, bytearray] = {}
         self.restarts: dict[str, int] = {}
 
@@ -90,6 +92,7 @@ class Processes:
                 stderr=errors,
                 pass_fds=passed,
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which ends the others in order
+                preexec_fn=die_with_parent,  # one thread; and what the demo started dies with it, however it ends
                 bufsize=0,
             )
         for fd in passed:
@@ -109,7 +112,7 @@ class Processes:
         for key, _ in self._selector.select(timeout_s):
             yield from self._read(key.fileobj, str(key.data))  # type: ignore[arg-type]  # only files of ours
         for name, running in list(self._running.items()):
-            if running.process.poll() is not None and name not in self._waiting and running.program.restart:
+            if running.process.poll() is not None and name not in self._waiting.keys() | self._finishing:
                 self.restarts[name] = self.restarts.get(name, 0) + 1
                 self._waiting[name] = (running.program, time.monotonic() + RESTART_AFTER_S)
         for name, (program, at) in list(self._waiting.items()):
@@ -127,6 +130,12 @@ class Processes:
         running = self._running.get(name)
         if running is not None and running.process.poll() is None:
             running.process.send_signal(number)
+
+    def finish(self, name: str) -> None:
+        """Ask one program to come to its end in its own time (SIGTERM); it is not started again."""
+        self._finishing.add(name)
+        self._waiting.pop(name, None)
+        self.signal(name, signal.SIGTERM)
 
     def end(self, *names: str) -> None:
         """End programs in this order with SIGTERM, each killed if it has not gone in a few seconds; none is restarted."""

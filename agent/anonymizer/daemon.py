@@ -1,4 +1,4 @@
-"""dtpr-anonymizer: readings and leases in, Releases to the log, envelope and state for everyone. One blocking loop (AN-1 to AN-40).
+"""dtpr-anonymizer: readings and leases in, Releases to the log, envelope and state for everyone. One blocking loop (SPEC.md).
 
 Invariant: an append to the log is the release; nothing else that leaves this process depends on a reading, except the exact
 counters, which are refused unless the policy is the demo's.

@@ -36,7 +36,7 @@ def keep(unit: Unit, beacon: Beacon, bridge: Bridge | None, seconds: float, clas
 
 
 def test_from_notice_to_releases(unit: Unit) -> None:
-    """AN: notice, taking, counting, sealing; every reading is accounted for; SIGTERM ends with 0 within 2 s."""
+    """AN-44, AN-61: notice, taking, counting, sealing; every reading is accounted for; SIGTERM ends with 0 within 2 s."""
     unit.start()
     envelope = open_envelope((unit.folder / "public" / "envelope").read_bytes(), PUBLIC)
     assert envelope.digest == unit.digest
@@ -79,7 +79,7 @@ def sum_of(unit: Unit) -> int:
 
 
 def test_garbage_on_both_inboxes_never_ends_the_daemon(unit: Unit) -> None:
-    """I8: any packet is survived; an honest peer is served afterwards; the journal holds none of it."""
+    """AN-60, I8: any packet is survived; an honest peer is served afterwards; the journal holds none of it."""
     unit.start()
     for round_ in range(3):
         beacon, bridge = unit.beacon(), unit.bridge()
@@ -130,7 +130,7 @@ def test_the_gate_closes_with_the_beacon_and_reopens(unit: Unit) -> None:
 
 
 def test_killed_and_started_again(unit: Unit) -> None:
-    """I4, I5: after each kill -9 every lost window is a Gap, charged; no window has two payloads; no notice is owed twice."""
+    """AN-61, I4, I5: after each kill -9 every lost window is a Gap, charged; no window has two payloads; no notice is owed twice."""
     unit.start()
     for round_ in range(4):
         beacon, bridge = unit.beacon(), unit.bridge()

@@ -24,7 +24,7 @@ help:
 	@echo 'make test    the tests, 15 minutes at most  (TEST_ARGS="tests/wire -k cbor")'
 	@echo 'make check   formatting, lint, types, import walls, systemd units, then the tests'
 	@echo 'make soak    the long counts only; writes build/soak.json'
-	@echo 'make bench   the measurements in tests/bench'
+	@echo 'make bench   the measurements in tests/bench (bench_*.py, which make test leaves alone)'
 	@echo 'make lock    requirements.lock again from pyproject.toml'
 
 demo: $(READY)
@@ -45,7 +45,8 @@ soak: $(READY) tools
 	@$(RUN)/python -m pytest -m soak $(TEST_ARGS)
 
 bench: $(READY) tools
-	@$(RUN)/python -m pytest tests/bench $(BENCH_ARGS)
+	@ls tests/bench/bench_*.py >/dev/null 2>&1 || { echo 'There is nothing to measure yet: tests/bench has no bench_*.py' >&2; exit 1; }
+	@$(RUN)/python -m pytest -s -o python_files='bench_*.py' tests/bench $(BENCH_ARGS)
 
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'

@@ -105,7 +105,7 @@ class StreamWindows:
         discarded: Counter[Discard] = Counter()
         known = classes >= 0
         future = known & (times_utc_ns > now_utc_ns)
-        late = known & (times_utc_ns < self.next_start * NS)
+        late = known & ~future & (times_utc_ns < self.next_start * NS)
         kept = known & ~future & ~late
         discarded[Discard.UNKNOWN_CLASS] = int(np.count_nonzero(~known))
         discarded[Discard.FUTURE] = int(np.count_nonzero(future))

@@ -104,6 +104,7 @@ class _Run:
             began = self._evidence.started = time.monotonic()
             for program in _programs(stage, self._args):
                 processes.start(program)
+            self._screen.note(f"running on {broker}; Ctrl-C ends it")
             self._watch(processes, broker_program, began)
             drained = self._stopping or self._drain(processes)
             seconds = time.monotonic() - began

@@ -161,12 +161,14 @@ def _resident(evidence: Evidence) -> Group:
 
 def _city(evidence: Evidence) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
-    for column in ("window (UTC)", "stream", "cells", "± noise", "log", "verified"):
-        table.add_column(column, no_wrap=True)
-    for release in list(evidence.releases)[-12:]:
+    table.add_column("window (UTC)", no_wrap=True, width=13)
+    table.add_column("cells", overflow="fold", ratio=1)
+    table.add_column("± noise", no_wrap=True, width=7, justify="right")
+    table.add_column("log", no_wrap=True, width=5, justify="right")
+    table.add_column("signed", no_wrap=True, width=6)
+    for release in reversed(evidence.releases):  # newest first: what does not fit below is old
         table.add_row(
             window_words(release),
-            str(release["stream"]),
             cells_words(release),
             f"{release.get('noise_sd', '')}",
             f"#{release.get('log_index', '')}",
@@ -225,9 +227,11 @@ def cells_words(release: Mapping[str, Any]) -> str:
 def print_summary(report: Report) -> None:
     """The run in five lines."""
     total = sum(report.windows_closed.values())
+    open_ = report.readings_sent - report.readings_counted - sum(report.readings_discarded.values())
     print(
         f"\n{report.readings_sent} readings sent, {report.readings_counted} counted, "
-        f"{sum(report.readings_discarded.values())} discarded ({_reasons(report.readings_discarded)})\n"
+        f"{sum(report.readings_discarded.values())} discarded ({_reasons(report.readings_discarded)})"
+        f"{f', {open_} in windows still open' if open_ > 0 else ''}\n"
         f"{total} windows closed: {sum(report.windows_published.values())} with published cells, "
         f"{sum(report.windows_suppressed.values())} with suppressed ones, "
         f"{sum(report.windows_not_collected.values())} not collected\n"

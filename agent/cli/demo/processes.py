@@ -6,6 +6,7 @@ anyone can kill one and watch.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import selectors
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from agent.local.memory import die_with_parent
+_PR_SET_PDEATHSIG = 1
 
 RESTART_AFTER_S = 0.5
 END_WITHIN_S = 4.0
@@ -92,7 +93,7 @@ class Processes:
                 stderr=errors,
                 pass_fds=passed,
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which ends the others in order
-                preexec_fn=die_with_parent,  # one thread; and what the demo started dies with it, however it ends
+                preexec_fn=_die_with_parent,  # one thread; and what the demo started dies with it, however it ends
                 bufsize=0,
             )
         for fd in passed:
@@ -186,3 +187,8 @@ class Processes:
         temporary = self._folder / ".processes.json.new"
         temporary.write_text(json.dumps(pids), encoding="ascii")
         temporary.rename(self._folder / "processes.json")
+
+
+def _die_with_parent() -> None:
+    """Called in a fresh child: the kernel kills it when the thread that started it ends, however that happens."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,8 +49,6 @@ class Line:
 class _Running:
     program: Program
     process: subprocess.Popen[bytes]
-    starts: int
-    streams: list[BinaryIO] = field(default_factory=list)
 
 
 class Processes:
@@ -104,8 +102,7 @@ class Processes:
             os.set_blocking(stream.fileno(), False)
             self._buffers[stream.fileno()] = bytearray()
             self._selector.register(stream, selectors.EVENT_READ, program.name)
-        starts = self._running[program.name].starts + 1 if program.name in self._running else 1
-        self._running[program.name] = _Running(program, process, starts, streams)
+        self._running[program.name] = _Running(program, process)
         self._write_pids()
 
     def poll(self, timeout_s: float) -> Iterator[Line]:
@@ -120,11 +117,6 @@ class Processes:
             if time.monotonic() >= at:
                 del self._waiting[name]
                 self.start(program)
-
-    def alive(self, name: str) -> bool:
-        """Is the program running at this moment?"""
-        running = self._running.get(name)
-        return running is not None and running.process.poll() is None
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to one program, if it still runs."""

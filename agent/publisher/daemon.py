@@ -77,7 +77,7 @@ class Daemon:
             "connected": "yes" if self._session.connected else "no",
             "backlog": bucket(self._session.backlog.length),
         }
-        status = Status(DAEMON, code is Code.OK, code.value, words[:1000], counters)
+        status = Status(DAEMON, code is Code.OK, code.value, words, counters)
         self._status_file.replace(status.encode())
 
     def _count(self) -> None:

@@ -48,17 +48,15 @@ _WORDS = {
 
 
 class Bridge:
-    """The daemon's state and loop. `memory_problem` is why memory is not locked, or None."""
+    """The daemon's state and loop. `memory` says in words whether memory is locked."""
 
-    def __init__(
-        self, board: BoardPort, paths: Paths, exact_counters_fd: int | None, memory_problem: str | None
-    ) -> None:
+    def __init__(self, board: BoardPort, paths: Paths, exact_counters_fd: int | None, memory: str) -> None:
         self._board = board
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
         self._state_path = paths.public / STATE
         self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
         self._watchdog = Watchdog()
-        self._memory_problem = memory_problem
+        self._memory = memory
         self._clock = Clock(OPERATOR)  # only boot time is read here; UTC belongs to the anonymizer
         self._link = Link(SCHEMA_HASH, board.board_id)
         self._decoder = Decoder(SCHEMA_HASH)
@@ -211,7 +209,7 @@ class Bridge:
         self._code = code
         self._status_at_s = now_s + WRITE_EVERY_S
         counters = {name: bucket(count) for name, count in sorted(self._tally.last_day(now_s).items())}
-        counters["memory_locked"] = "yes" if self._memory_problem is None else f"no: {self._memory_problem}"
+        counters["memory"] = self._memory
         self._status_file.replace(Status(DAEMON, code == Condition.UP, code, words, counters).encode())
 
     def _count(self, now_s: float) -> None:

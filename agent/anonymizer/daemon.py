@@ -60,7 +60,7 @@ _log = logging.getLogger(DAEMON)
 class Daemon:
     """The process. Everything that can be wrong at start raises here: PolicyError, SettingsError, DemoOnly, LogDamaged, …"""
 
-    def __init__(self, settings: Settings, exact_counters_fd: int | None, memory_problem: str | None) -> None:
+    def __init__(self, settings: Settings, exact_counters_fd: int | None, memory: str) -> None:
         paths = settings.paths
         policy = load_policy(paths.policy)
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
@@ -69,7 +69,7 @@ class Daemon:
         self._disclosure = compile_disclosure(policy)
         self._key = load_signing_key(paths.signing_key)
         self._clock = Clock(settings.clock_trusted_when)
-        self._memory_problem = memory_problem
+        self._memory = memory
         self._envelope_file = ReplacedFile(paths.public / ENVELOPE)
         self._state_file = ReplacedFile(paths.public / STATE)
         self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
@@ -265,7 +265,7 @@ class Daemon:
             self._day_base = Counter(self._collection.tally.discarded)
         today = self._collection.tally.discarded - self._day_base
         counters = {f"discarded_{reason}": bucket(count) for reason, count in sorted(today.items())}
-        counters["memory"] = "locked" if self._memory_problem is None else f"not locked: {self._memory_problem}"
+        counters["memory"] = self._memory
         counters["bad_messages"] = bucket(self._bad_messages.total())
         ok = state.reason is Reason.OPEN
         status = Status(DAEMON, ok, "ok" if ok else state.reason.value, _WORDS[state.reason], counters)

@@ -1,1 +1,1 @@
-"""The only shared input and output: sockets, systemd, the clock, files, credentials, randomness, memory, and what all daemons do alike."""
+"""The only shared input and output: what all daemons do alike, sockets, systemd, the clock, files, credentials, randomness, memory."""

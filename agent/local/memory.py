@@ -1,4 +1,4 @@
-"""What a process does about its own memory: raw readings stay out of swap and core dumps (DESIGN.md section 5), and how much it takes."""
+"""A process and its own memory: raw readings stay out of swap and core dumps (DESIGN.md section 5), and how much it takes."""
 
 import ctypes
 import logging
@@ -17,14 +17,14 @@ def forbid_core_dumps() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def lock_memory() -> str | None:
-    """mlockall(CURRENT | FUTURE | ONFAULT); None when locked, else why not, in words for the status and said in the journal."""
+def lock_memory() -> str:
+    """mlockall(CURRENT | FUTURE | ONFAULT); words for the status: "locked", or why not, which the journal has too."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0:
-        return None
+        return "locked"
     problem = os.strerror(ctypes.get_errno())
     _log.warning("memory is not locked: %s; set LimitMEMLOCK=infinity", problem)
-    return problem
+    return f"not locked: {problem}"
 
 
 def pss_kib() -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from agent.policy.enforcement import count_privacy
 from agent.policy.model import Policy
 
 Charges = Mapping[Fraction, int]
@@ -35,7 +36,8 @@ class Terms:
 
 def terms_of(policy: Policy) -> Terms:
     """The budget's part of a policy."""
-    presence = {stream.name: Presence(stream.privacy.m, stream.privacy.c) for stream in policy.streams}
+    stated = {stream.name: count_privacy(stream) for stream in policy.streams}
+    presence = {name: Presence(privacy.m, privacy.c) for name, privacy in stated.items()}
     return Terms(policy.period_s, policy.cap_rho, presence)
 
 

@@ -17,6 +17,7 @@ from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Aggregate, Cell, Guarantee, NotCollected
 from agent.contracts.log import Charge
 from agent.errors import InvariantBroken
+from agent.policy.enforcement import count_privacy
 from agent.policy.model import Policy, Stream
 
 NOTHING = Charge(Fraction(0))
@@ -35,7 +36,7 @@ class Terms:
 
 def terms_for(policy: Policy, stream: Stream, disclosure_digest: bytes) -> Terms:
     """Build the noise table once a stream."""
-    return Terms(policy, stream, disclosure_digest, DiscreteGaussian(stream.privacy.sigma_squared))
+    return Terms(policy, stream, disclosure_digest, DiscreteGaussian(count_privacy(stream).sigma_squared))
 
 
 def charge_for(closed: Closed, terms: Terms, ledger: Ledger) -> tuple[Charge, NotCollected | None]:
@@ -43,7 +44,7 @@ def charge_for(closed: Closed, terms: Terms, ledger: Ledger) -> tuple[Charge, No
     ledger.require_unreleased(terms.stream.name, closed.start)
     if closed.reason is not None:
         return NOTHING, closed.reason
-    charge = Charge(terms.stream.privacy.charge)
+    charge = Charge(count_privacy(terms.stream).charge)
     if ledger.policy is None or ledger.disclosure_digest != terms.disclosure_digest:
         raise InvariantBroken("a window was collected under a policy that is not in force")
     if not ledger.budget.affordable(terms.stream.name, closed.start, charge.rho):
@@ -60,7 +61,7 @@ def govern(
     random_bytes: RandomBytes,
 ) -> Aggregate:
     """Counts, noise, threshold. Raises InvariantBroken when numbers would leave without the charge that their noise is worth."""
-    privacy = terms.stream.privacy
+    privacy = count_privacy(terms.stream)
     if reason is None and charge.rho * 2 * terms.noise.sigma_squared < 1:
         raise InvariantBroken("a window would leave for less than its charge")
     noise = terms.noise.draw(len(terms.stream.classes), random_bytes)

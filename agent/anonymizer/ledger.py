@@ -11,6 +11,7 @@ from agent.anonymizer.budget import Budget, terms_of
 from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyTaken, Release
 from agent.errors import LogDamaged, WindowReleased
 from agent.policy.compile import decompile_policy
+from agent.policy.enforcement import count_privacy
 from agent.policy.model import Policy
 
 
@@ -45,7 +46,7 @@ class Ledger:
         """What a window of `stream` costs at the rate of the policy in force; nothing before the first policy."""
         for known in self.policy.streams if self.policy else ():
             if known.name == stream:
-                return Charge(known.privacy.charge)
+                return Charge(count_privacy(known).charge)
         return Charge(Fraction(0))
 
     def require_unreleased(self, stream: str, start: int) -> None:

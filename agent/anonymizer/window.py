@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.contracts.aggregate import COVERAGE_STEP_PERCENT, NotCollected
+from agent.policy.enforcement import count_privacy
 from agent.policy.model import Stream
 
 NS = 1_000_000_000
@@ -83,7 +84,7 @@ class StreamWindows:
         self.next_start = first_start
         self._window_ns = stream.window_s * NS
         self._grace_ns = int(stream.grace_s * NS)
-        self._max_count = stream.privacy.max_count
+        self._max_count = count_privacy(stream).max_count
         self._open: dict[int, _Open] = {}
         self._stepped_until = 0
 

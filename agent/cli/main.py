@@ -11,7 +11,7 @@ from agent.errors import DtprError
 COMMANDS = {
     "demo": ("agent.cli.demo.command", "see a whole unit at work on this machine: board, radio, broker, daemons"),
     "subscribe": ("agent.operations.subscribe", "print and verify the releases below a topic root"),
-    "policy": ("agent.cli.policy", "check a policy"),
+    "policy": ("agent.cli.policy", "check, explain, compare, compile, sign and verify policies; see where they stand"),
     "key": ("agent.cli.key", "make a unit's signing key"),
 }
 

@@ -121,7 +121,7 @@ def test_below_the_threshold_is_exit_2_after_the_report(run: Command, capsys: py
 
 
 def test_no_key_signs_twice(run: Command) -> None:
-    """Refused, and the file is as it was."""
+    """SG-12: Refused, and the file is as it was."""
     run("sign", "policy.toml", "--key", "ana.key")
     before = Path("policy.cose").read_bytes()
     error = refused(run, "sign", "policy.cose", "--key", "ana.key")
@@ -131,7 +131,7 @@ def test_no_key_signs_twice(run: Command) -> None:
 
 
 def test_signatures_are_never_overwritten(run: Command) -> None:
-    """Signing the text again would lose what others signed: it is refused, and says what to do."""
+    """SG-12: Signing the text again would lose what others signed: it is refused, and says what to do."""
     run("sign", "policy.toml", "--key", "ana.key")
     before = Path("policy.cose").read_bytes()
     for words in (
@@ -146,7 +146,7 @@ def test_signatures_are_never_overwritten(run: Command) -> None:
 
 
 def test_a_compiled_file_is_signed_as_it_is(run: Command) -> None:
-    """The bytes of `policy compile`; bytes that are no policy are not signed."""
+    """SG-12: The bytes of `policy compile`; bytes that are no policy are not signed."""
     compiled = compile_policy(parse_policy(Path("policy.toml").read_bytes(), "policy.toml"))
     Path("policy.cbor").write_bytes(compiled)
     run("sign", "policy.cbor", "--key", "ana.key")
@@ -180,7 +180,7 @@ def test_a_signer_whom_the_root_does_not_know_is_told(run: Command) -> None:
 
 
 def test_nobody_adds_a_signature_to_a_damaged_one(run: Command) -> None:
-    """With the trust root at hand the signatures so far are checked first; the file is left as it was."""
+    """SG-12: With the trust root at hand the signatures so far are checked first; the file is left as it was."""
     run("sign", "policy.toml", "--key", "ana.key")
     message = cbor.decode(Path("policy.cose").read_bytes())
     message.value[3][0][2] = bytes(64)

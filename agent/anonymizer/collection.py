@@ -139,7 +139,7 @@ class Collection:
     def lease_message(self, connection: int, message: bytes) -> None:
         """One message of lease.sock; raise MessageError."""
         lease = lease_contract.decode(message)
-        self._leases.receive(connection, lease.disclosure_digest, self._moment.boot_ns)
+        self._leases.receive(connection, lease.disclosure_digest, self._moment.boot_ns, lease.sent_boot_ns)
         self._decide()
 
     def lease_end(self, connection: int) -> None:

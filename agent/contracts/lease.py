@@ -1,7 +1,8 @@
 """lease.sock: beacon -> anonymizer. SOCK_SEQPACKET; a lease says "exactly this disclosure is on air now".
 
-The end of the connection ends the lease at once; a lease lapses LEASE_LIFETIME_S after it was received, by the
-receiver's boot clock. Nothing in a lease can open the gate by itself: the digest must be the one in force (I3).
+The end of the connection ends the lease at once; a lease lapses LEASE_LIFETIME_S after it was sent or received, whichever was
+earlier. Both ends are on one kernel and read its one CLOCK_BOOTTIME, so a lease that waited in the socket while its receiver stood
+still is as old as it is. Nothing in a lease can open the gate by itself: the digest must be the one in force (I3).
 """
 
 import enum
@@ -15,6 +16,9 @@ LEASE_LIFETIME_S = 10
 RENEW_EVERY_S = 2
 """Five chances before a lease lapses."""
 
+MAX_AHEAD_NS = 1_000_000_000
+"""A receiver looks at the clock before it reads: by this much a lease may have been sent after that look."""
+
 
 class OnAir(enum.IntEnum):
     """How the disclosure is being shown."""
@@ -26,14 +30,15 @@ class OnAir(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """`disclosure_digest` is the 32-byte SHA-256 that names the disclosure on air."""
+    """`disclosure_digest` is the 32-byte SHA-256 that names the disclosure on air, `sent_boot_ns` the sender's CLOCK_BOOTTIME."""
 
     disclosure_digest: bytes
     on_air: OnAir
+    sent_boot_ns: int
 
     def encode(self) -> bytes:
         """The message, deterministic CBOR."""
-        return cbor.encode({0: 1, 1: self.disclosure_digest, 2: self.on_air.value})
+        return cbor.encode({0: 1, 1: self.disclosure_digest, 2: self.on_air.value, 3: self.sent_boot_ns})
 
 
 def decode(message: bytes) -> Lease:
@@ -43,8 +48,12 @@ def decode(message: bytes) -> Lease:
     except EncodingError as bad:
         raise MessageError("lease.sock", expected="a lease", got=str(bad)) from None
     match item:
-        case {0: 1, 1: bytes() as digest, 2: (1 | 2) as on_air} if len(digest) == 32 and len(item) == 3:
-            lease = Lease(digest, OnAir(on_air))
+        case {0: 1, 1: bytes() as digest, 2: (1 | 2) as on_air, 3: int(sent_boot_ns)} if (
+            len(digest) == 32 and len(item) == 4 and not isinstance(sent_boot_ns, bool) and 0 <= sent_boot_ns < 1 << 63
+        ):
+            lease = Lease(digest, OnAir(on_air), sent_boot_ns)
             if lease.encode() == message:  # True == 1 in a pattern
                 return lease
-    raise MessageError("lease.sock", expected="{0: 1, 1: 32 bytes, 2: 1 or 2}", got=type(item).__name__)
+    raise MessageError(
+        "lease.sock", expected="{0: 1, 1: 32 bytes, 2: 1 or 2, 3: boot time in ns}", got=type(item).__name__
+    )

@@ -74,7 +74,7 @@ class World:
         self.boot_ns += round(seconds * NS)
         self.look()
         if self.on_air:
-            self.collection.lease_message(1, Lease(self.digest, OnAir.ADVERTISING).encode())
+            self.collection.lease_message(1, Lease(self.digest, OnAir.ADVERTISING, self.boot_ns).encode())
         if self.board:
             if not self._said_hello:
                 self.deliver(message(Kind.BOARD, board.encode()))

@@ -39,6 +39,14 @@ def test_weak_and_second_encodings_are_none(key: str) -> None:
     assert not is_public_key(bytes.fromhex(key))
 
 
+def test_a_second_encoding_of_a_good_point_is_none() -> None:
+    """SG-5: y + p for y, where that still fits 255 bits: the same point, but not the encoding that RFC 8032 gives it."""
+    prime = 2**255 - 19
+    good = [y for y in range(19) if is_public_key(y.to_bytes(32, "little"))]
+    assert good
+    assert not any(is_public_key((y + prime).to_bytes(32, "little")) for y in good)
+
+
 def test_a_small_order_key_would_verify_anything() -> None:
     """Why they are refused: the verifier itself takes one signature for any text under the neutral point."""
     neutral = bytes.fromhex(SMALL_ORDER[0])

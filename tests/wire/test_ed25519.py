@@ -39,12 +39,10 @@ def test_weak_and_second_encodings_are_none(key: str) -> None:
     assert not is_public_key(bytes.fromhex(key))
 
 
-def test_a_second_encoding_of_a_good_point_is_none() -> None:
-    """SG-5: y + p for y, where that still fits 255 bits: the same point, but not the encoding that RFC 8032 gives it."""
-    prime = 2**255 - 19
-    good = [y for y in range(19) if is_public_key(y.to_bytes(32, "little"))]
-    assert good
-    assert not any(is_public_key((y + prime).to_bytes(32, "little")) for y in good)
+def test_no_second_encoding_is_one() -> None:
+    """SG-5: every encoding that is not below p, with either sign: a key has one spelling, so it cannot stand twice in two."""
+    above = [(y | sign).to_bytes(32, "little") for y in range(2**255 - 19, 2**255) for sign in (0, 2**255)]
+    assert not any(is_public_key(key) for key in above)
 
 
 def test_a_small_order_key_would_verify_anything() -> None:

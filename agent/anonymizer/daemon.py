@@ -77,10 +77,10 @@ class Daemon:
         self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
         self._watchdog = Watchdog()
         origin = f"{policy.unit.city}/{policy.unit.site}/{policy.unit.name}"
-        self._release_log = ReleaseLog(paths.log, origin, self._key)
+        ledger = Ledger()
+        self._release_log = ReleaseLog(paths.log, origin, self._key, ledger.fold)
         if self._release_log.recovered:
             _log.warning("release log %s", self._release_log.recovered)
-        ledger = Ledger(self._release_log.entries())
         if ledger.policy is not None and policy.version < ledger.policy.version:
             raise PolicyError(
                 str(paths.policy),

@@ -224,7 +224,7 @@ BINS = str([f"{hour} hours" for hour in range(1, 32)])
     ("stream", "old", "new"),
     [
         (vectors.SOUND, "low = 30", "low = -30"),
-        (vectors.SOUND, "step = 0.1", "step = 0.001"),
+        (vectors.SOUND, "step = 0.1", "step = 0.01"),
         (vectors.SOUND, "m = 60", "m = 1440"),
         (vectors.SOUND, "samples = 3600", "samples = 60"),
         (vectors.COARSE, "min_samples = 600", "min_samples = 3600"),

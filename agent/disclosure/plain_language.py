@@ -126,8 +126,8 @@ class _Writer:
         if policy.demo:
             yield self._enforced("unit.demo")
         yield self._promised("unit.title", title=policy.title)
-        yield self._promised(f"place.{policy.location.precision}", "institution", place=policy.location.text)
         yield self._promised("institution", "institution", name=policy.accountable.name)
+        yield self._promised(f"place.{policy.location.precision}", "institution", place=policy.location.text)
         for vendor in policy.vendors:
             yield self._promised("organization", "organization", name=vendor)
 
@@ -272,10 +272,10 @@ class _Writer:
 
     def _receivers(self, policy: Policy) -> Iterator[Statement]:
         for audience in policy.audiences:
-            yield self._promised("audience.name", audience.access, audience=audience.name.replace("_", " "))
+            yield self._promised("audience.name", audience=audience.name.replace("_", " "))
             streams = [stream.name for stream in policy.streams if audience.name in stream.receivers]
             if len(streams) < len(policy.streams):
-                yield from self._lists("audience.streams", "streams", streams, audience.access, Mark.PROMISED)
+                yield from self._lists("audience.streams", "streams", streams, "", Mark.PROMISED)
             yield from self._of(Category.ACCESS, audience.access)
             yield from self._of(Category.STORAGE, *audience.storage)
             kept = self._words.duration(audience.retention_days * 86_400)

@@ -74,6 +74,7 @@ class Collection:
         self.policy = policy
         self.disclosure_digest = disclosure_digest
         self.ledger = ledger
+        self._logged = ledger
         self.notice = Notice(
             disclosure_digest,
             compiled,
@@ -194,6 +195,7 @@ class Collection:
         at = now.utc_ns // NS
         entries: list[Entry] = []
         outcomes: list[Outcome] = []
+        self._logged = self.ledger
         may_take = self.reason is Reason.ON_NOTICE
         if self._clock_trusted:
             for entry in self.notice.due(at, may_take=may_take):
@@ -220,9 +222,9 @@ class Collection:
             self.tally.close(outcome)
         self._decide()
 
-    def lose(self, due: Due, ledger: Ledger) -> None:
-        """`due` could not be logged: its windows become part of a Gap. `ledger` is folded anew from the log."""
-        self.ledger = ledger
+    def lose(self, due: Due) -> None:
+        """`due` could not be logged: its windows become part of a Gap, and the ledger is again what the log says."""
+        self.ledger = self._logged
         for outcome in due.outcomes:
             self.tally.discard(Discard.STORAGE, outcome.readings)
 
@@ -255,6 +257,8 @@ class Collection:
         return [(number, windows) for _, number, windows in due]
 
     def _fold(self, entries: list[Entry], entry: Entry) -> None:
+        if not entries:
+            self._logged = self.ledger.copy()
         self.ledger.fold(entry)
         entries.append(entry)
 

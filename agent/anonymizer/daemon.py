@@ -78,7 +78,7 @@ class Daemon:
         self._watchdog = Watchdog()
         origin = f"{policy.unit.city}/{policy.unit.site}/{policy.unit.name}"
         ledger = Ledger()
-        self._release_log = ReleaseLog(paths.log, origin, self._key, ledger.fold)
+        self._release_log = ReleaseLog(paths.log, origin, self._key, ledger.fold, self._watchdog.feed_start)
         if self._release_log.recovered:
             _log.warning("release log %s", self._release_log.recovered)
         if ledger.policy is not None and policy.version < ledger.policy.version:
@@ -179,7 +179,7 @@ class Daemon:
             self._storage_ready = False
             _log.warning("%s", full)
             if self._release_log.size == size:
-                self._collection.lose(due, Ledger(self._release_log.entries()))
+                self._collection.lose(due)
                 return
         self._collection.commit(due)
 

@@ -5,6 +5,7 @@ again (I5).
 """
 
 from collections.abc import Iterable
+from copy import copy
 from fractions import Fraction
 
 from agent.anonymizer.budget import Budget, terms_of
@@ -28,6 +29,14 @@ class Ledger:
         self._last_end: dict[str, int] = {}
         for entry in entries:
             self.fold(entry)
+
+    def copy(self) -> "Ledger":
+        """The same state, to be folded on independently; its size does not grow with the log's."""
+        same = copy(self)
+        same.budget = self.budget.copy()
+        same._notice_s = dict(self._notice_s)
+        same._last_end = dict(self._last_end)
+        return same
 
     @property
     def last_logged_end(self) -> int:

@@ -192,6 +192,8 @@ class _Writer:
             case ScalarPrivacy():
                 yield self._range(stream, privacy)
                 usual = Fraction(root_words(4 * privacy.mean_sigma_squared))
+                samples = self._words.plural("reading", privacy.samples)
+                yield self._enforced("dp.mean", "aggregated", samples=samples)
                 yield self._noise("dp.noise_value", self._measured(stream, usual))
                 yield self._presence(stream, privacy.m, privacy.c)
             case ThresholdOnly():
@@ -249,12 +251,13 @@ class _Writer:
         if not found.covered and not found.open:
             yield self._promised("guarantee.no_people")
             return
-        if found.open and found.covered:
+        limited = bool(found.open or found.apart)
+        if limited and found.covered:
             yield from self._lists("guarantee.only", "streams", found.covered, element)
         if not found.covered or found.period == 100:
             yield self._enforced(f"guarantee.open_{period}", **filled)
         else:
-            some = "some_" if found.open else ""
+            some = "some_" if limited else ""
             yield self._enforced(f"guarantee.{some}{period}", element, n=str(found.period), **filled)
             yield self._enforced("guarantee.guess", element)
         if not found.covered or found.month == 100:

@@ -1,17 +1,19 @@
 """What goes wrong around the publisher, each with its name. Rules PB-n are those of agent/publisher/SPEC.md."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from agent.contracts.log import CHECKPOINT, RELEASES, iter_records
-from agent.contracts.public import ENVELOPE
+from agent.contracts.public import ENVELOPE, STATE
 from agent.local.files import write_atomic
 from agent.wire.tlog import TreeHead
 from tests.brokers import Mosquitto, free_port
@@ -280,6 +282,46 @@ def test_exact_counters_are_refused_outside_the_demo(unit: UnitFolder) -> None:
         assert set(line) == {"daemon", "connected", "published", "acknowledged", "cursor", "backlog", "pss_kib"}
         assert publisher.stop() == 0
     os.close(reader)
+
+
+@pytest.mark.parametrize("after", ["absent", "damaged", "another policy"])
+def test_exact_counters_stop_when_the_policy_is_no_longer_known_to_be_the_demos(unit: UnitFolder, after: str) -> None:
+    """I1, PB-14: the permission is asked for at every line: silence without a state, exit 4 under another policy."""
+    unit.configure(free_port())
+    unit.announce(demo=True)
+    reader, writer = os.pipe()
+    with PublisherProcess(unit, "--exact-counters", str(writer), pass_fds=(writer,)) as publisher:
+        os.close(writer)
+        os.set_blocking(reader, False)
+        wait_until(lambda: drained(reader) > 0, "a line")
+        match after:
+            case "absent":
+                (unit.public / STATE).unlink()
+            case "damaged":
+                (unit.public / STATE).write_bytes(b"{")
+            case _:
+                unit.announce(demo=False)
+        time.sleep(0.2)
+        drained(reader)  # one that was being written
+        time.sleep(1.5)
+        assert drained(reader) == 0
+        assert publisher.process is not None
+        if after == "another policy":
+            assert publisher.process.wait(25) == 4
+        else:
+            assert publisher.process.poll() is None
+            unit.announce(demo=True)
+            wait_until(lambda: drained(reader) > 0, "a line again")
+    os.close(reader)
+
+
+def drained(reader: int) -> int:
+    """How many bytes the pipe held."""
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while octets := os.read(reader, 65536):
+            count += len(octets)
+    return count
 
 
 def test_settings_that_cannot_work_are_one_line_and_exit_2(tmp_path: Path, unit: UnitFolder) -> None:

@@ -11,7 +11,6 @@ from fractions import Fraction
 from math import isqrt
 from typing import assert_never
 
-from agent.disclosure import wording
 from agent.disclosure.datachain import Disclosure
 from agent.disclosure.presence import caused_by_people, presence
 from agent.disclosure.rules import Category, Element, Mark
@@ -311,8 +310,3 @@ def _usual(variance: Fraction) -> int:
     whole = -(-4 * variance.numerator // variance.denominator)
     root = isqrt(whole)
     return root if root * root == whole else root + 1
-
-
-def untranslated() -> tuple[tuple[str, str], ...]:
-    """(locale, key) of every sentence that a locale lacks."""
-    return wording.missing(())

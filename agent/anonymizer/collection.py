@@ -22,7 +22,7 @@ from agent.anonymizer.tally import Outcome, Tally
 from agent.anonymizer.window import NS, Discard, Moment, Part, StreamWindows, stepped, window_start
 from agent.contracts import board as board_contract
 from agent.contracts import lease as lease_contract
-from agent.contracts.aggregate import NotCollected
+from agent.contracts.aggregate import END_START, FIRST_START, NotCollected
 from agent.contracts.board import Board
 from agent.contracts.log import Charge, Entry, Gap
 from agent.contracts.public import Reason
@@ -35,6 +35,9 @@ ALIVE_LIFETIME_NS = 5 * NS
 
 MAX_LOOK_NS = 2 * NS
 """Between two looks further apart than this the process was stopped or starved: that time counts as not running."""
+
+MAX_WINDOW_S = 86_400
+"""The window in progress began at most so long ago (contracts/aggregate)."""
 
 MAX_CATCH_UP = 16
 """Windows of a stream that are closed one by one after a standstill; more than that become one Gap."""
@@ -85,6 +88,7 @@ class Collection:
         self.tally = Tally.of(stream.name for stream in policy.streams)
         self.reason = Reason.CLOCK_UNTRUSTED
         self.since = 0
+        self.clock_trusted = False
         self._key = key
         self._random_bytes = random_bytes
         self._terms: list[Terms] = [terms_for(policy, stream, disclosure_digest) for stream in policy.streams]
@@ -94,7 +98,6 @@ class Collection:
         self._links: dict[int, _BoardLink] = {}
         self._leases = gate.Leases()
         self._now: Moment | None = None
-        self._clock_trusted = False
         self._storage_ready = False
         self._opened_boot_ns = 0
         self._not_before_s = 0
@@ -104,7 +107,8 @@ class Collection:
     def look(self, now: Moment, *, clock_trusted: bool, storage_ready: bool) -> None:
         """Time has come to `now`: account for what held since the last look, and decide anew about the gate."""
         before, self._now = self._now, now
-        self._clock_trusted = clock_trusted
+        was_trusted = self.clock_trusted
+        self.clock_trusted = clock_trusted and FIRST_START + MAX_WINDOW_S <= now.utc_ns // NS < END_START
         self._storage_ready = storage_ready
         if before is not None:
             if self.reason is not Reason.OPEN:
@@ -112,10 +116,11 @@ class Collection:
             if now.boot_ns - before.boot_ns <= MAX_LOOK_NS:
                 self._cover(before.boot_ns, now)
             if stepped(before, now):
-                for windows in self._windows:
-                    windows.step(before.utc_ns, now.utc_ns)
+                known = [m.utc_ns for m, trusted in ((before, was_trusted), (now, self.clock_trusted)) if trusted]
+                for windows in self._windows if known else ():
+                    windows.step(known[0], known[-1])
                 self._not_before_s = max((windows.next_start for windows in self._windows), default=0)
-        if clock_trusted and not self._windows:
+        if self.clock_trusted and not self._windows:
             self._windows = [
                 StreamWindows(
                     terms.stream, max(window_start(now.utc_ns, terms.stream.window_s), self._first_free(terms))
@@ -125,7 +130,9 @@ class Collection:
         self._decide()
 
     def next_closing_utc_ns(self) -> int | None:
-        """When the next window closes."""
+        """When the next window closes; None while the time is not known."""
+        if not self.clock_trusted:
+            return None
         return min((windows.closes_at_ns for windows in self._windows), default=None)
 
     @property
@@ -197,7 +204,7 @@ class Collection:
         outcomes: list[Outcome] = []
         self._logged = self.ledger
         may_take = self.reason is Reason.ON_NOTICE
-        if self._clock_trusted:
+        if self.clock_trusted:
             for entry in self.notice.due(at, may_take=may_take):
                 self._fold(entries, entry)
         for number, windows in self._each_due():
@@ -244,7 +251,9 @@ class Collection:
     def _each_due(self) -> list[tuple[int, StreamWindows]]:
         """The due windows in order of their closing, policy order within one instant; a long standstill is skipped."""
         now_ns = self._moment.utc_ns
-        due = []
+        due: list[tuple[int, int, StreamWindows]] = []
+        if not self.clock_trusted:
+            return []
         for number, windows in enumerate(self._windows):
             window_ns = windows.stream.window_s * NS
             behind = (now_ns - windows.closes_at_ns) // window_ns + 1
@@ -278,7 +287,7 @@ class Collection:
     def _decide(self) -> None:
         now = self._moment
         conditions = gate.Conditions(
-            clock_trusted=self._clock_trusted,
+            clock_trusted=self.clock_trusted,
             utc_s=now.utc_ns // NS,
             not_before=max(self.ledger.last_logged_end, self._not_before_s),
             effective=self.policy.effective,

@@ -219,7 +219,7 @@ class Daemon:
     def _tell(self) -> None:
         now_s = time.monotonic()
         self._watchdog.feed()
-        if self._envelope_trusted is not self._clock.trusted():
+        if self._envelope_trusted is not self._collection.clock_trusted:
             self._write_envelope()
         state = self._state()
         if state.reason is not self._logged_reason:
@@ -247,14 +247,14 @@ class Daemon:
             disclosure=self._disclosure.digest.hex(),
             notice_remaining_s=coarse(collection.notice.remaining_s),
             expires=policy.expires,
-            clock_trusted=self._clock.trusted(),
+            clock_trusted=collection.clock_trusted,
             demo=policy.demo,
             public_key=public_bytes(self._key).hex(),
             collect_within_s=policy.collect_within_s,
         )
 
     def _write_envelope(self) -> None:
-        trusted = self._clock.trusted()
+        trusted = self._collection.clock_trusted
         envelope = Envelope(self._disclosure.cbor, self._clock.utc_ns() // NS)
         if self._envelope_file.replace(seal_envelope(envelope, self._key)):
             self._envelope_trusted = trusted

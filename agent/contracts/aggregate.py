@@ -22,6 +22,9 @@ MAX_CLASSES = 64
 COVERAGE_STEP_PERCENT = 5
 """Coverage is quantised down to twentieths: finer would tell nothing useful."""
 
+FIRST_START, END_START = 10**9, 10**10
+"""Bounds of a window's start (Unix seconds): ten digits, 2001 to 2286. A clock beyond them is wrong."""
+
 MAX_LOG_INDEX = 10**15
 MAX_VALUE_DIGITS = 15
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
@@ -208,7 +211,7 @@ def _check(a: Aggregate) -> None:
     numbers = [value for _, value in a.cells if not isinstance(value, Cell)]
     checks = (
         ("names", all(NAME.fullmatch(name) for name in (a.city, a.site, a.unit, a.stream))),
-        ("window_start", 10**9 <= a.window_start < 10**10),
+        ("window_start", FIRST_START <= a.window_start < END_START),
         ("window_s", 1 <= a.window_s <= 86400 and a.window_start % a.window_s == 0),
         ("coverage", 0 <= a.coverage_percent <= 100 and a.coverage_percent % COVERAGE_STEP_PERCENT == 0),
         ("noise_sd", 0 < a.noise_sd_thousandths < 10**12),

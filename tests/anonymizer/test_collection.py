@@ -271,6 +271,37 @@ def test_a_clock_set_back_before_anything_is_logged() -> None:
     assert world.reason() is Reason.OPEN
 
 
+@pytest.mark.parametrize("utc_s", [0, 946_684_800, 10**9, 10**9 + 86_399, 10**10, 10**11])
+def test_a_clock_beyond_all_reason_is_untrusted(utc_s: int) -> None:
+    """AN-4: whoever vouches for it: at the start, and after a step; nothing is logged, nothing waits, and it goes on once set."""
+    world = World(POLICY)
+    right = world.offset_ns
+    for _ in range(2):
+        logged = list(world.entries)
+        world.offset_ns = utc_s * NS - world.boot_ns
+        for _ in range(40):
+            world.tick(0.02)
+            assert world.reason() is Reason.CLOCK_UNTRUSTED
+            assert world.collection.next_closing_utc_ns() is None
+            assert not world.collection.clock_trusted
+        world.collection.give_up_due()
+        assert world.entries == logged
+        world.offset_ns = right
+        world.run(30)
+        assert world.reason() is Reason.OPEN
+        assert world.packs()[-1].reason is None
+    assert_whole(world)
+
+
+@pytest.mark.parametrize("utc_s", [10**9 + 86_400, 10**10 - 100])
+def test_windows_close_up_to_the_bounds(utc_s: int) -> None:
+    """AN-4: every window of a trusted clock has a payload."""
+    world = World(POLICY)
+    world.offset_ns = utc_s * NS - world.boot_ns
+    world.run(30)
+    assert len(world.packs()) >= 4
+
+
 def test_a_small_correction_is_no_step() -> None:
     """AN-4: up to a second."""
     world = opened()

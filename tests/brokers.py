@@ -64,7 +64,8 @@ class Mosquitto:
         self.port = free_port()
         self.host = "127.0.0.1"
         self._process: subprocess.Popen[bytes] | None = None
-        self._lines = [f"allow_anonymous {'false' if login or refuse_all else 'true'}", "user root", *extra]
+        allowed = "false" if login or refuse_all else "true"
+        self._lines = ["log_type all", f"allow_anonymous {allowed}", "user root", *extra]
         if persistence:
             self._lines += ["persistence true", f"persistence_location {self.folder}/", "autosave_interval 1"]
         if refuse_all:

@@ -34,6 +34,10 @@ class Subscriber:
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen([*command, *options], stdout=out, stderr=err, cwd=ROOT)
 
+    def listens(self, broker: Mosquitto) -> None:
+        """Wait until the broker has confirmed its subscription."""
+        wait_until(lambda: "Sending SUBACK to dtpr-subscribe" in broker.log, "the subscription")
+
     @property
     def text(self) -> str:
         return self._out.read_text(encoding="utf-8")
@@ -77,7 +81,7 @@ def test_ndjson_with_raw_and_a_key(tmp_path: Path, unit: UnitFolder, broker: Mos
     payloads = unit.release_windows(0, 3)
     options = ("--json", "--raw", "--key", unit.state.public_key, "--count", "3")
     with Subscriber(tmp_path, broker.port, *options) as subscriber:
-        time.sleep(0.5)
+        subscriber.listens(broker)
         with PublisherProcess(unit):
             assert subscriber.process.wait(TIMEOUT_S) == 0
         releases = subscriber.records("release")
@@ -97,7 +101,7 @@ def test_table_for_people(tmp_path: Path, unit: UnitFolder, broker: Mosquitto) -
     unit.configure(broker.port)
     unit.release_windows(0, 2)
     with Subscriber(tmp_path, broker.port, "--key", unit.state.public_key, "--count", "2") as subscriber:
-        time.sleep(0.5)
+        subscriber.listens(broker)
         with PublisherProcess(unit):
             assert subscriber.process.wait(TIMEOUT_S) == 0
         head, *rows = [line for line in subscriber.text.splitlines() if not line.startswith("#")]
@@ -115,7 +119,7 @@ def test_a_broker_restart_loses_nothing_for_a_live_subscriber(
     unit.configure(broker.port)
     unit.release_windows(0, 5)
     with Subscriber(tmp_path, broker.port, "--json", "--key", unit.state.public_key) as subscriber:
-        time.sleep(0.5)
+        subscriber.listens(broker)
         with PublisherProcess(unit):
             for round_ in range(1, 4):
                 wait_until(
@@ -144,7 +148,7 @@ def test_hostile_messages_do_not_reach_the_terminal(tmp_path: Path, unit: UnitFo
     """OP-8: escape sequences in topic and payload, oversized payloads; one line each, and the next release still comes."""
     unit.configure(broker.port)
     with Subscriber(tmp_path, broker.port) as subscriber:
-        time.sleep(0.7)
+        subscriber.listens(broker)
         escape = "\u202egnp.exe"  # a broker refuses control characters in a topic, but not this
         publish_raw(
             broker.port,
@@ -170,7 +174,7 @@ def test_hostile_messages_do_not_reach_the_terminal(tmp_path: Path, unit: UnitFo
 def test_interrupt_is_a_quiet_exit_0(tmp_path: Path, broker: Mosquitto, number: int) -> None:
     """OP-11."""
     with Subscriber(tmp_path, broker.port) as subscriber:
-        time.sleep(1.5)
+        subscriber.listens(broker)
         subscriber.process.send_signal(number)
         assert subscriber.process.wait(TIMEOUT_S) == 0
         assert subscriber.errors == ""

@@ -95,6 +95,7 @@ class Collection:
         first_of_channel = {stream.channel: stream.name for stream in reversed(policy.streams)}
         self._accounting = [first_of_channel[stream.channel] == stream.name for stream in policy.streams]
         self._windows: list[StreamWindows] = []
+        self._owed: tuple[Gap, ...] = ()
         self._links: dict[int, _BoardLink] = {}
         self._leases = gate.Leases()
         self._now: Moment | None = None
@@ -127,6 +128,7 @@ class Collection:
                 )
                 for terms in self._terms
             ]
+            self._owed = tuple(self.ledger.lost(now.utc_ns // NS))
         self._decide()
 
     def next_closing_utc_ns(self) -> int | None:
@@ -205,6 +207,8 @@ class Collection:
         self._logged = self.ledger
         may_take = self.reason is Reason.ON_NOTICE
         if self.clock_trusted:
+            for owed in self._owed:
+                self._fold(entries, owed)
             for entry in self.notice.due(at, may_take=may_take):
                 self._fold(entries, entry)
         for number, windows in self._each_due():
@@ -223,6 +227,8 @@ class Collection:
 
     def commit(self, due: Due) -> None:
         """`due` is on the disk."""
+        if due.entries:
+            self._owed = ()
         for entry in due.entries:
             self.notice.logged(entry)
         for outcome in due.outcomes:

@@ -4,7 +4,7 @@ Invariant: a Ledger is a function of the log's entries alone, in order (DESIGN.m
 again (I5).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from fractions import Fraction
 
@@ -57,6 +57,19 @@ class Ledger:
             if known.name == stream:
                 return Charge(count_privacy(known).charge)
         return Charge(Fraction(0))
+
+    def lost(self, now_s: int) -> Iterator[Gap]:
+        """What a start at `now_s` (Unix seconds) owes: every whole window since the last logged one of each stream of the policy in
+        force, in its window length and at its charge, whatever policy comes next.
+        """
+        for stream in self.policy.streams if self.policy else ():
+            last = self.last_end(stream.name)
+            if last is None:
+                continue
+            first = -(-last // stream.window_s) * stream.window_s
+            count = (now_s - first) // stream.window_s
+            if count > 0:
+                yield Gap(stream.name, first, stream.window_s, count, self.charge_of(stream.name))
 
     def require_unreleased(self, stream: str, start: int) -> None:
         """Raise WindowReleased when a window of `stream` from `start` on, or a later one, is already logged."""

@@ -326,6 +326,41 @@ def test_a_restart_charges_what_it_lost() -> None:
     assert_whole(world)
 
 
+@pytest.mark.parametrize("room", [True, False])
+def test_a_restart_under_another_policy_charges_what_the_old_one_lost(room: bool) -> None:
+    """AN-32, I4: in the old windows, at the old rate, before anything else, also a stream that is no more, and although the first
+    attempt to log it fails."""
+    old = parse_policy(
+        policy_text(window=5, rho="0.0625")
+        + policy_text(window=10, rho="0.0625").partition("[[stream]]")[1]
+        + policy_text(window=10, rho="0.0625")
+        .partition("[[stream]]")[2]
+        .replace('name = "crossings"', 'name = "slow"'),
+        "policy.toml",
+    )
+    world = World(old)
+    world.run(40)
+    assert world.reason() is Reason.OPEN
+    before = len(world.entries)
+    ends = {name: Ledger(world.entries).last_end(name) for name in ("crossings", "slow")}
+    world.boot_ns += 123 * NS
+    world.policy = make_policy(version=2, window=20, notice="1 seconds", rho="0.03125", cap="0.03125")
+    world.restart()
+    world.look()
+    if not room:
+        world.collection.lose(world.collection.close_due())
+    now = world.utc_s
+    world.run(60)
+    lost = world.entries[before : before + 2]
+    for gap, (name, window_s) in zip(lost, (("crossings", 5), ("slow", 10)), strict=True):
+        assert isinstance(gap, Gap)
+        assert (gap.stream, gap.first_start, gap.window_s) == (name, ends[name], window_s)
+        assert gap.charge == Charge(Fraction(1, 64))
+        assert now - window_s < gap.first_start + gap.count * window_s <= now
+    assert [entry for entry in world.entries[before + 2 :] if isinstance(entry, Gap)] == []
+    assert [type(entry) for entry in world.entries[before + 2 : before + 4]] == [NoticeServed, PolicyTaken]
+
+
 def test_a_full_disk_loses_windows_into_a_gap_and_nothing_logged() -> None:
     """AN-55: the gate closes with `storage`; what could not be logged is discarded, charged, and never drawn again."""
     world = opened()

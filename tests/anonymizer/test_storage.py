@@ -62,7 +62,8 @@ def through_a_full_disk(unit: Unit, fill: Callable[[], Callable[[], None] | None
         if isinstance(entry, Gap):
             starts += [entry.first_start + i for i in range(entry.count)]
     assert starts == list(range(starts[0], starts[0] + len(starts)))
-    assert sum(isinstance(entry, Gap) for entry in after) == 1
+    gaps = sum(isinstance(entry, Gap) for entry in after)
+    assert 1 <= gaps <= 2, "what the restart lost, if a whole window, and what the full disk lost"
 
 
 def test_a_file_size_limit(unit: Unit) -> None:

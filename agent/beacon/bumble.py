@@ -8,11 +8,12 @@ import hashlib
 import logging
 import time
 from functools import partial
+from typing import Any
 
 from bumble import hci
 from bumble.att import Attribute
 from bumble.core import UUID, BaseBumbleError
-from bumble.device import Connection, Device, DeviceConfiguration
+from bumble.device import AdvertisingType, Connection, Device, DeviceConfiguration
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.host import Host
 from bumble.pairing import PairingConfig, PairingDelegate
@@ -34,6 +35,8 @@ READER_LIMIT_S = 60.0
 """A reading takes a few seconds; a reader that stays would keep a controller with one link from everyone else."""
 
 FAREWELL_S = 0.5
+EVENT_S = 0.2
+"""How long an event may take that the controller sends before, or just after, the answer to a command."""
 
 logging.getLogger("bumble").setLevel(
     logging.CRITICAL + 1
@@ -88,7 +91,12 @@ class BumbleRadio(RetryingRadio):
             ) from None
         except hci.HCI_Error as bad:
             raise RadioDown(Cause.REFUSED, self._transport, why=str(bad)[:120]) from None
-        except (BaseBumbleError, OSError, RuntimeError) as bad:
+        except (
+            BaseBumbleError,
+            OSError,
+            RuntimeError,
+            AssertionError,
+        ) as bad:  # Bumble asserts what a controller answers
             lost = _is_lost(transport)
             raise RadioDown(
                 Cause.TRANSPORT_LOST if lost else Cause.REFUSED,
@@ -151,18 +159,20 @@ class BumbleRadio(RetryingRadio):
         sent = ""
         while True:
             self._wake.clear()
+            if _is_cancelled():
+                raise asyncio.CancelledError
             if _is_lost(transport):
                 raise RadioDown(Cause.TRANSPORT_LOST, self._transport, why="the controller went away")
             broadcast = self._wanted
             assert broadcast is not None
             async with asyncio.timeout(STEP_TIMEOUT_S):
+                await self._ask_for_readers(device)
                 if sent != broadcast.name or not device.is_advertising:
                     await self._advertise(device, broadcast.advertisement, broadcast.scan_response)
                     sent = broadcast.name if device.is_advertising else ""
-                else:
-                    await device.host.send_sync_command(hci.HCI_Read_BD_ADDR_Command())  # a sign of life
+                await self._ask_for_advertising(device)
                 await self._dismiss()
-            if not _is_lost(transport):
+            if not _is_lost(transport) and (self._readers or device.is_advertising):
                 self._set_on_air(broadcast, OnAir.SERVING if self._readers else OnAir.ADVERTISING)
             try:
                 async with asyncio.timeout(EVIDENCE_EVERY_S):
@@ -179,6 +189,33 @@ class BumbleRadio(RetryingRadio):
             if not self._readers:
                 raise
 
+    async def _ask_for_advertising(self, device: Device) -> None:
+        """BE-14: raise RadioDown unless the controller itself says that it advertises, which it does by refusing a change.
+
+        A controller that was reset behind our back takes the change. Enabling once more would prove nothing: it would go on
+        air under its defaults, without data or events. So the session ends, and the next one sets everything anew.
+        """
+        if not device.is_advertising:
+            return  # nobody claims so
+        if await _disallowed(device):
+            return
+        await asyncio.sleep(EVENT_S)  # it may have ended for a reader, whose connection we are about to be told of
+        if device.is_advertising and not await _disallowed(device):
+            raise self._reset("it was silent while we thought that it advertised")
+
+    async def _ask_for_readers(self, device: Device) -> None:
+        """BE-14, BE-15: raise RadioDown when the controller does not know a reader that it never said had gone."""
+        for handle in list(self._readers):
+            response = await device.host.send_sync_command_raw(hci.HCI_Read_RSSI_Command(handle=handle))
+            if _status_of(response) is not hci.HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR:
+                continue
+            await asyncio.sleep(EVENT_S)
+            if handle in self._readers:
+                raise self._reset("it does not know a connection that it had reported")
+
+    def _reset(self, why: str) -> RadioDown:
+        return RadioDown(Cause.CONTROLLER_RESET, self._transport, why=why, remedy="check the controller's power supply")
+
     async def _dismiss(self) -> None:
         """BE-16: end the connection of a reader that has stayed too long."""
         now = time.monotonic()
@@ -187,8 +224,42 @@ class BumbleRadio(RetryingRadio):
                 await connection.disconnect()
 
 
+async def _disallowed(device: Device) -> bool:
+    """Does the controller refuse to change what is being advertised (Core 5.4, vol. 4, part E, 7.8.5 and 7.8.52)?"""
+    command: hci.HCI_SyncCommand[hci.HCI_StatusReturnParameters]
+    if device.legacy_advertising_set is not None:
+        command = hci.HCI_LE_Set_Advertising_Set_Random_Address_Command(
+            advertising_handle=device.legacy_advertising_set.advertising_handle, random_address=device.random_address
+        )
+    else:
+        interval = int(ADVERTISING_INTERVAL_MS / 0.625)
+        command = hci.HCI_LE_Set_Advertising_Parameters_Command(
+            advertising_interval_min=interval,
+            advertising_interval_max=interval,
+            advertising_type=int(AdvertisingType.UNDIRECTED_CONNECTABLE_SCANNABLE),
+            own_address_type=hci.OwnAddressType.RANDOM,
+            peer_address_type=hci.Address.ANY.address_type,
+            peer_address=hci.Address.ANY,
+            advertising_channel_map=7,
+            advertising_filter_policy=0,
+        )
+    response = await device.host.send_sync_command_raw(command)
+    return _status_of(response) is hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR
+
+
+def _status_of(response: hci.HCI_Command_Complete_Event[Any]) -> hci.HCI_ErrorCode:
+    """The status of any command's answer."""
+    return hci.HCI_ErrorCode(response.return_parameters.status)
+
+
 def _is_lost(transport: Transport) -> bool:
     return transport.source.terminated.done()
+
+
+def _is_cancelled() -> bool:
+    """Was the end asked for? Python 3.11's wait_for, around each of Bumble's commands, swallows that when the answer comes with it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _farewell(device: Device, transport: Transport) -> None:

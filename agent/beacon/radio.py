@@ -1,7 +1,7 @@
 """The one interface of a radio backend, and what all backends share: wanting, retrying, and proof of being on air.
 
-Invariant: `on_air()` is None unless the backend has evidence, renewed at most EVIDENCE_EVERY_S ago, that exactly the
-broadcast it names is being sent or served. Silence, doubt and errors all read as None (I3).
+Invariant: `on_air()` is None unless the backend has evidence, at most EVIDENCE_LASTS_S old, that exactly the broadcast it
+names is being sent or served. It asks for it every EVIDENCE_EVERY_S. Silence, doubt and errors all read as None (I3).
 """
 
 import asyncio
@@ -17,9 +17,11 @@ from agent.contracts.lease import OnAir
 from agent.errors import RadioUnavailable
 
 EVIDENCE_EVERY_S = 5.0
-"""Half a lease's lifetime: a radio that died in silence costs one lease at most."""
+"""How often a radio is asked: half a lease's lifetime, so that an answer that comes late costs nothing."""
 
 EVIDENCE_LASTS_S = 2 * EVIDENCE_EVERY_S
+"""How long an answer is believed: a lease's lifetime, after which a radio that died in silence has no lease."""
+
 ADVERTISING_INTERVAL_MS = 318.75
 """From the list of intervals that iPhones scan best, and between the 250 ms and 1 s of RADIO.md section 8."""
 
@@ -46,6 +48,7 @@ class Cause(enum.StrEnum):
     NO_TRANSPORT = "no_transport"
     TRANSPORT_LOST = "transport_lost"
     NO_ANSWER = "radio_no_answer"
+    CONTROLLER_RESET = "controller_reset"
 
 
 class RadioDown(RadioUnavailable):

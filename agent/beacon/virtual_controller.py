@@ -11,7 +11,9 @@ wrong, each repaired here and held by a test (SPEC.md, BE-25):
  6. Reset resets nothing, and a host that dies leaves its advertising and its connections behind;
  7. the advertising interval is taken for milliseconds (it counts 0.625 ms), scan type and duplicate filter are ignored;
  8. data for a peer that has gone raise in the middle of a command, which is then never answered;
- 9. every packet is formatted for a log that is off.
+ 9. every packet is formatted for a log that is off;
+10. the advertising parameters are taken while advertising is enabled, which every chip refuses;
+11. Read RSSI has no answer but zeros, and is not refused for a connection that does not exist.
 """
 
 import asyncio
@@ -164,6 +166,20 @@ class VirtualController(Controller):
         """A new scan reports everyone anew."""
         self._reported.clear()
         return super().on_hci_le_set_scan_enable_command(command)
+
+    def on_hci_le_set_advertising_parameters_command(
+        self, command: hci.HCI_LE_Set_Advertising_Parameters_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        """Repair 10 (Core 5.4, vol. 4, part E, 7.8.5)."""
+        if self.le_legacy_advertiser.enabled:
+            return _status(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+        return super().on_hci_le_set_advertising_parameters_command(command)
+
+    def on_hci_read_rssi_command(self, command: hci.HCI_Read_RSSI_Command) -> hci.HCI_Read_RSSI_ReturnParameters:
+        """Repair 11 (Core 5.4, vol. 4, part E, 7.5.4)."""
+        known = any(connection.handle == command.handle for connection in self.le_connections.values())
+        code = hci.HCI_ErrorCode.SUCCESS if known else hci.HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR
+        return hci.HCI_Read_RSSI_ReturnParameters(status=code, handle=command.handle, rssi=_RSSI_DBM)
 
     def on_hci_le_set_advertising_data_command(
         self, command: hci.HCI_LE_Set_Advertising_Data_Command

@@ -11,6 +11,7 @@ from bumble.device import Connection
 from agent.beacon import bumble as backend
 from agent.beacon import radio as radio_module
 from agent.beacon import virtual_phone
+from agent.beacon import virtual_radio as virtual_radio_module
 from agent.beacon.bumble import BumbleRadio, static_address
 from agent.beacon.radio import Cause, Evidence
 from agent.beacon.virtual_controller import VirtualController
@@ -233,6 +234,169 @@ def test_evidence_ages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         down = radio.down()
         assert down is not None
         assert down.cause is Cause.NO_ANSWER
+
+    play(tmp_path, scene)
+
+
+@pytest.fixture
+def hosted(monkeypatch: pytest.MonkeyPatch) -> list[VirtualController]:
+    """The controllers that have had a host, in the order in which one came."""
+    seen: list[VirtualController] = []
+    attach = VirtualController.attach
+
+    def record(self: VirtualController, write: Callable[[bytes], None], backlog: Callable[[], int]) -> None:
+        seen.append(self)
+        attach(self, write, backlog)
+
+    monkeypatch.setattr(VirtualController, "attach", record)
+    return seen
+
+
+def test_controller_that_was_reset_behind_our_back_is_on_air_again(
+    tmp_path: Path, hosted: list[VirtualController], caplog: pytest.LogCaptureFixture
+) -> None:
+    """BE-14: it answers every command, and is silent; within 10 s a phone hears and reads it again, as before."""
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(broadcast())
+        await until(radio, lambda found: found is not None)
+        hosted[0].reset()
+        assert radio.on_air() is not None  # nothing has told us
+        async with asyncio.timeout(10.0), virtual_phone.phone(f"unix:{tmp_path}/hci1") as device:
+            heard = await virtual_phone.listen(device, 10.0)
+            assert heard is not None
+            assert heard.scan_response == broadcast().scan_response
+            sealed, _ = await virtual_phone.read(device, heard.address)
+            assert sealed == envelope()
+        assert "controller_reset" in caplog.text
+
+    play(tmp_path, scene)
+
+
+def test_controller_that_cannot_be_put_on_air_again_has_no_evidence(
+    tmp_path: Path, hosted: list[VirtualController], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BE-14, BE-21: reset, and from then on it takes the commands and advertises nothing: off air for good within 10 s."""
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(broadcast())
+        await until(radio, lambda found: found is not None)
+        monkeypatch.setattr(type(hosted[0].le_legacy_advertiser), "start", lambda _advertiser: None)
+        hosted[0].reset()
+        async with asyncio.timeout(10.0):
+            await until(radio, lambda found: found is None)
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            assert radio.on_air() is None
+        down = radio.down()
+        assert down is not None
+        assert down.cause is Cause.CONTROLLER_RESET
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_reset_with_a_reader_connected_is_noticed(
+    tmp_path: Path,
+    hosted: list[VirtualController],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    beside: bool,
+) -> None:
+    """BE-14, BE-15: the reader is gone and we were not told, whether or not the controller advertises beside a connection."""
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.3)
+    plain = VirtualController.on_hci_le_set_advertising_enable_command
+
+    def enable(
+        self: VirtualController, command: hci.HCI_LE_Set_Advertising_Enable_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        if command.advertising_enable and self.le_connections and not beside:
+            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.CONNECTION_LIMIT_EXCEEDED_ERROR)
+        return plain(self, command)
+
+    monkeypatch.setattr(VirtualController, "on_hci_le_set_advertising_enable_command", enable)
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(broadcast())
+        await until(radio, lambda found: found is not None)
+        async with virtual_phone.phone(f"unix:{tmp_path}/hci1") as device:
+            await device.connect(static_address("fremont-01"), timeout=PATIENCE_S)
+            await until(radio, lambda found: found is not None and found.on_air is OnAir.SERVING)
+            await asyncio.sleep(0.7)  # asked about the reader, who is there
+            assert radio.on_air() == Evidence(broadcast(), OnAir.SERVING)
+            assert "controller_reset" not in caplog.text
+            hosted[0].reset()
+            await until(radio, lambda found: found is None)
+            await until(radio, lambda found: found is not None)
+            assert "controller_reset" in caplog.text
+            sealed, _ = await virtual_phone.read(device, static_address("fremont-01"))
+            assert sealed == envelope()
+
+    play(tmp_path, scene)
+
+
+def test_readers_who_come_and_go_are_not_taken_for_a_reset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """BE-14: a connection ends advertising and a disconnection a handle, at any moment of the asking."""
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.001)
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(broadcast())
+        await until(radio, lambda found: found is not None)
+        async with virtual_phone.phone(f"unix:{tmp_path}/hci1") as device:
+            for _ in range(10):
+                connection = await device.connect(static_address("fremont-01"), timeout=PATIENCE_S)
+                assert radio.on_air() is not None
+                await connection.disconnect()
+        assert radio.on_air() is not None
+        assert "radio down" not in caplog.text
+
+    play(tmp_path, scene)
+
+
+class ExtendedController(VirtualController):
+    """A controller of Bluetooth 5, for which Bumble uses advertising sets."""
+
+    le_features = VirtualController.le_features | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
+
+    def on_hci_le_set_advertising_set_random_address_command(
+        self, command: hci.HCI_LE_Set_Advertising_Set_Random_Address_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        """Core 5.4, vol. 4, part E, 7.8.52: refused while the set is enabled."""
+        known = self.advertising_sets.get(command.advertising_handle)
+        if known is not None and known.enabled:
+            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+        return super().on_hci_le_set_advertising_set_random_address_command(command)
+
+    def reset(self) -> None:
+        """The sets are gone too."""
+        super().reset()
+        for one in self.advertising_sets.values():
+            one.stop()
+        self.advertising_sets.clear()
+
+
+def test_reset_is_noticed_with_advertising_sets_too(
+    tmp_path: Path,
+    hosted: list[VirtualController],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """BE-14: the same question in Bluetooth 5's commands."""
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.2)
+    monkeypatch.setattr(virtual_radio_module, "VirtualController", ExtendedController)
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(broadcast())
+        await until(radio, lambda found: found is not None)
+        await asyncio.sleep(0.5)
+        assert "radio down" not in caplog.text
+        hosted[0].reset()
+        await until(radio, lambda found: found is None)
+        await until(radio, lambda found: found is not None)
+        assert "controller_reset" in caplog.text
 
     play(tmp_path, scene)
 

@@ -16,7 +16,7 @@ from agent.beacon.radio import Radio
 from agent.contracts.lease import Lease
 from agent.contracts.public import ENVELOPE, MAX_ENVELOPE_BYTES, MAX_STATE_BYTES, STATE, decode_state
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status
-from agent.errors import BadInput
+from agent.errors import BadInput, MessageError
 from agent.local.clock import boot_ns
 from agent.local.counters import ExactCounters
 from agent.local.files import ReplacedFile, file_stamp, read_capped
@@ -51,15 +51,17 @@ class EnvelopeFile:
         self._seen: tuple[int, int, int] | None = None
 
     def look(self) -> bytes | None:
-        """The new contents; None when absent or unchanged. Raises MessageError when too long."""
-        try:
-            stamp = file_stamp(self._path)
-        except OSError:
-            return None
+        """The new contents; None when absent or unchanged. Raises MessageError when too long, OSError when it cannot be read now."""
+        stamp = file_stamp(self._path)
         if stamp is None or stamp == self._seen:
             return None
+        try:
+            contents = read_capped(self._path, MAX_ENVELOPE_BYTES)
+        except MessageError:
+            self._seen = stamp  # too long it will stay; after an OSError it is read again
+            raise
         self._seen = stamp
-        return read_capped(self._path, MAX_ENVELOPE_BYTES)
+        return contents
 
 
 class Beacon:
@@ -77,6 +79,7 @@ class Beacon:
         self._sequence = 0
         self._envelope: bytes | None = None
         self._refusal: BadInput | None = None
+        self._unreadable: int | None = None
         self._status: Status | None = None
         self._status_at = float("-inf")
 
@@ -113,6 +116,7 @@ class Beacon:
         """Take a new envelope; a bad one changes nothing on air and is reported (BE-19)."""
         try:
             envelope = self._file.look()
+            self._unreadable = None
             if envelope is None:
                 return
             if envelope == self._envelope:
@@ -124,7 +128,9 @@ class Beacon:
             _log.warning("envelope refused: %s", bad)
             return
         except OSError as bad:
-            _log.warning("envelope unreadable: %s", bad.strerror)
+            if self._unreadable != bad.errno:  # looked at four times a second, said once
+                _log.warning("envelope unreadable: %s", bad.strerror)
+            self._unreadable = bad.errno
             return
         self._sequence += 1
         self._envelope, self._refusal = envelope, None

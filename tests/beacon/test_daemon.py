@@ -1,5 +1,6 @@
 """Beacon, radio, phone and anonymizer's inbox as separate processes or real sockets (SPEC.md, BE-18 to BE-26)."""
 
+import errno
 import json
 import os
 import re
@@ -11,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from agent.beacon.daemon import EnvelopeFile
 from agent.contracts.lease import RENEW_EVERY_S
+from agent.contracts.public import MAX_ENVELOPE_BYTES
+from agent.errors import MessageError
 from tests.beacon.stage import (
     PATIENCE_S,
     PUBLIC_KEY,
@@ -196,6 +200,35 @@ def test_waits_for_an_envelope_and_follows_a_change(stage: Stage, inbox: Inbox) 
         assert again.sent_boot_ns > second.sent_boot_ns
         stage.show(envelope(2))
         stage.wait_code("on_air")
+
+
+def test_envelope_that_could_not_be_read_once_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BE-19: an error of the disk at the moment of the look costs one look, not the envelope."""
+    path = tmp_path / "envelope"
+    path.write_bytes(envelope())
+    file = EnvelopeFile(path)
+    plain = Path.open
+
+    def fail(self: Path, *_arguments: Any) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(self))
+
+    for _ in range(2):
+        monkeypatch.setattr(Path, "open", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            file.look()
+    monkeypatch.setattr(Path, "open", plain)
+    assert file.look() == envelope()
+    assert file.look() is None
+
+
+def test_envelope_too_long_is_refused_once(tmp_path: Path) -> None:
+    """BE-19: it is not read again four times a second."""
+    path = tmp_path / "envelope"
+    path.write_bytes(bytes(MAX_ENVELOPE_BYTES + 1))
+    file = EnvelopeFile(path)
+    with pytest.raises(MessageError):
+        file.look()
+    assert file.look() is None
 
 
 def test_phone_says_absent_and_names_a_forgery(stage: Stage, inbox: Inbox) -> None:

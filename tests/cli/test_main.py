@@ -10,7 +10,9 @@ POLICY = ROOT / "config" / "policy.toml"
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     command = f"set -o pipefail; {sys.executable} -m agent.cli.main policy check {POLICY} | head -n 1"
-    done = subprocess.run(["/bin/bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["/bin/bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("OK")
 

@@ -44,7 +44,7 @@ def test_months_of_presence(rho: str, days: int, expected: str) -> None:
 def _delta(rho: float, eps: float) -> float:
     """Corollary 13 by brute force over ten thousand orders: an upper bound on delta, close to the least."""
     orders = (1 + exp(step / 500) for step in range(-5000, 5000))
-    return min(exp(min((a - 1) * (a * rho - eps), 700.0)) * (1 - 1 / a) ** a / (a - 1) for a in orders)
+    return min(exp(min((a - 1) * (a * rho - eps), 700.0)) * float((1 - 1 / a) ** a) / (a - 1) for a in orders)
 
 
 @given(st.fractions(Fraction(1, 1000), 10, max_denominator=10_000))

@@ -72,13 +72,33 @@ class State:
         return json.dumps({"v": 1, **dataclasses.asdict(self)}, ensure_ascii=True).encode() + b"\n"
 
 
+_HEX = re.compile(r"[0-9a-f]{64}")
+_TEXTS = {
+    "city": TOPIC_NAME,
+    "site": TOPIC_NAME,
+    "unit": TOPIC_NAME,
+    "gate": re.compile("open|closed"),
+    "disclosure": _HEX,
+    "public_key": _HEX,
+}
+_UNIX = range(10**10)
+_NUMBERS = {
+    "since": _UNIX,
+    "policy_version": range(1, 10**9),
+    "notice_remaining_s": _UNIX,
+    "expires": _UNIX,
+    "collect_within_s": range(1, 366 * 86_400 + 1),
+}
+"""What a reader may rely on: topics, expiry and keys are made of these."""
+
+
 def decode_state(text: bytes) -> State:
     """Decode the state file; raise MessageError."""
     try:
         if len(text) > MAX_STATE_BYTES:
             raise ValueError("too long")
         item: Any = json.loads(text)
-        if not isinstance(item, dict) or item.pop("v") != 1:
+        if not isinstance(item, dict) or type(item.get("v")) is not int or item.pop("v") != 1:
             raise ValueError("not version 1")
         fields = {field.name: str(field.type) for field in dataclasses.fields(State)}
         if set(item) != set(fields):
@@ -87,6 +107,12 @@ def decode_state(text: bytes) -> State:
             kind = {"<class 'bool'>": bool, "<class 'int'>": int}.get(fields[name], str)
             if type(value) is not kind:
                 raise ValueError(f"{name} is not {kind.__name__}")
+        for name, form in _TEXTS.items():
+            if not form.fullmatch(item[name]):
+                raise ValueError(f"{name} is another text")
+        for name, numbers in _NUMBERS.items():
+            if item[name] not in numbers:
+                raise ValueError(f"{name} is out of range")
         item["reason"] = Reason(item["reason"])
     except (ValueError, KeyError, TypeError, RecursionError) as bad:
         raise MessageError("state", expected="the state of a unit, version 1", got=str(bad)[:80]) from None

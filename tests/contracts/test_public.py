@@ -69,12 +69,36 @@ def test_state_round_trip(reason: Reason) -> None:
         {"extra": 1},
         {"city": ["springfield"]},
         {"reason": ["open"]},
+        {"v": True},
+        {"v": 1.0},
+        {"city": "a/b"},
+        {"site": "+"},
+        {"unit": ""},
+        {"unit": "bridge-01\n"},
+        {"city": "\ud800"},
+        {"reason": "\ud800"},
+        {"gate": "ajar"},
+        {"gate": "open\n"},
+        {"disclosure": "ab" * 31},
+        {"disclosure": "AB" * 32},
+        {"public_key": "xy" * 32},
+        {"public_key": ""},
+        {"since": -1},
+        {"since": 10**10},
+        {"policy_version": 0},
+        {"policy_version": 10**9},
+        {"notice_remaining_s": -1},
+        {"expires": -1},
+        {"expires": 10**10},
+        {"collect_within_s": 0},
+        {"collect_within_s": 366 * 86_400 + 1},
     ],
 )
 def test_states_that_are_none(change: dict[str, Any]) -> None:
-    """Another version, another type, a key too many."""
-    with pytest.raises(MessageError):
+    """Another version, another type, a key too many, a value that no reader could use; and the refusal can be printed."""
+    with pytest.raises(MessageError) as caught:
         decode_state(json.dumps({**json.loads(STATE.encode()), **change}).encode())
+    str(caught.value).encode()
 
 
 @pytest.mark.parametrize("key", sorted(json.loads(STATE.encode())))

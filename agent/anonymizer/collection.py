@@ -73,6 +73,7 @@ class Collection:
         ledger: Ledger,
         key: Ed25519PrivateKey,
         random_bytes: RandomBytes,
+        memory_locked: bool,
     ) -> None:
         self.policy = policy
         self.disclosure_digest = disclosure_digest
@@ -91,6 +92,7 @@ class Collection:
         self.clock_trusted = False
         self._key = key
         self._random_bytes = random_bytes
+        self._memory_safe = memory_locked or policy.demo
         self._terms: list[Terms] = [terms_for(policy, stream, disclosure_digest) for stream in policy.streams]
         first_of_channel = {stream.channel: stream.name for stream in reversed(policy.streams)}
         self._accounting = [first_of_channel[stream.channel] == stream.name for stream in policy.streams]
@@ -299,6 +301,7 @@ class Collection:
             effective=self.policy.effective,
             expires=self.policy.expires,
             storage_ready=self._storage_ready,
+            memory_safe=self._memory_safe,
             notice_served=self.notice.taken,
         )
         reason = gate.reason(conditions, self._leases, self.disclosure_digest, now.boot_ns)

@@ -25,6 +25,7 @@ from agent.local.clock import Clock
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_signing_key
 from agent.local.files import ReplacedFile
+from agent.local.memory import LOCKED
 from agent.local.notify import Watchdog, notify
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
@@ -45,6 +46,7 @@ _WORDS = {
     Reason.OPEN: "readings are counted",
     Reason.CLOCK_UNTRUSTED: "waiting for the time to be set",
     Reason.CLOCK_BACKWARDS: "the clock is behind the newest logged window; waiting until it has passed that",
+    Reason.MEMORY_UNLOCKED: "memory cannot be locked, so readings could reach a swap file; set LimitMEMLOCK=infinity",
     Reason.NOT_EFFECTIVE: "the policy is not effective yet",
     Reason.EXPIRED: "the policy has expired",
     Reason.STORAGE: "the disk under the release log is full; free space on it",
@@ -95,6 +97,7 @@ class Daemon:
             ledger=ledger,
             key=self._key,
             random_bytes=random_bytes,
+            memory_locked=memory == LOCKED,
         )
         self._selector = selectors.DefaultSelector()
         buffer = bytearray(MAX_MESSAGE_BYTES)

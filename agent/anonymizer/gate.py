@@ -15,7 +15,8 @@ LEASE_LIFETIME_NS = LEASE_LIFETIME_S * 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Everything but the lease. `utc_s` Unix seconds; `not_before` the end of the newest closed window, 0 for none."""
+    """Everything but the lease. `utc_s` Unix seconds; `not_before` the end of the newest closed window, 0 for none;
+    `memory_safe`: readings cannot reach a swap file, or the policy is a demonstration's."""
 
     clock_trusted: bool
     utc_s: int
@@ -23,6 +24,7 @@ class Conditions:
     effective: int
     expires: int
     storage_ready: bool
+    memory_safe: bool
     notice_served: bool
 
 
@@ -75,6 +77,8 @@ def reason(conditions: Conditions, leases: Leases, digest: bytes, boot_ns: int) 
         return Reason.CLOCK_UNTRUSTED
     if conditions.utc_s < conditions.not_before:
         return Reason.CLOCK_BACKWARDS
+    if not conditions.memory_safe:
+        return Reason.MEMORY_UNLOCKED
     if conditions.utc_s < conditions.effective:
         return Reason.NOT_EFFECTIVE
     if conditions.utc_s >= conditions.expires:

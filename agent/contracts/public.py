@@ -38,6 +38,7 @@ class Reason(enum.StrEnum):
     OPEN = "open"
     CLOCK_UNTRUSTED = "clock_untrusted"
     CLOCK_BACKWARDS = "clock_backwards"
+    MEMORY_UNLOCKED = "memory_unlocked"
     NOT_EFFECTIVE = "not_effective"
     EXPIRED = "expired"
     STORAGE = "storage"

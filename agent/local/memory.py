@@ -8,6 +8,8 @@ import resource
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 _PR_SET_DUMPABLE = 4
 
+LOCKED = "locked"
+
 _log = logging.getLogger(__name__)
 
 
@@ -21,7 +23,7 @@ def lock_memory() -> str:
     """mlockall(CURRENT | FUTURE | ONFAULT); words for the status: "locked", or why not, which the journal has too."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0:
-        return "locked"
+        return LOCKED
     problem = os.strerror(ctypes.get_errno())
     _log.warning("memory is not locked: %s; set LimitMEMLOCK=infinity", problem)
     return f"not locked: {problem}"

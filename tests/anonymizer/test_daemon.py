@@ -1,6 +1,8 @@
 """The real process over real sockets."""
 
+import ctypes
 import os
+import resource
 import signal
 import socket
 import time
@@ -210,14 +212,44 @@ def test_a_policy_that_changed_serves_its_own_notice(unit: Unit) -> None:
     assert "a unit never goes back" in said
 
 
-def test_exact_counters_are_refused_without_a_demo_policy(unit: Unit) -> None:
-    """I1: DemoOnly, exit 4."""
+def in_earnest(unit: Unit) -> None:
+    """The same policy, but not a demonstration's."""
     text = unit.policy.read_text().replace("demo = true", "demo = false")
     unit.policy.write_text(
         text.replace('"1 seconds"', '"1 days"', 1)
         .replace('"10 minutes"', '"24 hours"')
         .replace('window = "1 seconds"', 'window = "15 minutes"')
     )
+
+
+def without_locked_memory() -> None:
+    """Neither the limit nor, for root, the capability."""
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0)
+
+
+PR_CAPBSET_DROP, CAP_IPC_LOCK = 24, 14
+
+
+@pytest.mark.parametrize("demo", [False, True])
+def test_without_locked_memory_only_a_demonstration_counts(unit: Unit, demo: bool) -> None:
+    """AN-61, AN-20, I1: raw readings could reach a swap file."""
+    if not demo:
+        in_earnest(unit)
+    unit.start(counters=False, preexec=without_locked_memory)
+    unit.wait(unit.reason, "a state")
+    beacon = unit.beacon()
+    for _ in range(8):
+        beacon.lease(unit.digest)
+        time.sleep(0.25)
+    assert "memory is not locked" in unit.errors()
+    assert unit.reason() == ("open" if demo else "memory_unlocked")
+    assert unit.stop() == 0
+
+
+def test_exact_counters_are_refused_without_a_demo_policy(unit: Unit) -> None:
+    """I1: DemoOnly, exit 4."""
+    in_earnest(unit)
     code, said = unit.refused()
     assert code == 4
     assert "exact counters" in said

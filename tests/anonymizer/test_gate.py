@@ -19,6 +19,7 @@ GOOD = Conditions(
     effective=900,
     expires=2000,
     storage_ready=True,
+    memory_safe=True,
     notice_served=True,
 )
 NOW = 50 * 10**9
@@ -26,6 +27,7 @@ NOW = 50 * 10**9
 BREAKS: list[tuple[Reason, dict[str, object]]] = [
     (Reason.CLOCK_UNTRUSTED, {"clock_trusted": False}),
     (Reason.CLOCK_BACKWARDS, {"not_before": 1001}),
+    (Reason.MEMORY_UNLOCKED, {"memory_safe": False}),
     (Reason.NOT_EFFECTIVE, {"effective": 1001}),
     (Reason.EXPIRED, {"expires": 1000}),
     (Reason.STORAGE, {"storage_ready": False}),

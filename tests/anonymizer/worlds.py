@@ -47,6 +47,7 @@ class World:
             ledger=Ledger(self.entries),
             key=KEY,
             random_bytes=self.random,
+            memory_locked=True,
         )
         self.sent = 0
         self._said_hello = False

@@ -21,6 +21,10 @@ MAX_STEP_NS = NS
 """A change of UTC against boot time by more than this between two looks at the clock is a step, not steering."""
 
 
+MAX_AHEAD_NS = NS
+"""A batch is stamped when it arrives at the bridge, which may be after our own look at the clock; further ahead is a fault."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One look at both clocks: CLOCK_BOOTTIME and UTC since 1970, nanoseconds."""
@@ -105,7 +109,7 @@ class StreamWindows:
         """
         discarded: Counter[Discard] = Counter()
         known = classes >= 0
-        future = known & (times_utc_ns > now_utc_ns)
+        future = known & (times_utc_ns > now_utc_ns + MAX_AHEAD_NS)
         late = known & ~future & (times_utc_ns < self.next_start * NS)
         kept = known & ~future & ~late
         discarded[Discard.UNKNOWN_CLASS] = int(np.count_nonzero(~known))

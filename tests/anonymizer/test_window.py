@@ -49,16 +49,17 @@ def test_discards_have_reasons() -> None:
     """AN-2: late, future, of an unknown class, over the rate."""
     w = windows()
     w.close()
-    assert put(w, [(5 * NS - 1, 0), (7 * NS, 0), (8 * NS, 0), (6 * NS, -1), (4 * NS, -1)], 7 * NS) == {
+    assert put(w, [(5 * NS - 1, 0), (7 * NS, 0), (8 * NS + 1, 0), (6 * NS, -1), (4 * NS, -1)], 7 * NS) == {
         Discard.LATE: 1,
         Discard.FUTURE: 1,
         Discard.UNKNOWN_CLASS: 2,
     }
     assert w.pending == 1
+    assert put(w, [(8 * NS, 0)], 7 * NS) == {}, "stamped by the bridge after our look at the clock"
     flood = [(6 * NS, 1)] * (count_privacy(STREAM).max_count + 7)
     assert put(w, flood, 7 * NS) == {Discard.OVER_RATE: 7}
     assert put(w, flood[:3], 7 * NS) == {Discard.OVER_RATE: 3}
-    assert w.close().counts.tolist() == [1, count_privacy(STREAM).max_count]
+    assert w.close().counts.tolist() == [2, count_privacy(STREAM).max_count]
 
 
 @given(

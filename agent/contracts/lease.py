@@ -1,4 +1,4 @@
-"""lease.sock: beacon -> anonymizer. SOCK_SEQPACKET; a lease says "exactly this disclosure is on air now".
+"""lease.sock: beacon -> anonymizer. SOCK_SEQPACKET; a lease says "exactly these disclosures are on air now", one or two of them.
 
 The end of the connection ends the lease at once; a lease lapses LEASE_LIFETIME_S after it was received, by the
 receiver's boot clock. Nothing in a lease can open the gate by itself: the digest must be the one in force (I3).
@@ -26,14 +26,23 @@ class OnAir(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """`disclosure_digest` is the 32-byte SHA-256 that names the disclosure on air."""
+    """`disclosure_digest` is the 32-byte SHA-256 that names the disclosure on air, `upcoming_digest` the one served beside it."""
 
     disclosure_digest: bytes
     on_air: OnAir
+    upcoming_digest: bytes | None = None
+
+    @property
+    def digests(self) -> tuple[bytes, ...]:
+        """Every disclosure on air."""
+        return (self.disclosure_digest,) if self.upcoming_digest is None else (self.disclosure_digest, self.upcoming_digest)
 
     def encode(self) -> bytes:
         """The message, deterministic CBOR."""
-        return cbor.encode({0: 1, 1: self.disclosure_digest, 2: self.on_air.value})
+        item: dict[int, object] = {0: 1, 1: self.disclosure_digest, 2: self.on_air.value}
+        if self.upcoming_digest is not None:
+            item[3] = self.upcoming_digest
+        return cbor.encode(item)
 
 
 def decode(message: bytes) -> Lease:
@@ -42,9 +51,14 @@ def decode(message: bytes) -> Lease:
         item = cbor.decode(message, max_bytes=MAX_MESSAGE_BYTES, max_depth=2)
     except EncodingError as bad:
         raise MessageError("lease.sock", expected="a lease", got=str(bad)) from None
+    upcoming = item.get(3) if isinstance(item, dict) else None
     match item:
-        case {0: 1, 1: bytes() as digest, 2: (1 | 2) as on_air} if len(digest) == 32 and len(item) == 3:
-            lease = Lease(digest, OnAir(on_air))
-            if lease.encode() == message:  # True == 1 in a pattern
+        case {0: 1, 1: bytes() as digest, 2: (1 | 2) as on_air} if len(digest) == 32 and (
+            upcoming is None or (isinstance(upcoming, bytes) and len(upcoming) == 32 and upcoming != digest)
+        ):
+            lease = Lease(digest, OnAir(on_air), upcoming)
+            if lease.encode() == message:  # no further keys; and True == 1 in a pattern
                 return lease
-    raise MessageError("lease.sock", expected="{0: 1, 1: 32 bytes, 2: 1 or 2}", got=type(item).__name__)
+    raise MessageError(
+        "lease.sock", expected="{0: 1, 1: 32 bytes, 2: 1 or 2}, perhaps 3: 32 other bytes", got=type(item).__name__
+    )

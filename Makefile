@@ -3,6 +3,7 @@
 PYTHON ?= python3
 DEMO_ARGS ?=
 TEST_ARGS ?=
+TEST_JOBS ?= 3
 BENCH_ARGS ?=
 
 VENV := .venv
@@ -31,7 +32,7 @@ demo: $(READY)
 	@$(RUN)/dtpr-agent demo $(DEMO_ARGS)
 
 test: $(READY) tools
-	@$(RUN)/python -m pytest -m "not soak" $(TEST_ARGS)
+	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(TEST_ARGS)
 
 check: $(READY) tools
 	@$(RUN)/ruff format --quiet --check .
@@ -39,7 +40,7 @@ check: $(READY) tools
 	@$(RUN)/mypy --no-error-summary
 	@report=$$($(RUN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 	@$(RUN)/python -m tests.systemd.installation
-	@$(RUN)/python -m pytest -m "not soak" $(TEST_ARGS)
+	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(TEST_ARGS)
 
 soak: $(READY) tools
 	@$(RUN)/python -m pytest -m soak $(TEST_ARGS)

@@ -10,15 +10,15 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from agent.contracts.public import MAX_STATE_BYTES, STATE, decode_state
 from agent.contracts.reading import Header, Kind
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status, bucket
-from agent.errors import DtprError, PortUnavailable, StorageUnavailable
-from agent.local.clock import Clock
+from agent.errors import BadInput, PortUnavailable
+from agent.local.clock import OPERATOR, Clock
 from agent.local.counters import ExactCounters
-from agent.local.files import read_capped, write_atomic
-from agent.local.notify import notify
+from agent.local.files import ReplacedFile, read_capped
+from agent.local.notify import Watchdog, notify
 from agent.local.settings import BoardPort, Paths
 from firmware_bridge.frame import Decoder, Frame, Type, encode
 from firmware_bridge.inbox import Inbox
@@ -33,12 +33,10 @@ REOPEN_EVERY_S = 0.5
 """How often an absent tty is looked for; it must be back within 5 s."""
 
 TICK_S = 0.2
-EXACT_EVERY_S = 0.5
-WATCHDOG_EVERY_S = 1.0
 
 INBOX_ABSENT = "inbox_absent"
 
-_LOG = logging.getLogger(DAEMON)
+_log = logging.getLogger(DAEMON)
 _HELLO_REQUEST = encode(Frame(Type.HELLO_REQUEST, 0, 0, 0, b"", b""), SCHEMA_HASH)
 _WORDS = {
     Condition.PORT_ABSENT: "the board's tty is absent or busy; looking for it twice a second",
@@ -50,28 +48,26 @@ _WORDS = {
 
 
 class Bridge:
-    """The daemon's state and loop. `memory_problem` is why memory is not locked, or None."""
+    """The daemon's state and loop. `memory` says in words whether memory is locked."""
 
-    def __init__(
-        self, board: BoardPort, paths: Paths, exact: ExactCounters, *, exact_wanted: bool, memory_problem: str | None
-    ) -> None:
+    def __init__(self, board: BoardPort, paths: Paths, exact_counters_fd: int | None, memory: str) -> None:
         self._board = board
-        self._paths = paths
-        self._exact = exact
-        self._exact_waits = exact_wanted
-        self._memory_problem = memory_problem
-        self._clock = Clock("operator")  # only boot time is read here; UTC belongs to the anonymizer
+        self._counters = ExactCounters(exact_counters_fd, DAEMON)
+        self._state_path = paths.public / STATE
+        self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
+        self._watchdog = Watchdog()
+        self._memory = memory
+        self._clock = Clock(OPERATOR)  # only boot time is read here; UTC belongs to the anonymizer
         self._link = Link(SCHEMA_HASH, board.board_id)
         self._decoder = Decoder(SCHEMA_HASH)
         self._inbox = Inbox(paths.reading_socket)
         self._tally = Tally()
         self._port: Port | None = None
         self._port_why = ""
-        self._open_at_s = self._status_at_s = self._exact_at_s = self._watchdog_at_s = float("-inf")
+        self._open_at_s = self._status_at_s = float("-inf")
         self._code = ""
         self._seen_damage = dict(self._decoder.damaged)
         self._seen_missing = 0
-        self._folder_trouble = False
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises DemoOnly when exact counters were asked for under another policy."""
@@ -193,19 +189,14 @@ class Bridge:
             self._seen_missing = missing
 
     def _report(self, now_s: float) -> None:
-        if now_s >= self._watchdog_at_s:
-            self._watchdog_at_s = now_s + WATCHDOG_EVERY_S
-            notify("WATCHDOG=1")
+        self._watchdog.feed()
         code = self._link.condition.value
         if not self._inbox.connected and (code == Condition.UP or self._port is None):
             code = INBOX_ABSENT
         if code != self._code or now_s >= self._status_at_s:
             self._write_status(code, now_s)
-        if self._exact_waits:
-            self._allow_exact()
-        if now_s >= self._exact_at_s:
-            self._exact_at_s = now_s + EXACT_EVERY_S
-            self._write_exact()
+        if self._counters.due:
+            self._count(now_s)
 
     def _write_status(self, code: str, now_s: float) -> None:
         words = _WORDS[code]
@@ -214,44 +205,28 @@ class Bridge:
         elif code == Condition.PORT_ABSENT and self._port_why:
             words = f"{self._board.port}: {self._port_why}; {words}"
         if code != self._code:
-            _LOG.info("board %s: %s: %s", self._board.name, code, words)
+            _log.info("board %s: %s: %s", self._board.name, code, words)
         self._code = code
         self._status_at_s = now_s + WRITE_EVERY_S
         counters = {name: bucket(count) for name, count in sorted(self._tally.last_day(now_s).items())}
-        counters["memory_locked"] = "yes" if self._memory_problem is None else f"no: {self._memory_problem}"
-        folder = self._paths.status / DAEMON
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            status = Status(DAEMON, code == Condition.UP, code, words, counters)
-            write_atomic(folder / STATUS, status.encode())
-            self._folder_trouble = False
-        except (StorageUnavailable, OSError) as bad:
-            if not self._folder_trouble:
-                _LOG.warning("status is not written: %s", bad)
-            self._folder_trouble = True
+        counters["memory"] = self._memory
+        self._status_file.replace(Status(DAEMON, code == Condition.UP, code, words, counters).encode())
 
-    def _allow_exact(self) -> None:
+    def _count(self, now_s: float) -> None:
         """Exact counters begin once the anonymizer says that the policy is the demo's; raise DemoOnly when it is another."""
-        # Imported here: contracts.public brings in `cryptography`, 8 MiB that the bridge needs in no other case.
-        from agent.contracts.public import MAX_STATE_BYTES, STATE, decode_state
-
         try:
-            text = read_capped(self._paths.public / STATE, MAX_STATE_BYTES)
+            text = read_capped(self._state_path, MAX_STATE_BYTES)
             if text is None:
                 return
             demo = decode_state(text).demo
-        except (DtprError, OSError) as bad:
-            _LOG.warning("exact counters wait for a readable state: %s", bad)
-            self._exact_waits = False
+        except (BadInput, OSError) as bad:
+            _log.warning("exact counters wait for a readable state: %s", bad)
             return
-        self._exact.allow(demo=demo)
-        self._exact_waits = False
-
-    def _write_exact(self) -> None:
+        self._counters.allow(demo=demo)
         total = self._tally.total
-        names = [name for name in self._tally.last_day(time.monotonic()) if name.startswith("dropped_")]
+        names = [name for name in self._tally.last_day(now_s) if name.startswith("dropped_")]
         links = {Condition.UP: "up", Condition.BOARD_REFUSED: "refused"}
-        self._exact.write(
+        self._counters.write(
             {
                 "link": links.get(self._link.condition, "down"),
                 "frames": total("frames"),
@@ -259,7 +234,6 @@ class Bridge:
                 "dropped": {name.removeprefix("dropped_"): total(name) for name in names},
                 "damaged": sum(self._decoder.damaged.values()),
                 "missing_frames": self._link.sequence.missing,
-                "pss_kib": _pss_kib(),
             }
         )
 
@@ -279,14 +253,3 @@ def _stop_signal() -> Iterator[socket.socket]:
             signal.signal(number, action)
         reader.close()
         writer.close()
-
-
-def _pss_kib() -> int:
-    """Proportional set size of this process, KiB; 0 where the kernel does not tell."""
-    try:
-        for line in Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1])
-    except OSError:
-        return 0
-    return 0

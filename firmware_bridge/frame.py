@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.contracts.board import MAX_HELLO_BYTES
+from agent.contracts.reading import MAX_IDENTIFIER_BYTES
 from agent.errors import FrameError
 from agent.wire.buffers import Buffer
 from agent.wire.crc32c import crc32c
@@ -27,9 +28,6 @@ MAX_FRAME_BYTES = 8192
 
 MAX_READINGS = 256
 """A second of the busiest street at 20 frames a second is far less; bounds the columns and the identifiers."""
-
-MAX_IDENTIFIER_BYTES = 16
-"""The longest we know is a UUID; a MAC address has 6."""
 
 MAX_ENCODED_BYTES = cobs.max_encoded_bytes(MAX_FRAME_BYTES)
 """What a frame of MAX_FRAME_BYTES can grow to before its 0x00."""

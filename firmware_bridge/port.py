@@ -4,7 +4,6 @@ pyserial's own `read` returns `bytes`, and an identifier must never become one.
 """
 
 import os
-import select
 import termios
 from pathlib import Path
 
@@ -44,12 +43,6 @@ class Port:
     def fileno(self) -> int:
         """The descriptor, for poll."""
         return self._fd
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until there is something to read, or the tty went away, at most `timeout_s`."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        return bool(poll.poll(timeout_s * 1000))
 
     def read(self) -> memoryview:
         """What has arrived, possibly nothing; valid until `clear` or the next `read`. Raises PortUnavailable."""

@@ -12,6 +12,7 @@ from agent.contracts.board import Board
 from agent.contracts.reading import (
     HEADER,
     MAX_AGE_MS,
+    MAX_IDENTIFIER_BYTES,
     TAG_UINT8,
     TAG_UINT16_LE,
     TAG_UINT32_LE,
@@ -23,7 +24,6 @@ from agent.policy.model import Stream
 from agent.wire import cbor
 
 _MAX_BOOT_NS = 1 << 62
-_MAX_IDENTIFIER_BYTES = 64
 _MS_NS = 1_000_000
 
 
@@ -52,9 +52,9 @@ def decode(header: Header, message: memoryview) -> Batch:
     if Body.VALUES in body:
         _column(body[Body.VALUES], TAG_UINT32_LE, 4, count, "values")
     width = body.get(Body.IDENTIFIER_LENGTH, 0)
-    if not _is_whole(width, _MAX_IDENTIFIER_BYTES):
+    if not _is_whole(width, MAX_IDENTIFIER_BYTES):
         raise MessageError(
-            "reading.sock identifiers", expected=f"at most {_MAX_IDENTIFIER_BYTES} bytes each", got="other"
+            "reading.sock identifiers", expected=f"at most {MAX_IDENTIFIER_BYTES} bytes each", got="other"
         )
     if len(message) - HEADER.size - header.body_length != width * count:
         raise MessageError("reading.sock identifiers", expected="one a reading", got="another length")

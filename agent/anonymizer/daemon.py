@@ -9,7 +9,6 @@ import selectors
 import signal
 import time
 from collections import Counter
-from pathlib import Path
 from types import FrameType
 
 from agent.anonymizer.collection import Collection, Due
@@ -25,8 +24,8 @@ from agent.errors import BadInput, PolicyError, StorageUnavailable
 from agent.local.clock import Clock
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_signing_key
-from agent.local.files import write_atomic
-from agent.local.notify import notify
+from agent.local.files import ReplacedFile
+from agent.local.notify import Watchdog, notify
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
 from agent.local.sockets import listening_inbox
@@ -36,8 +35,6 @@ from agent.wire.cose import public_bytes
 
 DAEMON = "anonymizer"
 TICK_S = 0.2
-COUNT_EVERY_S = 0.5
-WATCHDOG_EVERY_S = 1.0
 DAY_S = 86_400
 
 ROOM_BYTES, ROOM_BYTES_A_STREAM = 64 * 1024, 16 * 1024
@@ -63,7 +60,7 @@ _log = logging.getLogger(DAEMON)
 class Daemon:
     """The process. Everything that can be wrong at start raises here: PolicyError, SettingsError, DemoOnly, LogDamaged, …"""
 
-    def __init__(self, settings: Settings, exact_counters_fd: int | None, memory_problem: str | None) -> None:
+    def __init__(self, settings: Settings, exact_counters_fd: int | None, memory: str) -> None:
         paths = settings.paths
         policy = load_policy(paths.policy)
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
@@ -72,9 +69,11 @@ class Daemon:
         self._disclosure = compile_disclosure(policy)
         self._key = load_signing_key(paths.signing_key)
         self._clock = Clock(settings.clock_trusted_when)
-        self._memory_problem = memory_problem
-        self._public = paths.public
-        self._status_path = paths.status / DAEMON / STATUS
+        self._memory = memory
+        self._envelope_file = ReplacedFile(paths.public / ENVELOPE)
+        self._state_file = ReplacedFile(paths.public / STATE)
+        self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
+        self._watchdog = Watchdog()
         origin = f"{policy.unit.city}/{policy.unit.site}/{policy.unit.name}"
         self._release_log = ReleaseLog(paths.log, origin, self._key)
         if self._release_log.recovered:
@@ -115,8 +114,7 @@ class Daemon:
         self._shown: State | None = None
         self._shown_code: str | None = None
         self._logged_reason: Reason | None = None
-        self._unwritten: set[Path] = set()
-        self._status_at = self._counted_at = self._fed_at = float("-inf")
+        self._status_at = float("-inf")
         self._day_at = time.monotonic()
 
     def run(self) -> None:
@@ -138,7 +136,7 @@ class Daemon:
         notify("STOPPING=1")
         self._lease_inbox.close()
         self._reading_inbox.close()
-        self._write_state(self._state(stopped=True))
+        self._state_file.replace(self._state(stopped=True).encode())
         self._release_log.close()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -218,21 +216,18 @@ class Daemon:
 
     def _tell(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._fed_at >= WATCHDOG_EVERY_S:
-            self._fed_at = now_s
-            notify("WATCHDOG=1")
+        self._watchdog.feed()
         if self._envelope_trusted is not self._clock.trusted():
             self._write_envelope()
         state = self._state()
         if state.reason is not self._logged_reason:
             self._logged_reason = state.reason
             _log.info("gate %s: %s", state.gate, _WORDS[state.reason])
-        if state != self._shown and self._write_state(state):
+        if state != self._shown and self._state_file.replace(state.encode()):
             self._shown = state
         if state.reason != self._shown_code or now_s - self._status_at >= WRITE_EVERY_S:
             self._write_status(state, now_s)
-        if now_s - self._counted_at >= COUNT_EVERY_S:
-            self._counted_at = now_s
+        if self._counters.due:
             self._count(state)
 
     def _state(self, *, stopped: bool = False) -> State:
@@ -259,24 +254,8 @@ class Daemon:
     def _write_envelope(self) -> None:
         trusted = self._clock.trusted()
         envelope = Envelope(self._disclosure.cbor, self._clock.utc_ns() // NS)
-        if self._replace(self._public / ENVELOPE, seal_envelope(envelope, self._key)):
+        if self._envelope_file.replace(seal_envelope(envelope, self._key)):
             self._envelope_trusted = trusted
-
-    def _write_state(self, state: State) -> bool:
-        return self._replace(self._public / STATE, state.encode())
-
-    def _replace(self, path: Path, data: bytes) -> bool:
-        """Replace a file that is not the log; when that fails say so once and go on, the caller tries again."""
-        try:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            write_atomic(path, data)
-        except (OSError, StorageUnavailable) as bad:
-            if path not in self._unwritten:
-                _log.warning("cannot be written: %s", bad)
-            self._unwritten.add(path)
-            return False
-        self._unwritten.discard(path)
-        return True
 
     def _write_status(self, state: State, now_s: float) -> None:
         self._status_at = now_s
@@ -286,11 +265,11 @@ class Daemon:
             self._day_base = Counter(self._collection.tally.discarded)
         today = self._collection.tally.discarded - self._day_base
         counters = {f"discarded_{reason}": bucket(count) for reason, count in sorted(today.items())}
-        counters["memory"] = "locked" if self._memory_problem is None else f"not locked: {self._memory_problem}"
+        counters["memory"] = self._memory
         counters["bad_messages"] = bucket(self._bad_messages.total())
         ok = state.reason is Reason.OPEN
         status = Status(DAEMON, ok, "ok" if ok else state.reason.value, _WORDS[state.reason], counters)
-        self._replace(self._status_path, status.encode())
+        self._status_file.replace(status.encode())
 
     def _count(self, state: State) -> None:
         tally = self._collection.tally
@@ -313,7 +292,6 @@ class Daemon:
                 "gate_closed_s": round(tally.gate_closed_ns / NS, 3),
                 "entries": self._release_log.size,
                 "releases": self._collection.ledger.releases,
-                "pss_kib": pss_kib(),
             }
         )
 
@@ -321,9 +299,3 @@ class Daemon:
 def coarse(remaining_s: int) -> int:
     """Notice still owed, rounded up to minutes beyond ten minutes, so that `state` does not change every second for days."""
     return remaining_s if remaining_s <= 600 else -(-remaining_s // 60) * 60
-
-
-def pss_kib() -> int:
-    """Proportional set size of this process, KiB."""
-    with open("/proc/self/smaps_rollup", encoding="ascii") as rollup:
-        return next((int(line.split()[1]) for line in rollup if line.startswith("Pss:")), 0)

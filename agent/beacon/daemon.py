@@ -16,17 +16,15 @@ from agent.beacon.radio import Radio
 from agent.contracts.lease import Lease
 from agent.contracts.public import ENVELOPE, MAX_ENVELOPE_BYTES, MAX_STATE_BYTES, STATE, decode_state
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status
-from agent.errors import BadInput, StorageUnavailable
+from agent.errors import BadInput
 from agent.local.counters import ExactCounters
-from agent.local.files import read_capped, write_atomic
-from agent.local.notify import notify
+from agent.local.files import ReplacedFile, file_stamp, read_capped
+from agent.local.notify import Watchdog, notify
 from agent.local.settings import Paths, Settings
 
 LOOK_EVERY_S = 0.25
 """How often the envelope's folder is looked at, and the longest a lost inbox goes unnoticed."""
 
-COUNT_EVERY_S = 0.5
-WATCHDOG_EVERY_S = 1.0
 FAREWELL_S = 1.5
 DAEMON = "beacon"
 
@@ -54,23 +52,24 @@ class EnvelopeFile:
     def look(self) -> bytes | None:
         """The new contents; None when absent or unchanged. Raises MessageError when too long."""
         try:
-            found = self._path.stat()
+            stamp = file_stamp(self._path)
         except OSError:
             return None
-        key = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if key == self._seen:
+        if stamp is None or stamp == self._seen:
             return None
-        self._seen = key
+        self._seen = stamp
         return read_capped(self._path, MAX_ENVELOPE_BYTES)
 
 
 class Beacon:
     """Everything of the daemon except the process: `run` returns when `stop` was called."""
 
-    def __init__(self, radio: Radio, paths: Paths, counters: ExactCounters | None = None) -> None:
+    def __init__(self, radio: Radio, paths: Paths, counters: ExactCounters) -> None:
         self._radio = radio
-        self._paths = paths
         self._counters = counters
+        self._state_path = paths.public / STATE
+        self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
+        self._watchdog = Watchdog()
         self._file = EnvelopeFile(paths.public / ENVELOPE)
         self._line = LeaseLine(paths.lease_socket)
         self._stopping = False
@@ -78,7 +77,7 @@ class Beacon:
         self._envelope: bytes | None = None
         self._refusal: BadInput | None = None
         self._status: Status | None = None
-        self._status_at = self._counted_at = self._notified_at = float("-inf")
+        self._status_at = float("-inf")
 
     def stop(self) -> None:
         """End `run` soon."""
@@ -104,7 +103,8 @@ class Beacon:
             notify("STOPPING=1")
             radio.cancel()
             await asyncio.wait([radio], timeout=FAREWELL_S)
-            self._write_status(Status(DAEMON, False, "stopped", "nothing is on air", {"backend": self._radio.name}))
+            stopped = Status(DAEMON, False, "stopped", "nothing is on air", {"backend": self._radio.name})
+            self._status_file.replace(stopped.encode())
         if radio.done() and not radio.cancelled():
             radio.result()  # a radio never returns: this raises what ended it
 
@@ -142,13 +142,10 @@ class Beacon:
             if self._status is None or status.code != self._status.code:
                 _log.info("%s: %s", status.code, status.words)
             self._status, self._status_at = status, now
-            self._write_status(status)
-        if now - self._notified_at >= WATCHDOG_EVERY_S:
-            self._notified_at = now
-            notify("WATCHDOG=1")
-        if self._counters is not None and now - self._counted_at >= COUNT_EVERY_S:
-            self._counted_at = now
-            self._count(self._counters)
+            self._status_file.replace(status.encode())
+        self._watchdog.feed()
+        if self._counters.due:
+            self._count()
 
     def _present_status(self) -> Status:
         evidence, down = self._radio.on_air(), self._radio.down()
@@ -164,46 +161,24 @@ class Beacon:
             code, words = "on_air", evidence.broadcast.name
         return Status(DAEMON, code == "on_air", code, words, {"backend": self._radio.name})
 
-    def _write_status(self, status: Status) -> None:
-        folder = self._paths.status / DAEMON
+    def _count(self) -> None:
         try:
-            folder.mkdir(exist_ok=True)
-            write_atomic(folder / STATUS, status.encode())
-        except (OSError, StorageUnavailable) as bad:
-            _log.warning("status not written: %s", bad)
-
-    def _count(self, counters: ExactCounters) -> None:
-        try:
-            text = read_capped(self._paths.public / STATE, MAX_STATE_BYTES)
+            text = read_capped(self._state_path, MAX_STATE_BYTES)
             if text is None:
                 return
             demo = decode_state(text).demo
-        except BadInput as bad:
-            _log.warning("state refused: %s", bad)
+        except (BadInput, OSError) as bad:
+            _log.warning("exact counters wait for a readable state: %s", bad)
             return
-        counters.allow(demo=demo)
-        counters.write(
-            {
-                "on_air": self._radio.on_air() is not None,
-                "backend": self._radio.name,
-                "leases": self._line.sent,
-                "pss_kib": pss_kib(),
-            }
+        self._counters.allow(demo=demo)
+        self._counters.write(
+            {"on_air": self._radio.on_air() is not None, "backend": self._radio.name, "leases": self._line.sent}
         )
-
-
-def pss_kib() -> int:
-    """Proportional set size of this process in KiB."""
-    for line in Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0
 
 
 async def serve(settings: Settings, exact_counters_fd: int | None) -> None:
     """Run the daemon until SIGTERM or SIGINT; raises DemoOnly."""
-    counters = ExactCounters(exact_counters_fd, DAEMON) if exact_counters_fd is not None else None
-    beacon = Beacon(open_radio(settings), settings.paths, counters)
+    beacon = Beacon(open_radio(settings), settings.paths, ExactCounters(exact_counters_fd, DAEMON))
     loop = asyncio.get_running_loop()
     for ending in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(ending, beacon.stop)

@@ -19,6 +19,9 @@ MAX_MESSAGE_BYTES = 16 * 1024
 HEADER = struct.Struct("<BBHIQQH")
 VERSION = 1
 
+MAX_IDENTIFIER_BYTES = 16
+"""The longest we know is a UUID; a MAC address has 6."""
+
 MAX_AGE_MS = 60_000
 """A reading older than a minute when its frame was sent is not one that a live board batches."""
 
@@ -48,7 +51,7 @@ class Body(enum.IntEnum):
     VALUES = 3
     """Tag 70 (uint32, little endian), optional: a measured value a reading, in the channel's unit."""
     IDENTIFIER_LENGTH = 4
-    """Unsigned, optional: bytes an identifier; the message then ends with `reading_count` of them."""
+    """Unsigned, optional: bytes an identifier, at most MAX_IDENTIFIER_BYTES; the message then ends with `reading_count` of them."""
 
 
 TAG_UINT8 = 64

@@ -20,7 +20,10 @@ def bucket(count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A daemon's condition: `ok` or the code and words of what is wrong, and its named counters as buckets or flags."""
+    """A daemon's condition: `ok` or the code and words of what is wrong, and its named counters as buckets or flags.
+
+    Words that would make the file longer than MAX_STATUS_BYTES are cut.
+    """
 
     daemon: str
     ok: bool
@@ -30,17 +33,20 @@ class Status:
 
     def encode(self) -> bytes:
         """The file's JSON."""
-        return (
-            json.dumps(
-                {
-                    "v": 1,
-                    "daemon": self.daemon,
-                    "ok": self.ok,
-                    "code": self.code,
-                    "words": self.words,
-                    "counters": dict(self.counters),
-                },
-                ensure_ascii=True,
-            ).encode()
-            + b"\n"
-        )
+        text = self._json(self.words)
+        length = len(self.words)
+        while len(text) > MAX_STATUS_BYTES and length:
+            length //= 2
+            text = self._json(self.words[:length] + "…")
+        return text
+
+    def _json(self, words: str) -> bytes:
+        item = {
+            "v": 1,
+            "daemon": self.daemon,
+            "ok": self.ok,
+            "code": self.code,
+            "words": words,
+            "counters": dict(self.counters),
+        }
+        return json.dumps(item, ensure_ascii=True).encode() + b"\n"

@@ -1,1 +1,1 @@
-"""The only shared input and output: sockets, systemd, the clock, files, credentials, randomness, memory."""
+"""The only shared input and output: what all daemons do alike, sockets, systemd, the clock, files, credentials, randomness, memory."""

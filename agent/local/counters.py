@@ -1,14 +1,19 @@
 """Exact counters, for the demo only (I1): on a descriptor that the demo passes in, refused under any other policy.
 
-A daemon builds `ExactCounters` from its `--exact-counters FD` option and calls `write` about once a second.
+A daemon builds `ExactCounters` from its `--exact-counters FD` option; when they are `due` it states whose policy is in force,
+and writes.
 """
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from agent.errors import DemoOnly
+from agent.local.memory import pss_kib
+
+WRITE_EVERY_S = 0.5
 
 
 class ExactCounters:
@@ -18,6 +23,12 @@ class ExactCounters:
         self._fd = fd
         self._daemon = daemon
         self._allowed = False
+        self._written_at = float("-inf")
+
+    @property
+    def due(self) -> bool:
+        """Is there a descriptor, and has it had no line for WRITE_EVERY_S?"""
+        return self._fd is not None and time.monotonic() - self._written_at >= WRITE_EVERY_S
 
     def allow(self, *, demo: bool) -> None:
         """State whose policy is in force; raise DemoOnly when a descriptor was given and it is not the demo's."""
@@ -26,10 +37,12 @@ class ExactCounters:
         self._allowed = True
 
     def write(self, values: Mapping[str, Any]) -> None:
-        """Write one line, if allowed; a reader that went away is forgotten."""
+        """Write one line, if allowed, with the daemon's name and memory; a reader that went away is forgotten."""
         if self._fd is None or not self._allowed:
             return
+        self._written_at = time.monotonic()
+        line = {"daemon": self._daemon, **values, "pss_kib": pss_kib()}
         try:
-            os.write(self._fd, json.dumps({"daemon": self._daemon, **values}).encode() + b"\n")
+            os.write(self._fd, json.dumps(line).encode() + b"\n")
         except OSError:
             self._fd = None

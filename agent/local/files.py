@@ -1,9 +1,12 @@
 """Files that are replaced whole, and files that are read with a cap."""
 
+import logging
 import os
 from pathlib import Path
 
 from agent.errors import MessageError, StorageUnavailable
+
+_log = logging.getLogger(__name__)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
@@ -32,6 +35,27 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = 
         ) from bad
 
 
+class ReplacedFile:
+    """A file that is replaced again and again and that the process can do without: a failure is said once and tried again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._failed = False
+
+    def replace(self, data: bytes) -> bool:
+        """Make the folder if it is missing and replace the file; False when that failed."""
+        try:
+            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write_atomic(self._path, data)
+        except (OSError, StorageUnavailable) as bad:
+            if not self._failed:
+                _log.warning("cannot be written: %s", bad)
+            self._failed = True
+            return False
+        self._failed = False
+        return True
+
+
 def sync_folder(folder: Path) -> None:
     """fsync a folder, so that a rename or a new file in it survives a power cut."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -51,3 +75,12 @@ def read_capped(path: Path, max_bytes: int) -> bytes | None:
     if len(data) > max_bytes:
         raise MessageError(str(path), expected=f"at most {max_bytes} bytes", got="more")
     return data
+
+
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced or written; None while it is absent. Raises OSError."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size

@@ -1,13 +1,14 @@
-"""Keep raw readings out of swap and core dumps (DESIGN.md section 5, memory), and let no child outlive its parent."""
+"""A process and its own memory: raw readings stay out of swap and core dumps (DESIGN.md section 5), and how much it takes."""
 
 import ctypes
+import logging
 import os
 import resource
-import signal
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
-_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+
+_log = logging.getLogger(__name__)
 
 
 def forbid_core_dumps() -> None:
@@ -16,23 +17,20 @@ def forbid_core_dumps() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def lock_memory() -> str | None:
-    """mlockall(CURRENT | FUTURE | ONFAULT); None when locked, else why not, in words for the status."""
+def lock_memory() -> str:
+    """mlockall(CURRENT | FUTURE | ONFAULT); words for the status: "locked", or why not, which the journal has too."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0:
-        return None
-    return os.strerror(ctypes.get_errno())
+        return "locked"
+    problem = os.strerror(ctypes.get_errno())
+    _log.warning("memory is not locked: %s; set LimitMEMLOCK=infinity", problem)
+    return f"not locked: {problem}"
 
 
-def locked_kib() -> int:
-    """VmLck of this process in KiB."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmLck:"):
-                return int(line.split()[1])
-    return 0
-
-
-def die_with_parent() -> None:
-    """Called in a fresh child: the kernel kills it when the thread that started it ends, however that happens."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def pss_kib() -> int:
+    """Proportional set size of this process in KiB; 0 where the kernel does not tell."""
+    try:
+        with open("/proc/self/smaps_rollup", encoding="ascii") as rollup:
+            return next((int(line.split()[1]) for line in rollup if line.startswith("Pss:")), 0)
+    except OSError:
+        return 0

@@ -2,6 +2,10 @@
 
 import os
 import socket
+import time
+
+FEED_EVERY_S = 1.0
+"""Many chances within the WatchdogSec= of the units."""
 
 
 def notify(message: str) -> None:
@@ -15,3 +19,17 @@ def notify(message: str) -> None:
             sender.send(message.encode())
         except OSError:
             return  # the manager went away; it will notice us by other means
+
+
+class Watchdog:
+    """Tells the service manager that the main loop still turns."""
+
+    def __init__(self) -> None:
+        self._fed_at = float("-inf")
+
+    def feed(self) -> None:
+        """Call it on every turn; it speaks every FEED_EVERY_S."""
+        now = time.monotonic()
+        if now - self._fed_at >= FEED_EVERY_S:
+            self._fed_at = now
+            notify("WATCHDOG=1")

@@ -141,7 +141,7 @@ def _mqtt(table: toml.Table) -> Mqtt:
     host = table.text("host", pattern=r"[A-Za-z0-9.:_-]+", expected="a host name or address")
     tls = table.boolean("tls", True)
     exception = table.text("plain_text_exception", None, expected="the reason why TLS is off, for the log")
-    if not tls and not _is_loopback(host) and exception is None:
+    if not tls and not is_loopback(host) and exception is None:
         table.refuse(
             "tls",
             expected=f"true for {host}",
@@ -199,7 +199,8 @@ def _boards(table: toml.Table) -> Mapping[str, BoardPort]:
     return boards
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Does this name or address stay on this machine?"""
     if host == "localhost":
         return True
     try:

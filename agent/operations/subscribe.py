@@ -3,7 +3,6 @@
 import argparse
 import base64
 import contextlib
-import ipaddress
 import json
 import os
 import signal
@@ -157,7 +156,7 @@ def _mqtt(args: argparse.Namespace) -> Mqtt:
         username, password_file, root, port = mqtt.username, mqtt.password_file, mqtt.root, args.port or mqtt.port
     else:
         host = args.host or "localhost"
-        tls = args.tls or not (_is_loopback(host) or args.plain)
+        tls = args.tls or not (agent_settings.is_loopback(host) or args.plain)
         ca_file, certificate, key = args.ca_file, args.client_certificate, args.client_key
         username, password_file, root = args.username, args.password_file, "dtpr"
         port = args.port or (8883 if tls else 1883)
@@ -211,13 +210,6 @@ def _level(text: str) -> str:
     if text != "+" and not TOPIC_NAME.fullmatch(text):
         raise SettingsError("topic level", expected="lower-case letters, digits and dashes", got=repr(text)[:40])
     return text
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

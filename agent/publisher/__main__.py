@@ -1,7 +1,23 @@
-"""`python -m agent.publisher`."""
+"""python -m agent.publisher --config agent.toml [--exact-counters FD]"""
 
+import os
 import sys
+from collections.abc import Sequence
 
-from agent.publisher.daemon import main
+from agent.local import daemon, settings
+from agent.publisher.daemon import Daemon
 
-sys.exit(main())
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon; the exit code."""
+    options = daemon.command_line("agent.publisher", "the release log to the MQTT broker").parse_args(arguments)
+    os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")  # a dead name server must not hold up a stop
+
+    def work() -> None:
+        Daemon(settings.load(options.config), options.exact_counters).run()
+
+    return daemon.run(work, holds_readings=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.contracts.log import CHECKPOINT, MAX_ENTRY_BYTES, RECORD, RELEASES, Entry, decode_entry, iter_records
 from agent.errors import EncodingError, LogDamaged, MessageError, StorageUnavailable
-from agent.local.files import read_capped
+from agent.local.files import file_stamp, read_capped
 from agent.publisher.cursor import START, Cursor
 from agent.wire.tlog import MAX_NOTE_BYTES, decode_checkpoint
 
@@ -49,10 +49,10 @@ class Follower:
     def head(self) -> Head | None:
         """The checkpoint now on the disk, or None while there is none."""
         path = self._folder / CHECKPOINT
-        stamp = file_stamp(path)
-        if stamp is None or stamp == self._seen:
-            return self._head
         try:
+            stamp = file_stamp(path)
+            if stamp is None or stamp == self._seen:
+                return self._head
             note = read_capped(path, MAX_NOTE_BYTES)
             if note is None:
                 return self._head
@@ -123,17 +123,6 @@ class Follower:
         return LogDamaged(
             f"{self._folder / RELEASES} byte {offset}", expected=expected, got=got, remedy="run `dtpr-agent audit`"
         )
-
-
-def file_stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is replaced or written; None while it is absent. Raises StorageUnavailable."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    except OSError as bad:
-        raise _unreadable(path, bad) from None
-    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _unreadable(path: Path, bad: OSError) -> StorageUnavailable | LogDamaged:

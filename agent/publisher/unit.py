@@ -7,8 +7,7 @@ from pathlib import Path
 
 from agent.contracts.public import ENVELOPE, MAX_ENVELOPE_BYTES, MAX_STATE_BYTES, STATE, State, decode_state
 from agent.errors import BadInput, StorageUnavailable
-from agent.local.files import read_capped
-from agent.publisher.follow import file_stamp
+from agent.local.files import file_stamp, read_capped
 from agent.publisher.message import Message, checkpoint_message, disclosure_message, state_message
 from agent.publisher.topics import Topics
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from agent.contracts.board import Channel
 from agent.errors import DtprError
-from agent.local.clock import Clock
+from agent.local.clock import OPERATOR, Clock
 from agent.local.randomness import random_bytes
 from firmware_bridge.frame import MAX_READINGS
 from firmware_bridge.schema import SCHEMA_HASH
@@ -64,7 +64,7 @@ class Simulator:
         self._canaries = batch.Canaries(canaries, random_bytes)
         self._planted: list[batch.Canary] = []
         self._first_boot_ns: int | None = None
-        self._clock = Clock("operator")
+        self._clock = Clock(OPERATOR)  # only boot time is read
         self._stopped = False
         self._report_at_s = 0.0
 

@@ -17,7 +17,7 @@ COUNTER = (
     "import sys,os,time\nfd=int(sys.argv[sys.argv.index('--exact-counters')+1])\n"
     "while True: os.write(fd, b'{\"n\": 1}\\n'); time.sleep(0.05)"
 )
-DEAF = "import signal,time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('{}', flush=True)\ntime.sleep(60)"
+DEAF = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{TALKER}"
 
 
 def lines_of(processes: Processes, name: str, seconds: float = 10.0) -> Line:
@@ -62,11 +62,11 @@ def test_a_program_that_ignores_sigterm_is_killed_and_a_stopped_one_too(
     with Processes(tmp_path, tmp_path) as processes:
         processes.start(Program("deaf", [sys.executable, "-c", DEAF], ndjson=True))
         processes.start(Program("stopped", [sys.executable, "-c", TALKER], ndjson=True))
-        lines_of(processes, "deaf")
+        deaf = lines_of(processes, "deaf").value["pid"]
         pid = lines_of(processes, "stopped").value["pid"]
         os.kill(pid, signal.SIGSTOP)
         processes.end("deaf", "stopped")
-        assert not processes.alive("deaf")
+        assert gone(deaf)
         assert gone(pid)
 
 

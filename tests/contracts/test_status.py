@@ -36,3 +36,13 @@ def test_status_is_one_line_of_json() -> None:
         "words": "the adapter is gone",
         "counters": {"leases": "100+"},
     }
+
+
+@given(st.text(max_size=6000))
+def test_words_that_are_too_long_are_cut(words: str) -> None:
+    """A path or a broker's answer may be of any length; the file is within its cap, and short words stay whole."""
+    text = Status("publisher", False, "broker_tls", words, {"connected": "no"}).encode()
+    assert len(text) <= MAX_STATUS_BYTES
+    told = json.loads(text)["words"]
+    assert told == words or (told.endswith("…") and words.startswith(told[:-1]))
+    assert told == words or len(words) > 300

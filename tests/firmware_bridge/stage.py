@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 from agent.contracts.board import Channel
 from agent.contracts.reading import HEADER, MAX_MESSAGE_BYTES, Header, Kind, unpack_header
 from agent.local.sockets import bind_inbox
+from firmware_bridge.port import Port
 from firmware_bridge.schema import SCHEMA_HASH
 from firmware_bridge.simulator.board import Board
 
@@ -22,6 +24,11 @@ WITHIN_S = 25.0
 """Five times what the slowest of these needs on the target."""
 
 Message = tuple[Header, bytes, bytes]
+
+
+def readable(port: Port, within_s: float) -> bool:
+    """Wait until there is something to read, or the tty went away, at most `within_s`."""
+    return bool(select.select([port], [], [], within_s)[0])
 
 
 class Peer:

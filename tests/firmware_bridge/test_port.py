@@ -10,6 +10,7 @@ import pytest
 
 from agent.errors import PortUnavailable
 from firmware_bridge.port import Port
+from tests.firmware_bridge.stage import readable
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_bytes_go_through_raw_both_ways(line: tuple[int, Path]) -> None:
     port = Port(path, 115200)
     every = bytes(range(256))
     os.write(master, every)
-    assert port.wait(5)
+    assert readable(port, 5)
     assert bytes(port.read()) == every
     port.write(every)
     assert os.read(master, 1000) == every
@@ -37,7 +38,7 @@ def test_bytes_go_through_raw_both_ways(line: tuple[int, Path]) -> None:
 def test_nothing_yet_is_not_gone(line: tuple[int, Path]) -> None:
     port = Port(line[1], 115200)
     assert len(port.read()) == 0
-    assert not port.wait(0)
+    assert not readable(port, 0)
     port.close()
 
 
@@ -46,7 +47,7 @@ def test_what_was_read_is_overwritten(line: tuple[int, Path]) -> None:
     master, path = line
     port = Port(path, 115200)
     os.write(master, b"\xf1\xe2\xd3\xc4")
-    port.wait(5)
+    readable(port, 5)
     port.read()
     assert b"\xf1\xe2\xd3\xc4" in port._buffer  # positive control
     port.clear()
@@ -61,7 +62,7 @@ def test_a_line_that_hangs_up_is_named() -> None:
     port = Port(path, 115200)
     os.close(slave)
     os.close(master)
-    assert port.wait(5)
+    assert readable(port, 5)
     with pytest.raises(PortUnavailable, match=str(path)):
         port.read()
     with pytest.raises(PortUnavailable):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import firmware_bridge
 from agent.contracts.board import MAX_CHANNELS, MAX_CLASSES, ChannelKey, Hello
-from agent.contracts.reading import MAX_AGE_MS, TAG_UINT8, TAG_UINT16_LE, TAG_UINT32_LE, Body
-from firmware_bridge.frame import MAX_IDENTIFIER_BYTES, MAX_READINGS
+from agent.contracts.reading import MAX_AGE_MS, MAX_IDENTIFIER_BYTES, TAG_UINT8, TAG_UINT16_LE, TAG_UINT32_LE, Body
+from firmware_bridge.frame import MAX_READINGS
 from firmware_bridge.schema import SCHEMA_HASH
 
 TEXT = (Path(firmware_bridge.__file__).parent / "reading.cddl").read_text()

@@ -259,7 +259,7 @@ def test_the_process_never_loads_what_it_must_not_see(unit: UnitFolder) -> None:
     code = """
 import sys, json, threading, os, signal
 threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
-from agent.publisher.daemon import main
+from agent.publisher.__main__ import main
 code = main(["--config", sys.argv[1]])
 print(json.dumps([code, sorted(sys.modules)]))
 """

@@ -43,7 +43,6 @@ class Evidence:
     phone_says: str = "listening"
     sentences: tuple[str, ...] = ()
     disclosure_mqtt: Mapping[str, Any] = field(default_factory=dict)
-    state: Mapping[str, Any] = field(default_factory=dict)
     first_aggregate_s: float | None = None
     on_air_at: float | None = None
     sent_before_notice: int = 0
@@ -121,8 +120,6 @@ class Evidence:
                 self._take_release(value)
             case "disclosure":
                 self.disclosure_mqtt = value
-            case "state":
-                self.state = value
 
     def _take_release(self, value: Mapping[str, Any]) -> None:
         self.conflicts += bool(value.get("conflict"))

@@ -60,9 +60,10 @@ class PlainPanes:
         """A line for everything that changed, and the technician's counts every few seconds."""
         self._once("technician", f"gate {gate_words(evidence)}")
         self._once("resident", f"phone {evidence.phone_says}" + (f": {phone_line(evidence)}" if evidence.phone else ""))
-        for release in list(evidence.releases)[min(self._shown, len(evidence.releases)) :]:
+        new = min(evidence.received - self._shown, len(evidence.releases))
+        for release in list(evidence.releases)[len(evidence.releases) - new :]:
             print(f"city        {release_line(release)}", flush=True)
-        self._shown = len(evidence.releases)
+        self._shown = evidence.received
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PLAIN_EVERY_S
             print(f"technician  {counts_line(evidence)}", flush=True)

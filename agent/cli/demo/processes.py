@@ -6,6 +6,7 @@ anyone can kill one and watch.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import selectors
@@ -13,11 +14,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from agent.local.memory import die_with_parent
+_PR_SET_PDEATHSIG = 1
 
 RESTART_AFTER_S = 0.5
 END_WITHIN_S = 4.0
@@ -48,8 +49,6 @@ class Line:
 class _Running:
     program: Program
     process: subprocess.Popen[bytes]
-    starts: int
-    streams: list[BinaryIO] = field(default_factory=list)
 
 
 class Processes:
@@ -92,7 +91,7 @@ class Processes:
                 stderr=errors,
                 pass_fds=passed,
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which ends the others in order
-                preexec_fn=die_with_parent,  # one thread; and what the demo started dies with it, however it ends
+                preexec_fn=_die_with_parent,  # one thread; and what the demo started dies with it, however it ends
                 bufsize=0,
             )
         for fd in passed:
@@ -103,8 +102,7 @@ class Processes:
             os.set_blocking(stream.fileno(), False)
             self._buffers[stream.fileno()] = bytearray()
             self._selector.register(stream, selectors.EVENT_READ, program.name)
-        starts = self._running[program.name].starts + 1 if program.name in self._running else 1
-        self._running[program.name] = _Running(program, process, starts, streams)
+        self._running[program.name] = _Running(program, process)
         self._write_pids()
 
     def poll(self, timeout_s: float) -> Iterator[Line]:
@@ -119,11 +117,6 @@ class Processes:
             if time.monotonic() >= at:
                 del self._waiting[name]
                 self.start(program)
-
-    def alive(self, name: str) -> bool:
-        """Is the program running at this moment?"""
-        running = self._running.get(name)
-        return running is not None and running.process.poll() is None
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to one program, if it still runs."""
@@ -186,3 +179,8 @@ class Processes:
         temporary = self._folder / ".processes.json.new"
         temporary.write_text(json.dumps(pids), encoding="ascii")
         temporary.rename(self._folder / "processes.json")
+
+
+def _die_with_parent() -> None:
+    """Called in a fresh child: the kernel kills it when the thread that started it ends, however that happens."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -19,7 +19,7 @@ from agent.wire import cbor
 from firmware_bridge.frame import Decoder, Frame, Type, encode
 from firmware_bridge.port import Port
 from firmware_bridge.schema import SCHEMA_HASH
-from tests.firmware_bridge.stage import WITHIN_S, Bridge, Peer, until, write_config
+from tests.firmware_bridge.stage import WITHIN_S, Bridge, Peer, readable, until, write_config
 
 COUNTS = "time,Bike,Walker\n" + "".join(f"2024-05-01T{hour:02d}:00,{600 + hour},400\n" for hour in range(24))
 REQUEST = encode(Frame(Type.HELLO_REQUEST, 0, 0, 0, b"", b""), SCHEMA_HASH)
@@ -92,7 +92,7 @@ class Host:
     def listen(self, for_s: float) -> None:
         ends_s = time.monotonic() + for_s
         while (left_s := ends_s - time.monotonic()) > 0:
-            if self.port.wait(left_s):
+            if readable(self.port, left_s):
                 for f in self.decoder.feed(self.port.read()):
                     self.frames.append(
                         (f.type, f.sequence, f.board_ms, f.reading_count, bytes(f.body), bytes(f.identifiers))

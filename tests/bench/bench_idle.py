@@ -1,0 +1,49 @@
+"""Memory of an idle publisher against the ten-line paho script that everyone writes first, in one run on one machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bench.record import record
+from tests.brokers import Mosquitto
+from tests.publisher.unit_folders import PublisherProcess, UnitFolder, wait_until
+
+BARE = """
+import sys, paho.mqtt.client as mqtt
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+client.on_connect = lambda *_: print("connected", flush=True)
+client.connect("127.0.0.1", int(sys.argv[1]))
+client.loop_forever()
+"""
+
+
+def pss_mib(pid: int) -> float:
+    """Proportional set size."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no Pss")
+
+
+def test_idle_publisher(tmp_path: Path) -> None:
+    unit = UnitFolder(tmp_path / "unit")
+    unit.announce()
+    unit.release_windows(0, 3)
+    with Mosquitto(tmp_path) as broker:
+        unit.configure(broker.port)
+        bare = subprocess.Popen([sys.executable, "-c", BARE, str(broker.port)], stdout=subprocess.PIPE)
+        try:
+            assert bare.stdout is not None
+            assert bare.stdout.readline() == b"connected\n"
+            with PublisherProcess(unit) as publisher:
+                wait_until(lambda: '"ok": true' in unit.status(), "the publisher to be idle")
+                assert publisher.process is not None
+                ours, theirs = pss_mib(publisher.process.pid), pss_mib(bare.pid)
+        finally:
+            bare.kill()
+            bare.wait()
+            assert bare.stdout is not None
+            bare.stdout.close()
+    record(
+        {"publisher, MiB PSS": ours, "bare paho, MiB PSS": theirs, "ratio_publisher_to_bare_paho_memory": ours / theirs}
+    )

@@ -1,4 +1,4 @@
-"""The gate: may readings be counted at this instant, and if not, why (DESIGN.md I3, first form of I7). Pure.
+"""The gate: may readings be counted at this instant, and if not, why (DESIGN.md I3, I7). Pure.
 
 Invariant: the gate is open only while every condition holds at the instant asked about; nothing is remembered that could keep
 it open, and a lease is worth nothing unless it names exactly the disclosure in force. All ages are by CLOCK_BOOTTIME.
@@ -14,8 +14,11 @@ LEASE_LIFETIME_NS = LEASE_LIFETIME_S * 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Everything but the lease. `utc_s` Unix seconds; `not_before` the end of the newest closed window, 0 for none."""
+    """Everything but the lease. `utc_s` Unix seconds; `not_before` the newest instant that is logged, 0 for none; `stopped`: a stop
+    order holds; `has_policy`: one is in force or on notice, whose dates are `effective` and `expires`."""
 
+    stopped: bool
+    has_policy: bool
     clock_trusted: bool
     utc_s: int
     not_before: int
@@ -27,7 +30,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    digest: bytes
+    digests: tuple[bytes, ...]
     received_boot_ns: int
 
 
@@ -38,9 +41,9 @@ class Leases:
         self._held: dict[int, _Held] = {}
         self._ended = False
 
-    def receive(self, connection: int, digest: bytes, boot_ns: int) -> None:
-        """A lease arrived on `connection`; it replaces the one before it."""
-        self._held[connection] = _Held(digest, boot_ns)
+    def receive(self, connection: int, digests: tuple[bytes, ...], boot_ns: int) -> None:
+        """A lease for these disclosures arrived on `connection`; it replaces the one before it."""
+        self._held[connection] = _Held(digests, boot_ns)
 
     def end(self, connection: int) -> None:
         """The connection ended."""
@@ -50,7 +53,7 @@ class Leases:
     def valid_until_ns(self, digest: bytes) -> int:
         """The boot time at which the newest lease for `digest` lapses; 0 without one."""
         return max(
-            (h.received_boot_ns + LEASE_LIFETIME_NS for h in self._held.values() if h.digest == digest), default=0
+            (h.received_boot_ns + LEASE_LIFETIME_NS for h in self._held.values() if digest in h.digests), default=0
         )
 
     def reason(self, digest: bytes, boot_ns: int) -> Reason:
@@ -66,10 +69,14 @@ class Leases:
 
 def reason(conditions: Conditions, leases: Leases, digest: bytes, boot_ns: int) -> Reason:
     """OPEN, or the first reason in the order of contracts.public.Reason why the gate is closed."""
+    if conditions.stopped:
+        return Reason.STOPPED
     if not conditions.clock_trusted:
         return Reason.CLOCK_UNTRUSTED
     if conditions.utc_s < conditions.not_before:
         return Reason.CLOCK_BACKWARDS
+    if not conditions.has_policy:
+        return Reason.NO_POLICY
     if conditions.utc_s < conditions.effective:
         return Reason.NOT_EFFECTIVE
     if conditions.utc_s >= conditions.expires:

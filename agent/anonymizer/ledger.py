@@ -1,17 +1,18 @@
-"""What the release log says so far: policy in force, notice served, last window of each stream, budget. Pure.
+"""What the release log says so far: policies and where they stand, last window of each stream, budget, what is owed. Pure.
 
 Invariant: a Ledger is a function of the log's entries alone, in order (DESIGN.md I4); a window that is in it is never released
 again (I5).
 """
 
-from collections.abc import Iterable
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from agent.anonymizer.budget import Budget, terms_of
-from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyTaken, Release
+from agent.anonymizer.transition import changes, sigma_squared
+from agent.contracts.log import Charge, Entry, Gap, PolicyTaken, Release
 from agent.errors import LogDamaged, WindowReleased
-from agent.policy.compile import decompile_policy
-from agent.policy.model import Policy
+from agent.policy.adopt import Adoption, Taken, fold
+from agent.policy.model import Stream
 
 
 class Ledger:
@@ -20,33 +21,30 @@ class Ledger:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.size = 0
         self.releases = 0
-        self.policy: Policy | None = None
-        self.disclosure_digest = b""
+        self.adoption = Adoption()
         self.budget = Budget()
-        self._notice_s: dict[bytes, int] = {}
         self._last_end: dict[str, int] = {}
         for entry in entries:
             self.fold(entry)
+
+    @property
+    def newest_at(self) -> int:
+        """The newest instant (Unix seconds) that anything logged has seen: the clock is wrong before it; 0 for none."""
+        return max(self.last_logged_end, self.adoption.newest_at)
 
     @property
     def last_logged_end(self) -> int:
         """End (Unix seconds) of the newest window logged for any stream; 0 for none."""
         return max(self._last_end.values(), default=0)
 
-    def last_end(self, stream: str) -> int | None:
-        """End of the last window logged for `stream`."""
-        return self._last_end.get(stream)
+    def first_free(self, one: Taken, stream: Stream) -> int:
+        """Start of the first window of a stream of `one` that no logged one reaches into."""
+        last = self._last_end.get(stream.name, 0)
+        return max(one.effective, -(-last // stream.window_s) * stream.window_s)
 
-    def notice_s(self, digest: bytes) -> int:
-        """Seconds of notice logged for a disclosure since the last policy was taken."""
-        return self._notice_s.get(digest, 0)
-
-    def charge_of(self, stream: str) -> Charge:
-        """What a window of `stream` costs at the rate of the policy in force; nothing before the first policy."""
-        for known in self.policy.streams if self.policy else ():
-            if known.name == stream:
-                return Charge(known.privacy.charge)
-        return Charge(Fraction(0))
+    def charge_of(self, stream: Stream, start: int) -> Charge:
+        """What a window of `stream` that starts at `start` costs: 1 / (2 sigma^2) of the noise it draws."""
+        return Charge(1 / (2 * sigma_squared(self.adoption.taken, stream, start)))
 
     def require_unreleased(self, stream: str, start: int) -> None:
         """Raise WindowReleased when a window of `stream` from `start` on, or a later one, is already logged."""
@@ -54,21 +52,44 @@ class Ledger:
         if last is not None and start < last:
             raise WindowReleased(f"stream {stream}: the window from {start} on is released, or its time has passed")
 
+    def gaps(self, until: Mapping[tuple[int, str], int], now_s: int) -> Iterator[Gap]:
+        """The windows that are in no entry although their time has passed, in order: charged as if released, never released (I4).
+
+        `until` has for (a policy's effective instant, stream) the start of the window that closes next; a policy that has ended and is
+        not in it owes all its windows.
+        """
+        taken = self.adoption.taken
+        for one, following in pairwise((*taken, None)):
+            assert one is not None
+            end = following.effective if following is not None else None
+            for stream in one.policy.streams:
+                high = until.get((one.effective, stream.name), end if end is not None and end <= now_s else None)
+                if high is not None:
+                    yield from self._gaps(one, stream, min(high, end) if end is not None else high)
+
+    def _gaps(self, one: Taken, stream: Stream, high: int) -> Iterator[Gap]:
+        low = self.first_free(one, stream)
+        while low < high:
+            at = next(iter(changes(self.adoption.taken, low, high)), high)
+            count = -(-(at - low) // stream.window_s)
+            yield Gap(stream.name, low, stream.window_s, count, self.charge_of(stream, low))
+            low += count * stream.window_s
+
     def fold(self, entry: Entry) -> None:
         """Add the next entry; raise LogDamaged when it cannot follow those before it."""
+        self.adoption = fold(self.adoption, entry)
         match entry:
             case PolicyTaken():
-                self.policy = decompile_policy(entry.policy)
-                self.disclosure_digest = entry.disclosure_digest
-                self._notice_s.clear()
-                self.budget.change_terms(entry.at, terms_of(self.policy))
-            case NoticeServed():
-                self._notice_s[entry.disclosure_digest] = entry.seconds
+                latest = self.adoption.latest
+                assert latest is not None
+                self.budget.change_terms(latest.effective, terms_of(latest.policy))
             case Release():
                 self._window(entry.stream, entry.window_start, entry.window_s, entry.charge, 1)
                 self.releases += 1
             case Gap():
                 self._window(entry.stream, entry.first_start, entry.window_s, entry.charge, entry.count)
+            case _:
+                pass
         self.size += 1
 
     def _window(self, stream: str, start: int, window_s: int, charge: Charge | None, count: int) -> None:
@@ -80,7 +101,7 @@ class Ledger:
                 got="one again or out of order",
             )
         if charge is not None and charge.rho:
-            if self.policy is None:
+            if not self.adoption.taken:
                 raise LogDamaged(f"log entry {self.size}", expected="a policy before the first charge", got="none")
             self.budget.charge(stream, start, window_s, charge.rho, count)
         self._last_end[stream] = start + count * window_s

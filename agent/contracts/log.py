@@ -93,17 +93,16 @@ class PolicyOffered:
 
 @dataclass(frozen=True, slots=True)
 class StopTaken:
-    """A stop order was verified and is in force from `at` on; `reason` is the order's, `by` the signers that were
+    """A stop order was verified and is in force from `at` on; `by` are the signers that were
     verified, as role/name."""
 
     message: bytes
-    reason: str
     by: tuple[str, ...]
     at: int
 
     def encode(self) -> bytes:
         """The entry, deterministic CBOR."""
-        return cbor.encode({0: 6, 1: self.message, 2: self.reason, 3: list(self.by), 4: self.at})
+        return cbor.encode({0: 6, 1: self.message, 2: list(self.by), 3: self.at})
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +183,10 @@ def _decode(data: bytes, where: str) -> Entry:
                 return Gap(stream, start, window_s, count, _to_charge(charge, where))
             case {0: 5, 1: bytes(message), 2: bytes(digest), 3: int(at)} if len(item) == 4:
                 return PolicyOffered(message, digest, at)
-            case {0: 6, 1: bytes(message), 2: str(reason), 3: list(by), 4: int(at)} if len(item) == 5 and all(
+            case {0: 6, 1: bytes(message), 2: list(by), 3: int(at)} if len(item) == 4 and all(
                 isinstance(name, str) for name in by
             ):
-                return StopTaken(message, reason, tuple(by), at)
+                return StopTaken(message, tuple(by), at)
             case {0: 7, 1: bytes(message), 2: int(at)} if len(item) == 3:
                 return GovernanceTaken(message, at)
     except EncodingError as bad:

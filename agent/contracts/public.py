@@ -36,8 +36,10 @@ class Reason(enum.StrEnum):
     """Why the gate is as it is. The first that holds, in this order, is shown."""
 
     OPEN = "open"
+    STOPPED = "stopped"
     CLOCK_UNTRUSTED = "clock_untrusted"
     CLOCK_BACKWARDS = "clock_backwards"
+    NO_POLICY = "no_policy"
     NOT_EFFECTIVE = "not_effective"
     EXPIRED = "expired"
     STORAGE = "storage"

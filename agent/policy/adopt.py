@@ -1,6 +1,6 @@
 """Where each policy stands: offered, on notice, in force, expired or superseded; stop orders; the trust root. Pure.
 
-Invariant: a `Standing` is a function of the log's entries alone, in order, so a kill at any instant changes nothing in it. A policy gets into
+Invariant: a `Adoption` is a function of the log's entries alone, in order, so a kill at any instant changes nothing in it. A policy gets into
 the log only through `judge_policy` (signed by enough, this unit's, higher than any seen, within its dates, enforceable) and into force only by a
 PolicyTaken at `effective_from`: after its notice on air, or at once when it is stricter in everything (I3, I7).
 """
@@ -25,9 +25,9 @@ from agent.policy.enforcement import enforceable
 from agent.policy.governance import TrustRoot, decompile_governance
 from agent.policy.model import Policy, Unit
 from agent.policy.order import compare
-from agent.policy.signed import SignedPolicy, StopOrder
+from agent.policy.signed import SignedPolicy, read_signed
+from agent.policy.stop import StopOrder, decompile_stop
 from agent.policy.words import time_words
-from agent.wire import cose
 
 DAY_S = 86_400
 """Dates are days of a city; somewhere it is already tomorrow."""
@@ -67,7 +67,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Adoption:
     """Everything that governance has decided so far. `seen` are digests of signed payloads, `newest_at` the newest logged instant."""
 
     taken: tuple[Taken, ...] = ()
@@ -112,32 +112,33 @@ class Standing:
         return self.root if self.root is not None and self.root.version > installed.version else installed
 
 
-def fold(standing: Standing, entry: Entry) -> Standing:
+def fold(adoption: Adoption, entry: Entry) -> Adoption:
     """Add the next entry; raise LogDamaged or PolicyError for one that no version of this function let in."""
     match entry:
         case PolicyOffered():
-            return _offered(standing, entry)
+            return _offered(adoption, entry)
         case NoticeServed():
-            upcoming = standing.upcoming
+            upcoming = adoption.upcoming
             if upcoming is not None and upcoming.disclosure_digest == entry.disclosure_digest:
-                standing = replace(standing, upcoming=replace(upcoming, served_s=entry.seconds))
-            return _at(standing, entry.at)
+                adoption = replace(adoption, upcoming=replace(upcoming, served_s=entry.seconds))
+            return _at(adoption, entry.at)
         case PolicyTaken():
-            return _taken(standing, entry)
+            return _taken(adoption, entry)
         case StopTaken():
-            stop = Stop(entry.reason, entry.by, entry.at, standing.highest)
-            return _at(replace(standing, stop=stop, seen=standing.seen | {_payload_digest(entry.message)}), entry.at)
+            order = decompile_stop(_payload(entry.message))
+            stop = Stop(order.reason, entry.by, entry.at, adoption.highest)
+            return _at(replace(adoption, stop=stop, seen=adoption.seen | {_payload_digest(entry.message)}), entry.at)
         case GovernanceTaken():
             root = decompile_governance(_payload(entry.message))
-            return _at(replace(standing, root=root), entry.at)
+            return _at(replace(adoption, root=root), entry.at)
         case _:
-            return standing
+            return adoption
 
 
-def _offered(standing: Standing, entry: PolicyOffered) -> Standing:
+def _offered(adoption: Adoption, entry: PolicyOffered) -> Adoption:
     compiled = _payload(entry.message)
     policy = decompile_policy(compiled)
-    known = standing.latest
+    known = adoption.latest
     upcoming = Upcoming(
         policy=policy,
         compiled=compiled,
@@ -146,60 +147,57 @@ def _offered(standing: Standing, entry: PolicyOffered) -> Standing:
         offered_at=entry.at,
         required_s=notice_owed(known.policy if known else None, policy),
     )
-    seen = standing.seen | {_payload_digest(entry.message)}
-    highest = max(standing.highest, policy.version)
-    return _at(replace(standing, upcoming=upcoming, seen=seen, highest=highest), entry.at)
+    seen = adoption.seen | {_payload_digest(entry.message)}
+    highest = max(adoption.highest, policy.version)
+    return _at(replace(adoption, upcoming=upcoming, seen=seen, highest=highest), entry.at)
 
 
-def _taken(standing: Standing, entry: PolicyTaken) -> Standing:
-    upcoming = standing.upcoming
+def _taken(adoption: Adoption, entry: PolicyTaken) -> Adoption:
+    upcoming = adoption.upcoming
     if upcoming is None or (upcoming.compiled, upcoming.disclosure_digest) != (entry.policy, entry.disclosure_digest):
         raise LogDamaged("log entry", expected="a policy taken that was offered before it", got="another policy")
-    if standing.latest is not None and entry.effective <= standing.latest.effective:
+    if adoption.latest is not None and entry.effective <= adoption.latest.effective:
         raise LogDamaged("log entry", expected="each policy to begin after the one before it", got="an earlier instant")
     one = Taken(upcoming.policy, upcoming.message, entry.disclosure_digest, entry.effective)
-    return _at(replace(standing, taken=(*standing.taken, one), upcoming=None), entry.at)
+    return _at(replace(adoption, taken=(*adoption.taken, one), upcoming=None), entry.at)
 
 
-def _at(standing: Standing, at: int) -> Standing:
-    return replace(standing, newest_at=max(standing.newest_at, at))
+def _at(adoption: Adoption, at: int) -> Adoption:
+    return replace(adoption, newest_at=max(adoption.newest_at, at))
 
 
-def standing_of(entries: Iterable[Entry]) -> Standing:
+def adoption_of(entries: Iterable[Entry]) -> Adoption:
     """The fold of a whole log."""
-    standing = Standing()
+    adoption = Adoption()
     for entry in entries:
-        standing = fold(standing, entry)
-    return standing
+        adoption = fold(adoption, entry)
+    return adoption
 
 
 # --- what may get in --------------------------------------------------------------------------------------------------
 
 
-def judge_policy(signed: SignedPolicy, message: bytes, standing: Standing, unit: Unit | None, now_s: int) -> bool:
+def judge_policy(signed: SignedPolicy, message: bytes, adoption: Adoption, unit: Unit | None, now_s: int) -> bool:
     """May this verified policy be put on notice? False when it is on notice or in force already; raises PolicyError.
 
     `unit` is whose log it is, None for a unit without one. Signatures, the trust root's date and its city were checked before (agent.policy.signed).
     """
     policy = signed.policy
     where = f"policy version {policy.version}"
-    known = standing.upcoming or standing.latest
-    if known is not None and message_payload_is(known.message, signed.compiled):
-        return False
-    if standing.latest is not None and message_payload_is(standing.latest.message, signed.compiled):
+    if any(known is not None and _payload(known.message) == signed.compiled for known in (adoption.upcoming, adoption.latest)):
         return False
     if unit is not None and policy.unit != unit:
         raise PolicyError(where, expected=f"a policy for {_name(unit)}", got=f"one for {_name(policy.unit)}")
-    if policy.version <= standing.highest:
+    if policy.version <= adoption.highest:
         raise PolicyError(
             where,
-            expected=f"a version higher than any seen here, {standing.highest + 1} or more",
+            expected=f"a version higher than any seen here, {adoption.highest + 1} or more",
             got=str(policy.version),
             remedy="raise version and sign again; a unit never goes back",
         )
     if policy.issued > now_s + DAY_S:
         raise PolicyError(where, expected="one issued by now", got="one issued later", remedy="is the unit's clock right?")
-    owed_s = notice_owed(standing.latest.policy if standing.latest else None, policy)
+    owed_s = notice_owed(adoption.latest.policy if adoption.latest else None, policy)
     if policy.expires <= now_s:
         raise PolicyError(where, expected="one that has not expired", got="an expired one", remedy="issue a new version")
     if policy.expires <= now_s + owed_s:
@@ -215,15 +213,14 @@ def judge_policy(signed: SignedPolicy, message: bytes, standing: Standing, unit:
     return True
 
 
-def judge_stop(order: StopOrder, message: bytes, standing: Standing, unit: Unit | None) -> bool:
+def judge_stop(order: StopOrder, message: bytes, adoption: Adoption, unit: Unit | None) -> bool:
     """Must this verified stop order be obeyed? False when it is in force already; raises PolicyError."""
-    if order.unit and (unit is None or order.unit != unit.name):
-        raise PolicyError(
-            "stop order", expected=f"one for {unit.name if unit else 'every unit of the city'}", got=f"one for {order.unit}"
-        )
-    latest = standing.latest
-    if _payload_digest(message) in standing.seen:
-        lifted = standing.stop is None or (latest is not None and latest.policy.version > standing.stop.above)
+    if unit is None or not order.covers(unit):
+        for_whom = _name(unit) if unit is not None else "a unit that has a policy to stop"
+        raise PolicyError("stop order", expected=f"one for {for_whom}", got=f"one for {order.unit or order.city}")
+    latest = adoption.latest
+    if _payload_digest(message) in adoption.seen:
+        lifted = adoption.stop is None or (latest is not None and latest.policy.version > adoption.stop.above)
         if not lifted:
             return False
         raise PolicyError(
@@ -245,17 +242,17 @@ def judge_stop(order: StopOrder, message: bytes, standing: Standing, unit: Unit 
 
 
 def notice_owed(old: Policy | None, new: Policy) -> int:
-    """Seconds on air before `new` may act: none when it is stricter than `old` in everything."""
-    return new.notice_s if old is None else compare(old, new).wait_s
+    """Seconds on air before `new` may act: none when it is stricter than `old` in everything (the same, worded anew, is not)."""
+    return new.notice_s if old is None or old == new else compare(old, new).wait_s
 
 
-def effective_from(standing: Standing, served_s: int, now_s: int) -> int | None:
+def effective_from(adoption: Adoption, served_s: int, now_s: int) -> int | None:
     """From when on the policy on notice is in force, if that can be said at `now_s`: its notice is complete and it is the next boundary.
 
     For a first policy the start of the window in progress, for any other the next instant at which a window of every stream begins,
     of the old policy and of the new. None: not yet, or never.
     """
-    upcoming, latest = standing.upcoming, standing.latest
+    upcoming, latest = adoption.upcoming, adoption.latest
     if upcoming is None or served_s < upcoming.required_s or now_s >= upcoming.policy.expires:
         return None
     if latest is None:
@@ -267,9 +264,9 @@ def effective_from(standing: Standing, served_s: int, now_s: int) -> int | None:
     return at if at <= now_s + stride_s else None
 
 
-def earliest_start(standing: Standing, served_s: int, now_s: int) -> int:
+def earliest_start(adoption: Adoption, served_s: int, now_s: int) -> int:
     """When the policy on notice can be in force at the earliest, if it stays on air from now on."""
-    upcoming, latest = standing.upcoming, standing.latest
+    upcoming, latest = adoption.upcoming, adoption.latest
     assert upcoming is not None
     at = max(now_s + max(0, upcoming.required_s - served_s), upcoming.policy.effective)
     if latest is None:
@@ -283,13 +280,8 @@ def boundary_s(*policies: Policy) -> int:
     return lcm(*(stream.window_s for policy in policies for stream in policy.streams))
 
 
-def message_payload_is(message: bytes, compiled: bytes) -> bool:
-    """Does this signed message carry these bytes?"""
-    return _payload(message) == compiled
-
-
 def _payload(message: bytes) -> bytes:
-    return cose.decode_sign(message).payload
+    return read_signed(message)[1]
 
 
 def _payload_digest(message: bytes) -> bytes:

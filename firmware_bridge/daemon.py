@@ -54,7 +54,7 @@ class Bridge:
         self._board = board
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
         self._state_path = paths.public / STATE
-        self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
+        self._status_file = ReplacedFile(paths.status / DAEMON / board.name / STATUS)
         self._watchdog = Watchdog()
         self._memory = memory
         self._clock = Clock(OPERATOR)  # only boot time is read here; UTC belongs to the anonymizer

@@ -16,7 +16,7 @@ from firmware_bridge.frame import Frame, Type
 from firmware_bridge.sequence import Order, Sequence
 
 SILENT_AFTER_S = 5.0
-"""Five heartbeats missed: the board is gone."""
+"""Five heartbeats missed: the board is gone, whatever readings came meanwhile."""
 
 ALIVE_WITHIN_S = 2.0
 """A heartbeat is due each second; one lost to noise does not end what is being measured."""
@@ -87,7 +87,10 @@ class Link:
         """Take one undamaged frame heard at monotonic second `now_s`. Raises nothing: a refusal is kept in `refusal`."""
         if frame.type is Type.HELLO_REQUEST:
             return Verdict.ECHO  # our own bytes: the line is looped back
-        self._heard_s = now_s
+        if frame.type in (Type.HELLO, Type.HEARTBEAT):
+            self._heard_s = (
+                now_s  # READINGS are no sign of life: what is published of coverage must not depend on them (I6)
+            )
         if frame.type is Type.HELLO:
             self.sequence.restart(frame.sequence)
             self.board_ms = frame.board_ms

@@ -30,6 +30,7 @@ from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
 from agent.local.sockets import listening_inbox
 from agent.policy.compile import compile_policy
+from agent.policy.enforcement import enforceable
 from agent.policy.file import load_policy
 from agent.wire.cose import public_bytes
 
@@ -63,6 +64,7 @@ class Daemon:
     def __init__(self, settings: Settings, exact_counters_fd: int | None, memory: str) -> None:
         paths = settings.paths
         policy = load_policy(paths.policy)
+        enforceable(policy)
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
         self._counters.allow(demo=policy.demo)
         compiled = compile_policy(policy)

@@ -1,11 +1,12 @@
 """A policy's disclosure: compact CBOR for the air, DTPR v1 JSON for the city, both from the same bytes. Pure.
 
-    compact = {0: 1 (form), 1: compiled policy (bytes), 2: colour, 3: [[category, element id, mark] or […, context], …]}
+    compact = {0: 1 (form), 1: compiled policy (bytes), 2: colour, 3: [[category, element id, mark] or […, context], …],
+               4: [where a resident asks or objects, the preferred one first, …]}
 
 The disclosure digest is SHA-256 over the compact form. It carries the compiled policy whole, so a reader computes the policy digest
 from what is on air instead of believing one, and every number, name and date shown to a resident is the one that the unit enforces.
 Invariant: a compact form decodes only if its elements, marks, contexts and colour are exactly those that agent/disclosure/rules
-derives from its policy. No clock, no imported text, no tree head is in it.
+derives from its policy, and its feedback that policy's. No clock, no imported text, no tree head is in it.
 """
 
 import hashlib
@@ -79,10 +80,10 @@ def decode_disclosure(data: bytes) -> Disclosure:
     except EncodingError as bad:
         raise DisclosureError("disclosure", expected="deterministic CBOR", got=str(bad)) from None
     match item:
-        case {0: int(form), 1: bytes(compiled), 2: _, 3: list()} if len(item) == 4:
+        case {0: int(form), 1: bytes(compiled), 2: _, 3: list(), 4: list()} if len(item) == 5:
             pass
         case _:
-            raise DisclosureError("disclosure", expected="a map with the keys 0 to 3", got=type(item).__name__)
+            raise DisclosureError("disclosure", expected="a map with the keys 0 to 4", got=type(item).__name__)
     if form != FORM or isinstance(form, bool):
         raise DisclosureError(
             "disclosure form", expected=str(FORM), got=str(form)[:20], remedy="update the reader: the unit is newer"
@@ -93,7 +94,9 @@ def decode_disclosure(data: bytes) -> Disclosure:
         raise DisclosureError("disclosure policy", expected="a valid compiled policy", got=str(bad)) from None
     if disclosure.cbor != data:
         raise DisclosureError(
-            "disclosure elements", expected="exactly those that its policy gives", got="other elements, marks or colour"
+            "disclosure elements",
+            expected="exactly those that its policy gives",
+            got="other elements, marks, colour or feedback",
         )
     return disclosure
 
@@ -104,7 +107,7 @@ def to_datachain(disclosure: Disclosure) -> dict[str, Any]:
     placed = []
     for element in disclosure.elements:
         variables = [*element.variables, ("assurance", element.mark.name.lower())]
-        if element.category is Category.ACCOUNTABLE:
+        if element.id == "institution":
             variables.append(("policy_digest", disclosure.policy_digest.hex()))
         placed.append(
             {
@@ -132,7 +135,13 @@ def _disclosure(policy: Policy) -> Disclosure:
     elements = rules.elements(policy)
     colour = rules.colour(policy)
     data = cbor.encode(
-        {0: FORM, 1: compiled, 2: COLOURS.index(colour), 3: [_compact(element) for element in elements]},
+        {
+            0: FORM,
+            1: compiled,
+            2: COLOURS.index(colour),
+            3: [_compact(element) for element in elements],
+            4: [where for _, where in policy.contact.feedback_channels],
+        },
     )
     return Disclosure(
         cbor=data,
@@ -150,12 +159,11 @@ def _compact(element: Element) -> list[Any]:
 
 
 def _texts(policy: Policy) -> list[tuple[str, str]]:
-    who = policy.accountable
     texts = [
         ("unit.title", policy.title),
-        ("accountable.name", who.name),
-        ("accountable.contact", who.contact),
-        ("accountable.feedback", who.feedback),
-        ("accountable.url", who.url),
+        ("location.text", policy.location.text),
+        ("accountable.name", policy.accountable.name),
+        *((f"vendor {number}", vendor) for number, vendor in enumerate(policy.vendors, 1)),
+        *((f"contact.{channel}", where) for channel, where in policy.contact.channels),
     ]
     return [*texts, *((f"stream {s.name} classes", "".join(s.classes)) for s in policy.streams)]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from agent.disclosure.datachain import Disclosure
 from agent.disclosure.rules import Mark
-from agent.policy.model import Policy
+from agent.errors import DisclosureError
+from agent.policy.model import CountPrivacy, Policy
 from agent.policy.vocabulary import TECHNOLOGIES, Identifiability
 from agent.policy.words import day_words, exact_words, root_words, time_words
 
@@ -154,6 +155,12 @@ def _protection(policy: Policy) -> Iterable[Statement]:
     period = time_words(policy.period_s)
     for stream in policy.streams:
         privacy = stream.privacy
+        if not isinstance(privacy, CountPrivacy):
+            raise DisclosureError(
+                f"stream {stream.name}",
+                expected="kind count or duration with mode dp, which these sentences can tell",
+                got=f"{stream.kind} with mode {privacy.mode}",
+            )
         texts = (
             f"each number carries random noise with a standard deviation of {root_words(privacy.sigma_squared)}.",
             f"numbers below {privacy.tau} after noise are not shown.",
@@ -184,10 +191,10 @@ def _who_sees(policy: Policy) -> Iterable[Statement]:
 
 
 def _feedback(policy: Policy) -> Iterable[Statement]:
-    who = policy.accountable
-    yield from _promised(
-        f"questions and objections: {who.feedback}", f"contact: {who.contact}", f"more to read: {who.url}"
-    )
+    contact = policy.contact
+    yield from _promised(*(f"questions and objections: {where}" for _, where in contact.feedback_channels))
+    others = [where for channel, where in contact.channels if channel not in contact.feedback]
+    yield from _promised(*(f"contact: {where}" for where in others))
 
 
 def _not_done() -> Iterable[Statement]:

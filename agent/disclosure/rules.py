@@ -1,31 +1,19 @@
 """From a policy to DTPR elements: which property of which stream says what, and who stands behind it. Pure.
 
-Invariant (I2): `elements` is the only source of a disclosure's elements. A process or data element appears because of a mode or a
+Invariant (I2): `RULES` is the only source of a disclosure's elements. A process or data element appears because of a mode, a kind or a
 technology in the policy, never because somebody chose it, and every element marked ENFORCED names the code that enforces it
-(`ENFORCED_BY`). Nothing is claimed here of k-anonymity (the threshold is on noisy numbers), of an immutable ledger, of encryption or
-of audits: no code of this unit enforces them for every reader.
-
-| property of the policy                      | element                           | mark     | reason
-|---------------------------------------------|-----------------------------------|----------|-------
-| [accountable]                               | organization                      | promised | the organisation says of itself who it is
-| [purpose] elements                          | the same                          | promised | the unit cannot know what its numbers are used for
-| stream technology                           | the same, with its context        | promised | the unit cannot see what is mounted in front of it
-| a stream of kind count                      | values_time                       | enforced | one number a class leaves at the end of each window, nothing else
-| a technology whose context is identifiable  | personal                          | promised | its raw data are about persons, whatever is done with them afterwards
-| a stream of kind count                      | aggregated                        | enforced | readings are summed by window and class, and only sums go on
-| mode dp                                     | differential_privacy              | enforced | discrete Gaussian noise is added to every cell before anything else sees it
-| a technology whose context is de-identified | de_identified                     | promised | the sensor board does that before the unit sees a reading
-| [storage], [access] elements                | the same                          | promised | they happen where the unit's power ends
-| [retention] kept                            | data_retained, its duration       | promised | the receiver deletes, not the unit
+(`ENFORCED_BY`). Nothing is claimed here of k-anonymity (thresholds are on noisy numbers, or without any guarantee), of an immutable
+query ledger (the log holds what was published, not who asked), of encryption at rest or of audits: no code of this unit enforces them.
 """
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from agent.policy import guarantee
 from agent.policy.model import Policy, Stream
 from agent.policy.vocabulary import TECHNOLOGIES, Identifiability
-from agent.policy.words import exact_words, root_words, time_words
+from agent.policy.words import time_words
 
 
 class Category(enum.IntEnum):
@@ -55,124 +43,334 @@ class Mark(enum.IntEnum):
     """The accountable organisation says so."""
 
 
+Variables = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element of a datachain; `reason` is the rule that put it there, `variables` are (id, text) pairs."""
+    """One element of a datachain; `reason` is that of the rule that put it there, `variables` are (id, text) pairs."""
 
     category: Category
     id: str
     mark: Mark
     reason: str
     context: Identifiability | None = None
-    variables: tuple[tuple[str, str], ...] = ()
+    variables: Variables = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a rule finds in a policy: an element's id with its context and variables."""
+
+    id: str
+    variables: Variables = ()
+    context: Identifiability | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of the table: `when` a policy has this property, it `gives` these elements, because of `reason`."""
+
+    when: str
+    gives: str
+    category: Category
+    mark: Mark
+    reason: str
+    find: Callable[[Policy], Iterable[Found]]
 
 
 ENFORCED_BY: Mapping[str, str] = {
     "aggregated": "agent.anonymizer.window",
+    "de_identified": "agent.anonymizer.distinct",
     "differential_privacy": "agent.anonymizer.noise",
+    "raw_data": "agent.anonymizer.scalar",
+    "transport_layer_security": "agent.publisher.connection",
     "values_time": "agent.anonymizer.window",
 }
-"""Element -> the module without which it would be a lie."""
+"""Element -> the module without which it would be a lie. A policy whose module is not built yet is refused by agent/policy/enforcement."""
 
 _MOST_REVEALING_FIRST = (Identifiability.IDENTIFIABLE, Identifiability.DE_IDENTIFIED, Identifiability.NON_IDENTIFIABLE)
 
 
-def colour(policy: Policy) -> str:
-    """DTPR's colour: yellow, persons are identifiable; blue, they were and no longer are; white, never."""
-    contexts = {TECHNOLOGIES[stream.technology] for stream in policy.streams}
-    if Identifiability.IDENTIFIABLE in contexts:
-        return "yellow"
-    return "blue" if Identifiability.DE_IDENTIFIED in contexts else "white"
+def context(stream: Stream) -> Identifiability:
+    """What this stream's sensor tells of persons after what the stream's kind does with it."""
+    return Identifiability.DE_IDENTIFIED if stream.kind == "unique" else TECHNOLOGIES[stream.technology]
+
+
+def contexts(policy: Policy) -> Mapping[str, Identifiability]:
+    """Technology -> the most revealing context of the streams that it feeds, the most revealing technology first."""
+    found = {
+        technology: min(
+            (context(stream) for stream in policy.streams if stream.technology == technology),
+            key=_MOST_REVEALING_FIRST.index,
+        )
+        for technology in dict.fromkeys(stream.technology for stream in policy.streams)
+    }
+    return dict(sorted(found.items(), key=lambda item: _MOST_REVEALING_FIRST.index(item[1])))
 
 
 def elements(policy: Policy) -> tuple[Element, ...]:
     """Every element of the policy's datachain, by category and, within one, by priority."""
     found = [
-        *_accountable(policy),
-        *_promised(Category.PURPOSE, policy.purposes, "the organisation states why"),
-        *_technologies(policy),
-        *_data(policy),
-        *_process(policy),
-        *_promised(Category.STORAGE, policy.storage, "storage is where the unit's power ends"),
-        *_promised(Category.ACCESS, policy.access, "access is given where the unit's power ends"),
-        Element(
-            Category.RETENTION,
-            "data_retained",
-            Mark.PROMISED,
-            "the receiver deletes, not the unit",
-            variables=(("duration", time_words(policy.retention_days * 86_400)),),
-        ),
+        Element(rule.category, one.id, rule.mark, rule.reason, one.context, one.variables)
+        for rule in RULES
+        for one in rule.find(policy)
     ]
     return tuple(sorted(found, key=lambda element: element.category))
 
 
-def _accountable(policy: Policy) -> Iterable[Element]:
-    who = policy.accountable
-    yield Element(
-        Category.ACCOUNTABLE,
-        "organization",
-        Mark.PROMISED,
-        "the organisation says of itself who it is",
-        variables=(("name", who.name), ("contact", who.contact), ("feedback", who.feedback), ("url", who.url)),
+def colour(policy: Policy) -> str:
+    """DTPR's colour of the policy's sign, by the first of `COLOURS` that holds."""
+    return next(rule.colour for rule in COLOURS if rule.holds(frozenset(contexts(policy).values())))
+
+
+@dataclass(frozen=True, slots=True)
+class ColourRule:
+    """One line of the table of colours."""
+
+    colour: str
+    when: str
+    reason: str
+    holds: Callable[[frozenset[Identifiability]], bool]
+
+
+COLOURS = (
+    ColourRule(
+        "yellow",
+        "a technology whose context is identifiable",
+        "its raw data show who somebody is",
+        lambda found: Identifiability.IDENTIFIABLE in found,
+    ),
+    ColourRule(
+        "blue",
+        "a technology whose context is de-identified",
+        "its raw data could show who somebody is, and nothing that does is kept",
+        lambda found: Identifiability.DE_IDENTIFIED in found,
+    ),
+    ColourRule("white", "any other", "nothing that shows who somebody is is collected", lambda _: True),
+)
+
+
+def _institution(policy: Policy) -> Iterable[Found]:
+    contact = policy.contact
+    yield Found(
+        "institution",
+        (
+            ("name", policy.accountable.name),
+            *contact.channels,
+            ("feedback", "; ".join(where for _, where in contact.feedback_channels)),
+            ("location", policy.location.text),
+            ("location_precision", policy.location.precision),
+        ),
     )
 
 
-def _promised(category: Category, ids: Iterable[str], reason: str) -> Iterable[Element]:
-    return (Element(category, element, Mark.PROMISED, reason) for element in ids)
+def _vendors(policy: Policy) -> Iterable[Found]:
+    return (Found("organization", (("name", vendor),)) for vendor in policy.vendors)
 
 
-def _technologies(policy: Policy) -> Iterable[Element]:
-    for context in _MOST_REVEALING_FIRST:
-        for technology in dict.fromkeys(stream.technology for stream in policy.streams):
-            if TECHNOLOGIES[technology] is context:
-                streams = [stream for stream in policy.streams if stream.technology == technology]
-                yield Element(
-                    Category.TECH,
-                    technology,
-                    Mark.PROMISED,
-                    "the unit cannot see what is mounted in front of it",
-                    context=context,
-                    variables=(("streams", "; ".join(_counted(stream) for stream in streams)),),
-                )
+def _purposes(policy: Policy) -> Iterable[Found]:
+    return (Found(purpose) for purpose in policy.purposes)
 
 
-def _data(policy: Policy) -> Iterable[Element]:
-    yield Element(
-        Category.DATA,
-        "values_time",
-        Mark.ENFORCED,
-        "one number a class leaves at the end of each window, and nothing else",
-        variables=(("streams", "; ".join(f"{s.name}: every {time_words(s.window_s)}" for s in policy.streams)),),
-    )
-    if any(TECHNOLOGIES[stream.technology] is Identifiability.IDENTIFIABLE for stream in policy.streams):
-        yield Element(Category.DATA, "personal", Mark.PROMISED, "the sensor's raw data are about identifiable persons")
+def _technologies(of: Callable[[Stream], bool]) -> Callable[[Policy], Iterable[Found]]:
+    def find(policy: Policy) -> Iterable[Found]:
+        for technology, shown in contexts(policy).items():
+            streams = [stream for stream in policy.streams if stream.technology == technology]
+            if of(next(stream for stream in streams if context(stream) is shown)):
+                yield Found(technology, (("streams", "; ".join(map(guarantee.measured, streams))),), shown)
+
+    return find
 
 
-def _process(policy: Policy) -> Iterable[Element]:
-    yield Element(
-        Category.PROCESS,
-        "differential_privacy",
-        Mark.ENFORCED,
-        "discrete Gaussian noise is added to every cell before anything else sees it",
-        variables=(("streams", "; ".join(_guarantee(policy, stream) for stream in policy.streams)),),
-    )
-    yield Element(
-        Category.PROCESS, "aggregated", Mark.ENFORCED, "readings are summed by window and class, and only sums go on"
-    )
-    if any(TECHNOLOGIES[stream.technology] is Identifiability.DE_IDENTIFIED for stream in policy.streams):
-        yield Element(
-            Category.PROCESS, "de_identified", Mark.PROMISED, "the sensor board does it before the unit sees a reading"
+def _if_any(
+    element: str, of: Callable[[Stream], bool], say: Callable[[Policy, Stream], str] | None = None
+) -> Callable[[Policy], Iterable[Found]]:
+    """The element when a stream is `of` that sort, with what `say` tells of each such stream."""
+
+    def find(policy: Policy) -> Iterable[Found]:
+        streams = [stream for stream in policy.streams if of(stream)]
+        if streams:
+            said = "; ".join(say(policy, stream) if say else stream.name for stream in streams)
+            yield Found(element, (("streams", said),))
+
+    return find
+
+
+def _transport(policy: Policy) -> Iterable[Found]:
+    if policy.transport == "tls":
+        yield Found("transport_layer_security")
+
+
+def _storage(policy: Policy) -> Iterable[Found]:
+    for element in policy.storage:
+        who = [audience.name for audience in policy.audiences if element in audience.storage]
+        yield Found(element, (("audiences", ", ".join(who)),))
+
+
+def _access(policy: Policy) -> Iterable[Found]:
+    terms = (("licence", policy.licence), ("community_labels", ", ".join(policy.community_labels)))
+    for audience in policy.audiences:
+        streams = [stream.name for stream in policy.streams if audience.name in stream.receivers]
+        variables = (("audiences", audience.name), ("streams", ", ".join(streams)), *terms)
+        yield Found(audience.access, tuple((name, text) for name, text in variables if text))
+
+
+def _denied(policy: Policy) -> Iterable[Found]:
+    return (Found(element) for element in policy.denied)
+
+
+def _retention(policy: Policy) -> Iterable[Found]:
+    for audience in policy.audiences:
+        yield Found(
+            "data_retained",
+            (("duration", time_words(audience.retention_days * 86_400)), ("audiences", audience.name)),
         )
 
 
-def _counted(stream: Stream) -> str:
-    return f"{stream.name}: {', '.join(stream.classes)}"
+def _every(_: Policy, stream: Stream) -> str:
+    return f"{stream.name}: every {time_words(stream.window_s)}"
 
 
-def _guarantee(policy: Policy, stream: Stream) -> str:
-    privacy = stream.privacy
-    return (
-        f"{stream.name}: zCDP rho {exact_words(privacy.rho)} a person and {time_words(policy.period_s)} "
-        f"(at most {privacy.m} times, {privacy.c} a window), noise sd {root_words(privacy.sigma_squared)}, "
-        f"published from {privacy.tau}"
-    )
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "[accountable] name, [contact], [location]",
+        "institution",
+        Category.ACCOUNTABLE,
+        Mark.PROMISED,
+        "the institution says of itself who it is, where it can be reached and where the unit stands",
+        _institution,
+    ),
+    Rule(
+        "[accountable] vendors",
+        "organization",
+        Category.ACCOUNTABLE,
+        Mark.PROMISED,
+        "the institution says who works for it, in its order",
+        _vendors,
+    ),
+    Rule(
+        "[purpose] elements",
+        "the same",
+        Category.PURPOSE,
+        Mark.PROMISED,
+        "the unit cannot know what its numbers are used for",
+        _purposes,
+    ),
+    Rule(
+        "a technology, of streams of any kind but unique",
+        "the same, with the context of its sensor",
+        Category.TECH,
+        Mark.PROMISED,
+        "the unit cannot see what is mounted in front of it",
+        _technologies(lambda stream: stream.kind != "unique"),
+    ),
+    Rule(
+        "a technology, of streams of kind unique alone",
+        "the same, with the context de-identified",
+        Category.TECH,
+        Mark.PROMISED,
+        "its addresses could identify, and each is dropped as soon as it has set a cell under a key that lives for one window",
+        _technologies(lambda stream: stream.kind == "unique"),
+    ),
+    Rule(
+        "a stream of any kind",
+        "values_time",
+        Category.DATA,
+        Mark.ENFORCED,
+        "one number a cell leaves at the end of each window, and nothing else",
+        _if_any("values_time", lambda stream: True, _every),
+    ),
+    Rule(
+        "a stream whose technology's context is identifiable",
+        "personal",
+        Category.DATA,
+        Mark.PROMISED,
+        "the sensor's raw data are about identifiable persons, whatever is done with them afterwards",
+        _if_any("personal", lambda stream: context(stream) is Identifiability.IDENTIFIABLE),
+    ),
+    Rule(
+        "mode dp",
+        "differential_privacy",
+        Category.PROCESS,
+        Mark.ENFORCED,
+        "discrete noise is added to every cell before anything else sees it",
+        _if_any("differential_privacy", lambda stream: stream.privacy.mode == "dp", guarantee.protection),
+    ),
+    Rule(
+        "mode dp, threshold-only or coarse",
+        "aggregated",
+        Category.PROCESS,
+        Mark.ENFORCED,
+        "readings are summed by window and class, and only sums or what is made of them go on",
+        _if_any("aggregated", lambda stream: stream.privacy.mode != "none", guarantee.aggregation),
+    ),
+    Rule(
+        "a stream of kind unique",
+        "de_identified",
+        Category.PROCESS,
+        Mark.ENFORCED,
+        "an address only sets a cell of a bitmap under a key in memory, and key and bitmap end with the window",
+        _if_any("de_identified", lambda stream: stream.kind == "unique"),
+    ),
+    Rule(
+        "a stream of another kind whose technology's context is de-identified",
+        "de_identified",
+        Category.PROCESS,
+        Mark.PROMISED,
+        "the sensor board does it before the unit sees a reading",
+        _if_any(
+            "de_identified",
+            lambda stream: stream.kind != "unique" and context(stream) is Identifiability.DE_IDENTIFIED,
+        ),
+    ),
+    Rule(
+        "mode none",
+        "raw_data",
+        Category.PROCESS,
+        Mark.ENFORCED,
+        "nothing protects these values, so they have to be taken for what the sensor measured",
+        _if_any("raw_data", lambda stream: stream.privacy.mode == "none"),
+    ),
+    Rule(
+        'transport = "tls"',
+        "transport_layer_security",
+        Category.PROCESS,
+        Mark.ENFORCED,
+        "the publisher speaks to its broker by TLS or not at all, and no device setting changes that",
+        _transport,
+    ),
+    Rule(
+        "[[audience]] storage",
+        "the same",
+        Category.STORAGE,
+        Mark.PROMISED,
+        "numbers are stored where the unit's power ends",
+        _storage,
+    ),
+    Rule(
+        "[[audience]] access",
+        "the same",
+        Category.ACCESS,
+        Mark.PROMISED,
+        "access is given where the unit's power ends",
+        _access,
+    ),
+    Rule(
+        "[access] denied",
+        "the same",
+        Category.ACCESS,
+        Mark.PROMISED,
+        "access is refused where the unit's power ends",
+        _denied,
+    ),
+    Rule(
+        "[[audience]] kept",
+        "data_retained, with its duration",
+        Category.RETENTION,
+        Mark.PROMISED,
+        "the receiver deletes, not the unit",
+        _retention,
+    ),
+)
+"""Every derivation. Within a category, elements stand in the order of the rules."""

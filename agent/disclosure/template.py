@@ -17,7 +17,11 @@ BLACK, WHITE, BLUE, YELLOW = "#000000", "#FFFFFF", "#36B2E6", "#FFDD00"
 Words = list[dict[str, str]]
 
 _CATEGORIES = {
-    Category.ACCOUNTABLE: ("Accountable", "Who answers for this unit?", "The organisation that answers for this unit."),
+    Category.ACCOUNTABLE: (
+        "Accountable",
+        "Who answers for this unit?",
+        "The institution that answers for this unit, and who works for it.",
+    ),
     Category.PURPOSE: ("Purpose", "Why is it here?", "What the numbers are for."),
     Category.TECH: ("Technology", "How does it sense?", "The sensor in front of the unit."),
     Category.DATA: ("Data Type", "What leaves it?", "The kind of data that the unit passes on."),
@@ -40,15 +44,26 @@ _CONTEXTS = {
 _VARIABLES = {
     Category.ACCOUNTABLE: (
         ("name", "Organisation"),
-        ("contact", "Contact"),
+        ("address", "Postal address"),
+        ("phone", "Phone"),
+        ("email", "E-mail"),
+        ("url", "Web page"),
         ("feedback", "Questions and objections"),
-        ("url", "More to read"),
+        ("location", "Where the unit stands"),
+        ("location_precision", "How exact that is"),
         ("policy_digest", "SHA-256 of the policy"),
     ),
     Category.TECH: (("streams", "What is counted"),),
     Category.DATA: (("streams", "How often"),),
     Category.PROCESS: (("streams", "Protection in numbers"),),
-    Category.RETENTION: (("duration", "Kept for"),),
+    Category.STORAGE: (("audiences", "By whom"),),
+    Category.ACCESS: (
+        ("audiences", "Who"),
+        ("streams", "What they receive"),
+        ("licence", "Licence (SPDX)"),
+        ("community_labels", "Labels of Indigenous communities (Local Contexts)"),
+    ),
+    Category.RETENTION: (("duration", "Kept for"), ("audiences", "By whom")),
 }
 
 

@@ -4,12 +4,16 @@ Every daemon reads the same file and takes its own part. Paths default to those 
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import SettingsError
 from agent.wire import toml
+
+_BOARD_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+"""It is part of a service's name and of a path."""
 
 DEFAULT_PATH = Path("/etc/dtpr/agent.toml")
 
@@ -187,6 +191,8 @@ def _boards(table: toml.Table) -> Mapping[str, BoardPort]:
     boards = {}
     for name in table.names():
         board = table.table(name)
+        if not _BOARD_NAME.fullmatch(name):
+            board.refuse(None, expected="a board's name of lower-case letters, digits and dashes", got=repr(name)[:40])
         port = _path(board, "port")
         assert port is not None
         boards[name] = BoardPort(

@@ -5,37 +5,51 @@ elsewhere, instants Unix seconds, exact numbers [numerator, denominator] in lowe
 `decompile_policy` runs the same checks as the parser: no bytes decode to a policy that the parser would refuse.
 """
 
+import dataclasses
 import datetime
 import hashlib
 from fractions import Fraction
 from typing import Any
 
 from agent.errors import EncodingError, PolicyError
-from agent.policy.model import Policy, Stream
+from agent.policy.model import Policy, Privacy, Stream, Threshold
 from agent.policy.parse import policy_of
 from agent.wire import cbor, toml
 
 MAX_POLICY_BYTES = 32 * 1024
 
-_TOP = ("schema", "version", "demo", "unit", "accountable", "purpose", "access", "storage", "retention", "dates")
+_TOP = ("schema", "version", "demo", "transport", "unit", "location", "accountable", "contact", "purpose")
 _FORM: dict[str, tuple[str, ...]] = {
-    "": (*_TOP, "budget", "stream"),
+    "": (*_TOP, "audience", "access", "data", "dates", "budget", "stream"),
     "unit": ("city", "site", "name", "title"),
-    "accountable": ("name", "contact", "feedback", "url"),
+    "location": ("text", "precision"),
+    "accountable": ("name", "vendors"),
+    "contact": ("feedback", "address", "phone", "email", "url"),
     "purpose": ("elements",),
-    "access": ("elements",),
-    "storage": ("elements",),
-    "retention": ("kept", "collect_within"),
+    "audience": ("name", "access", "storage", "kept"),
+    "access": ("denied",),
+    "data": ("licence", "community_labels", "collect_within"),
     "dates": ("issued", "effective", "expires", "notice"),
     "budget": ("period", "cap_rho"),
-    "stream": ("name", "channel", "kind", "technology", "classes", "window", "grace", "privacy"),
-    "privacy": ("mode", "rho", "m", "c", "k", "z", "max_count"),
+    "stream": (
+        *("name", "channel", "kind", "technology", "window", "grace", "receivers", "privacy"),
+        *("classes", "bins", "quantity"),
+    ),
+    "privacy": (
+        *("mode", "rho", "m", "c", "k", "z", "max_count", "epsilon", "addresses"),
+        *("low", "high", "step", "samples", "aggregation", "min_samples"),
+    ),
 }
 """Table -> its keys; a key's number is its place. Append only: a number never changes its meaning."""
 
+_NEEDED = {"contact": 1, "stream": 8, "privacy": 1}
+"""Tables of which only the first keys are always there; the parser knows which of the others belong."""
+
+_ARRAYS = {"audience", "stream"}
 _SECONDS = {"kept", "collect_within", "notice", "period", "window"}
 _INSTANTS = {"issued", "effective", "expires"}
-_EXACT = {"cap_rho", "rho", "z"}
+_EXACT = {"cap_rho", "rho", "z", "epsilon", "low", "high", "step"}
+_PLAIN = {key for keys in _FORM.values() for key in keys} - _SECONDS - _INSTANTS - _EXACT - {"grace", "bins"}
 _NAME = "compiled policy"
 
 
@@ -66,22 +80,32 @@ def _tree(policy: Policy) -> dict[str, Any]:
         "schema": 1,
         "version": policy.version,
         "demo": policy.demo,
+        "transport": policy.transport,
         "unit": {
             "city": policy.unit.city,
             "site": policy.unit.site,
             "name": policy.unit.name,
             "title": policy.title,
         },
-        "accountable": {
-            "name": policy.accountable.name,
-            "contact": policy.accountable.contact,
-            "feedback": policy.accountable.feedback,
-            "url": policy.accountable.url,
-        },
+        "location": {"text": policy.location.text, "precision": policy.location.precision},
+        "accountable": {"name": policy.accountable.name, "vendors": list(policy.vendors)},
+        "contact": {"feedback": list(policy.contact.feedback), **dict(policy.contact.channels)},
         "purpose": {"elements": list(policy.purposes)},
-        "access": {"elements": list(policy.access)},
-        "storage": {"elements": list(policy.storage)},
-        "retention": {"kept": policy.retention_days * 86_400, "collect_within": policy.collect_within_s},
+        "audience": [
+            {
+                "name": audience.name,
+                "access": audience.access,
+                "storage": list(audience.storage),
+                "kept": audience.retention_days * 86_400,
+            }
+            for audience in policy.audiences
+        ],
+        "access": {"denied": list(policy.denied)},
+        "data": {
+            "licence": policy.licence,
+            "community_labels": list(policy.community_labels),
+            "collect_within": policy.collect_within_s,
+        },
         "dates": {
             "issued": policy.issued,
             "effective": policy.effective,
@@ -94,25 +118,34 @@ def _tree(policy: Policy) -> dict[str, Any]:
 
 
 def _stream(stream: Stream) -> dict[str, Any]:
-    privacy = stream.privacy
+    own: dict[str, Any] = {
+        "classes": list(stream.classes),
+        "bins": list(stream.bins_s),
+        "quantity": stream.quantity,
+    }
     return {
         "name": stream.name,
         "channel": stream.channel,
         "kind": stream.kind,
         "technology": stream.technology,
-        "classes": list(stream.classes),
         "window": stream.window_s,
         "grace": int(stream.grace_s * 1000),
-        "privacy": {
-            "mode": "dp",
-            "rho": _pair(privacy.rho),
-            "m": privacy.m,
-            "c": privacy.c,
-            "k": privacy.threshold.k,
-            "z": _pair(privacy.threshold.z),
-            "max_count": privacy.max_count,
-        },
+        "receivers": list(stream.receivers),
+        "privacy": _privacy(stream.privacy),
+        **{key: value for key, value in own.items() if value},
     }
+
+
+def _privacy(privacy: Privacy) -> dict[str, Any]:
+    """Every field by its own name, so that none can be forgotten."""
+    tree: dict[str, Any] = {"mode": privacy.mode}
+    for field in dataclasses.fields(privacy):
+        value = getattr(privacy, field.name)
+        if isinstance(value, Threshold):
+            tree.update(k=value.k, z=_pair(value.z))
+        else:
+            tree[field.name] = _pair(value) if isinstance(value, Fraction) else value
+    return tree
 
 
 def _pair(value: Fraction) -> list[int]:
@@ -127,7 +160,7 @@ def _numbered(tree: dict[str, Any], table: str) -> dict[int, Any]:
 def _deeper(value: Any, key: str) -> Any:
     if isinstance(value, dict):
         return _numbered(value, key)
-    if isinstance(value, list) and key == "stream":
+    if isinstance(value, list) and key in _ARRAYS:
         return [_numbered(item, key) for item in value]
     return value
 
@@ -135,30 +168,32 @@ def _deeper(value: Any, key: str) -> Any:
 def _named(item: Any, table: str) -> dict[str, Any]:
     """The tables of a policy.toml from decoded CBOR; only shapes are checked here, values by the parser."""
     keys = _FORM[table]
-    if not isinstance(item, dict) or set(item) != set(range(len(keys))):
+    needed = _NEEDED.get(table, len(keys))
+    if not isinstance(item, dict) or not set(range(needed)) <= set(item) <= set(range(len(keys))):
+        some = f"{needed - 1}, and of {needed} to {len(keys) - 1}" if needed < len(keys) else str(needed - 1)
         raise PolicyError(
             f"{_NAME}: {table or 'top'}",
-            expected=f"a map with the keys 0 to {len(keys) - 1}",
+            expected=f"a map with the keys 0 to {some}",
             got=f"{len(item)} keys" if isinstance(item, dict) else type(item).__name__,
         )
-    return {key: _value(item[number], key, table) for number, key in enumerate(keys)}
+    return {keys[number]: _value(value, keys[number], table) for number, value in item.items()}
 
 
 def _value(item: Any, key: str, table: str) -> Any:
-    if key in _FORM and key != "stream":
+    if key in _FORM and key not in _ARRAYS and (table, key) != ("audience", "access"):
         return _named(item, key)
     match item:
-        case list() if key == "stream":
-            return [_named(stream, key) for stream in item]
+        case list() if key in _ARRAYS:
+            return [_named(inner, key) for inner in item]
+        case list() if key == "bins":
+            return [_value(inner, "window", f"{table}.bins") for inner in item]
         case int() if not isinstance(item, bool) and 0 <= item < 2**40 and key in (*_SECONDS, *_INSTANTS, "grace"):
             if key in _INSTANTS:
                 return datetime.datetime.fromtimestamp(min(item, 2**33), tz=datetime.UTC)
             return f"{item // 1000}.{item % 1000:03d} seconds" if key == "grace" else f"{item} seconds"
         case [int(numerator), int(denominator)] if denominator > 0 and key in _EXACT:
             return Fraction(numerator, denominator)
-        case str() if key not in (*_SECONDS, *_INSTANTS, *_EXACT, "grace"):
-            return item
-        case int() | bool() | list() if key not in (*_SECONDS, *_INSTANTS, *_EXACT, "grace"):
+        case str() | int() | bool() | list() if key in _PLAIN and key not in _ARRAYS:
             return item
     raise PolicyError(
         f"{_NAME}: {table}.{key}".replace(": .", ": "), expected="a value of its kind", got=type(item).__name__

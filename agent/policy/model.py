@@ -7,6 +7,7 @@ Numbers are exact (int or Fraction), lengths of time whole seconds, instants who
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +20,55 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Location:
+    """Where the unit stands, in words, and how exact these words are: exact, street, neighbourhood or city."""
+
+    text: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
 class Organisation:
-    """Who is accountable, and how to reach them; `feedback` is the address a resident is given."""
+    """Who is accountable."""
 
     name: str
-    contact: str
-    feedback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How to reach the accountable institution; "" where a channel is not given.
+
+    `feedback` names, the preferred one first, the channels (`address`, `phone`, `email`, `url`) at which a resident asks or objects.
+    """
+
+    address: str
+    phone: str
+    email: str
     url: str
+    feedback: tuple[str, ...]
+
+    @property
+    def channels(self) -> tuple[tuple[str, str], ...]:
+        """(channel, where it leads) of every channel given, in the order of `CHANNELS`."""
+        return tuple((name, getattr(self, name)) for name in CHANNELS if getattr(self, name))
+
+    @property
+    def feedback_channels(self) -> tuple[tuple[str, str], ...]:
+        """The same of the channels for feedback, the preferred one first."""
+        return tuple((name, getattr(self, name)) for name in self.feedback)
+
+
+CHANNELS = ("address", "phone", "email", "url")
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Some people who receive published numbers: `access` is a DTPR element id, `storage` are those of where they keep them."""
+
+    name: str
+    access: str
+    storage: tuple[str, ...]
+    retention_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +83,11 @@ class Threshold:
 class CountPrivacy:
     """Independent discrete Gaussian noise for one subject with at most m readings a period and c a window (PRIVACY.md 1.2).
 
-    `rho` is what one person-period costs in zCDP; `max_count` clamps each cell before noise and bounds the message's length.
+    For counts and durations: a reading changes one cell by one. `rho` is what one person-period costs in zCDP; `max_count` clamps each
+    cell before noise and bounds the message's length.
     """
+
+    mode: ClassVar[str] = "dp"
 
     rho: Fraction
     m: int
@@ -57,42 +103,174 @@ class CountPrivacy:
     @property
     def sigma_squared(self) -> Fraction:
         """Worst case of sum v_t^2 over the allowed presence, divided by 2 rho (PROOF.md Lemma 8); c*m/(2 rho) when c divides m."""
-        whole, rest = divmod(self.m, self.c)
-        return (whole * self.c**2 + rest**2) / (2 * self.rho)
+        return _worst_presence(self.m, self.c) / (2 * self.rho)
 
     @property
     def tau(self) -> int:
         """The threshold on the noisy value, an exact integer."""
-        squared = self.threshold.z**2 * self.sigma_squared
-        return self.threshold.k + _ceil_sqrt(squared)
+        return self.threshold.k + _ceil_sqrt(self.threshold.z**2 * self.sigma_squared)
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdOnly:
+    """Counts below `k` are withheld, without noise: not a privacy guarantee (PRIVACY.md 4.2). For counts and durations."""
+
+    mode: ClassVar[str] = "threshold-only"
+
+    k: int
+    max_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class UniquePrivacy:
+    """Discrete Laplace noise on the set cells of a 65,536-cell bitmap under a key that lives for one window (PRIVACY.md 1.5).
+
+    `epsilon` is what one person costs in one window, as pure differential privacy, for a person whose devices show at most `addresses`
+    addresses in a window and who is present in at most `m` windows a period. One address changes the number of set cells by at most one.
+    """
+
+    mode: ClassVar[str] = "dp"
+
+    epsilon: Fraction
+    m: int
+    addresses: int
+    threshold: Threshold
+
+    @property
+    def address_epsilon(self) -> Fraction:
+        """The noise's parameter: P[x] is proportional to exp(-|x| * address_epsilon)."""
+        return self.epsilon / self.addresses
+
+    @property
+    def charge(self) -> Fraction:
+        """zCDP rho of one person in one window: epsilon^2 / 2 (Bun and Steinke 2016, Proposition 1.4)."""
+        return self.epsilon**2 / 2
+
+    @property
+    def rho(self) -> Fraction:
+        """zCDP rho of one person-period."""
+        return self.m * self.charge
+
+    @property
+    def sigma_squared(self) -> Fraction:
+        """An upper bound on the noise's variance: 1 / (2 sinh^2(e/2)) <= 2 / e^2 for e = address_epsilon."""
+        return 2 / self.address_epsilon**2
+
+    @property
+    def tau(self) -> int:
+        """The threshold on the noisy number of set cells."""
+        return self.threshold.k + _ceil_sqrt(self.threshold.z**2 * self.sigma_squared)
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarPrivacy:
+    """Discrete Gaussian noise on the sum of `samples` values, each clamped to [low, high] and rounded to the grid `step` (PRIVACY.md 1.6).
+
+    Samples come at a fixed cadence, so their number is public. One person touches at most `m` samples a period and `c` a window.
+    """
+
+    mode: ClassVar[str] = "dp"
+
+    rho: Fraction
+    m: int
+    c: int
+    low: Fraction
+    high: Fraction
+    step: Fraction
+    samples: int
+
+    @property
+    def span(self) -> int:
+        """By how many grid steps one sample can change the sum."""
+        return int((self.high - self.low) / self.step)
+
+    @property
+    def charge(self) -> Fraction:
+        """zCDP rho of one sample in one window: span^2 / (2 sigma^2)."""
+        return self.span**2 / (2 * self.sigma_squared)
+
+    @property
+    def sigma_squared(self) -> Fraction:
+        """The noise's variance on the integer sum, in grid steps squared."""
+        return _worst_presence(self.m, self.c) * self.span**2 / (2 * self.rho)
+
+    @property
+    def mean_sigma_squared(self) -> Fraction:
+        """The noise's variance on the published mean, in the quantity's unit squared."""
+        return self.sigma_squared * (self.step / self.samples) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class CoarsePrivacy:
+    """The window's `aggregation` (mean or median) of at least `min_samples` values, clamped to [low, high], rounded to `step`: no guarantee."""
+
+    mode: ClassVar[str] = "coarse"
+
+    aggregation: str
+    min_samples: int
+    low: Fraction
+    high: Fraction
+    step: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class NoPrivacy:
+    """The window's mean as measured, clamped to [low, high] and written in multiples of `step`: for values that no person causes."""
+
+    mode: ClassVar[str] = "none"
+
+    low: Fraction
+    high: Fraction
+    step: Fraction
+
+
+Privacy = CountPrivacy | ThresholdOnly | UniquePrivacy | ScalarPrivacy | CoarsePrivacy | NoPrivacy
+Guaranteed = CountPrivacy | UniquePrivacy | ScalarPrivacy
+"""Modes with a guarantee: `rho` is what a person-period costs, `charge` what one contribution in one window does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One published stream: readings of `channel` counted by class in tumbling UTC windows of `window_s`."""
+    """One published stream: readings of `channel` in tumbling UTC windows of `window_s`.
+
+    `kind` is count, duration, scalar or unique. `classes` are those of a count or duration, empty otherwise; `bins_s` the upper edges
+    (s, rising) of a duration's bins, the last bin being open; `quantity` what a scalar measures. `receivers` are names of audiences.
+    """
 
     name: str
     channel: str
     kind: str
     technology: str
     classes: tuple[str, ...]
+    bins_s: tuple[int, ...]
+    quantity: str
     window_s: int
     grace_s: Fraction
-    privacy: CountPrivacy
+    receivers: tuple[str, ...]
+    privacy: Privacy
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A whole policy. `technology`, `purposes`, `access`, `storage` are DTPR element ids."""
+    """A whole policy. `technology`, `purposes`, `access`, `storage` and `denied` are DTPR element ids.
+
+    `denied` are the access elements that say who sees nothing; `licence` is an SPDX id; `community_labels` are Local Contexts TK and BC
+    label ids; `transport` is "tls" (the unit speaks to its broker by TLS or not at all) or "any".
+    """
 
     version: int
     unit: Unit
     title: str
+    location: Location
     accountable: Organisation
+    vendors: tuple[str, ...]
+    contact: Contact
     purposes: tuple[str, ...]
-    access: tuple[str, ...]
-    storage: tuple[str, ...]
-    retention_days: int
+    audiences: tuple[Audience, ...]
+    denied: tuple[str, ...]
+    licence: str
+    community_labels: tuple[str, ...]
+    transport: str
     issued: int
     effective: int
     expires: int
@@ -102,6 +280,34 @@ class Policy:
     collect_within_s: int
     demo: bool
     streams: tuple[Stream, ...]
+
+    @property
+    def access(self) -> tuple[str, ...]:
+        """Every access element, each once: who sees the numbers, then who does not."""
+        return tuple(dict.fromkeys((*(audience.access for audience in self.audiences), *self.denied)))
+
+    @property
+    def storage(self) -> tuple[str, ...]:
+        """Every storage element, each once."""
+        return tuple(dict.fromkeys(element for audience in self.audiences for element in audience.storage))
+
+    @property
+    def retention_days(self) -> int:
+        """The longest that any audience keeps the numbers."""
+        return max(audience.retention_days for audience in self.audiences)
+
+    @property
+    def spent_rho(self) -> Fraction:
+        """What all streams with a guarantee may cost one person in one period, in zCDP."""
+        return sum(
+            (stream.privacy.rho for stream in self.streams if isinstance(stream.privacy, Guaranteed)), Fraction(0)
+        )
+
+
+def _worst_presence(m: int, c: int) -> Fraction:
+    """The largest sum of squares of presences in windows, each at most c and m in all."""
+    whole, rest = divmod(m, c)
+    return Fraction(whole * c**2 + rest**2)
 
 
 def _ceil_sqrt(value: Fraction) -> int:

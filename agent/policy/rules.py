@@ -5,8 +5,20 @@ CBOR, so that a `Policy` that exists keeps all of them.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
+from typing import assert_never
 
-from agent.policy.model import Policy, Stream
+from agent.policy.model import (
+    CoarsePrivacy,
+    CountPrivacy,
+    NoPrivacy,
+    Policy,
+    ScalarPrivacy,
+    Stream,
+    ThresholdOnly,
+    UniquePrivacy,
+)
+from agent.policy.vocabulary import QUANTITIES
 from agent.policy.words import exact_words, time_words
 from agent.wire import toml
 
@@ -22,6 +34,15 @@ MIN_SIGMA_SQUARED = 1
 MAX_SIGMA_SQUARED = 2**20
 """The sampler's range: below it the noise is too coarse for the claimed bound to be tight, above it counts drown."""
 
+MAX_SCALAR_SIGMA_SQUARED = 2**40
+"""A sum of thousands of samples carries larger noise; beyond this the mean says nothing."""
+
+MAX_SPAN = 100_000
+"""Grid steps between the bounds of a scalar: enough for 0.001 of a hundred; more makes every message longer for nothing."""
+
+BITMAP_CELLS = 65_536
+"""Cells of the bitmap that counts uniques (PRIVACY.md 0)."""
+
 _CONTRADICTIONS = (
     ("available_to_the_accountable_organization", "not_available_to_the_accountable_organization"),
     ("available_to_vendor", "not_available_to_vendor"),
@@ -34,24 +55,23 @@ _CONTRADICTIONS = (
 """Pairs of promises that cannot both be kept."""
 
 
-def check(policy: Policy, top: toml.Table, streams: Sequence[toml.Table]) -> None:
+def check(policy: Policy, top: toml.Table, audiences: Sequence[toml.Table], streams: Sequence[toml.Table]) -> None:
     """Refuse, at the key to change, a policy whose fields do not fit together. Raises the tables' error class."""
     _dates(policy, top.table("dates"))
     _period(policy, top.table("budget"))
-    _promises(policy.access, top.table("access"))
-    _promises(policy.storage, top.table("storage"))
+    _audiences(policy, top, audiences)
     names: set[str] = set()
     for stream, table in zip(policy.streams, streams, strict=True):
         if stream.name in names:
             table.refuse("name", expected="a name that no other stream has", got=repr(stream.name))
         names.add(stream.name)
         _windows(policy, stream, table)
+        _receivers(policy, stream, table)
         _privacy(policy, stream, table.table("privacy"))
-    total = sum((stream.privacy.rho for stream in policy.streams), start=policy.cap_rho * 0)
-    if total > policy.cap_rho:
+    if policy.spent_rho > policy.cap_rho:
         top.table("budget").refuse(
             "cap_rho",
-            expected=f"at least the sum of rho over all streams, {exact_words(total)}",
+            expected=f"at least the sum of rho over all streams, {exact_words(policy.spent_rho)}",
             got=exact_words(policy.cap_rho),
             remedy="lower a stream's rho (more noise) or raise the cap",
         )
@@ -88,10 +108,50 @@ def _period(policy: Policy, table: toml.Table) -> None:
         )
 
 
-def _promises(chosen: Sequence[str], table: toml.Table) -> None:
+def _audiences(policy: Policy, top: toml.Table, tables: Sequence[toml.Table]) -> None:
+    names: set[str] = set()
+    seen: list[str] = []
+    for audience, table in zip(policy.audiences, tables, strict=True):
+        if audience.name in names:
+            table.refuse("name", expected="a name that no other audience has", got=repr(audience.name))
+        names.add(audience.name)
+        if not any(audience.name in stream.receivers for stream in policy.streams):
+            table.refuse(
+                "name",
+                expected="an audience that receives a stream",
+                got=repr(audience.name),
+                remedy="no stream names it",
+            )
+        if audience.access == "available_to_vendor" and not policy.vendors:
+            table.refuse(
+                "access",
+                expected="at least one vendor in [accountable]",
+                got="none",
+                remedy='say who it is: vendors = ["…"]',
+            )
+        _promises([*seen, audience.access], table, "access")
+        _promises(audience.storage, table, "storage")
+        seen.append(audience.access)
+    _promises(policy.access, top.table("access"), "denied")
+
+
+def _promises(chosen: Sequence[str], table: toml.Table, key: str) -> None:
     for one, other in _CONTRADICTIONS:
         if one in chosen and other in chosen:
-            table.refuse("elements", expected=f"{one} or {other}", got="both")
+            table.refuse(key, expected=f"{one} or {other}", got="both")
+
+
+def _receivers(policy: Policy, stream: Stream, table: toml.Table) -> None:
+    known = [audience.name for audience in policy.audiences]
+    for i, receiver in enumerate(stream.receivers):
+        if receiver not in known:
+            table.refuse(
+                "receivers",
+                item=i,
+                expected="the name of an [[audience]]",
+                got=repr(receiver),
+                remedy=toml.nearest(receiver, known) or "known: " + ", ".join(known),
+            )
 
 
 def _windows(policy: Policy, stream: Stream, table: toml.Table) -> None:
@@ -117,6 +177,44 @@ def _windows(policy: Policy, stream: Stream, table: toml.Table) -> None:
 
 def _privacy(policy: Policy, stream: Stream, table: toml.Table) -> None:
     privacy = stream.privacy
+    windows = policy.period_s // stream.window_s
+    match privacy:
+        case CountPrivacy():
+            _presence(privacy, windows, table)
+            _noise(privacy.sigma_squared, MAX_SIGMA_SQUARED, "rho", table)
+            _shown(privacy.tau, privacy.max_count, table)
+        case ThresholdOnly():
+            _shown(privacy.k, privacy.max_count, table)
+        case UniquePrivacy():
+            if privacy.m > windows:
+                table.refuse("m", expected=f"at most {windows}, the windows in a period", got=str(privacy.m))
+            _noise(privacy.sigma_squared, MAX_SIGMA_SQUARED, "epsilon", table)
+            if privacy.tau > BITMAP_CELLS:
+                table.refuse("k", expected=f"a threshold of at most {BITMAP_CELLS:,}", got=str(privacy.tau))
+        case ScalarPrivacy():
+            _range(privacy.low, privacy.high, privacy.step, table)
+            _presence(privacy, windows, table)
+            if privacy.c > privacy.samples:
+                table.refuse("c", expected=f"at most samples = {privacy.samples}", got=str(privacy.c))
+            _samples("samples", privacy.samples, stream, table)
+            _noise(privacy.sigma_squared, MAX_SCALAR_SIGMA_SQUARED, "rho", table)
+        case CoarsePrivacy():
+            _range(privacy.low, privacy.high, privacy.step, table)
+            _samples("min_samples", privacy.min_samples, stream, table)
+            if QUANTITIES[stream.quantity].private:
+                _refuse_mode(stream, table, "it tells of the few people in a room")
+        case NoPrivacy():
+            _range(privacy.low, privacy.high, privacy.step, table)
+            if QUANTITIES[stream.quantity].person_derived:
+                _refuse_mode(stream, table, "people cause it")
+            for other in policy.streams:
+                if _of_people(other) and (other.channel == stream.channel or other.technology == stream.technology):
+                    _refuse_mode(stream, table, f"its sensor also serves {other.name}, which people cause")
+        case _:
+            assert_never(privacy)
+
+
+def _presence(privacy: CountPrivacy | ScalarPrivacy, windows: int, table: toml.Table) -> None:
     if privacy.c > privacy.m:
         table.refuse(
             "c",
@@ -124,25 +222,63 @@ def _privacy(policy: Policy, stream: Stream, table: toml.Table) -> None:
             got=str(privacy.c),
             remedy="c counts one window, m the whole period",
         )
-    needed = -(-privacy.m // privacy.c)
-    windows = policy.period_s // stream.window_s
-    if needed > windows:
+    if -(-privacy.m // privacy.c) > windows:
         table.refuse(
             "m",
             expected=f"at most {windows * privacy.c}: {windows} windows in a period, {privacy.c} a window",
             got=str(privacy.m),
         )
-    if not MIN_SIGMA_SQUARED <= privacy.sigma_squared <= MAX_SIGMA_SQUARED:
+
+
+def _noise(sigma_squared: Fraction, highest: int, key: str, table: toml.Table) -> None:
+    if not MIN_SIGMA_SQUARED <= sigma_squared <= highest:
         table.refuse(
-            "rho",
-            expected=f"a rho for which the noise variance is from {MIN_SIGMA_SQUARED} to {MAX_SIGMA_SQUARED:,}",
-            got=f"a variance of {float(privacy.sigma_squared):.6g}",
-            remedy="raise rho for less noise, lower it for more",
+            key,
+            expected=f"a {key} for which the noise variance is from {MIN_SIGMA_SQUARED} to {highest:,}",
+            got=f"a variance of {float(sigma_squared):.6g}",
+            remedy=f"raise {key} for less noise, lower it for more",
         )
-    if privacy.tau > privacy.max_count:
+
+
+def _shown(tau: int, max_count: int, table: toml.Table) -> None:
+    if tau > max_count:
         table.refuse(
             "max_count",
-            expected=f"at least the threshold on noisy counts, {privacy.tau}",
-            got=str(privacy.max_count),
+            expected=f"at least the threshold on {'noisy ' if table.has('rho') else ''}counts, {tau}",
+            got=str(max_count),
             remedy="with this pair no cell would ever be published",
         )
+
+
+def _range(low: Fraction, high: Fraction, step: Fraction, table: toml.Table) -> None:
+    if high <= low:
+        table.refuse("high", expected=f"more than low = {exact_words(low)}", got=exact_words(high))
+    spans = (high - low) / step
+    if spans.denominator != 1 or low % step:
+        table.refuse(
+            "step",
+            expected="a step of which both low and high are multiples",
+            got=exact_words(step),
+        )
+    if spans > MAX_SPAN:
+        table.refuse("step", expected=f"at most {MAX_SPAN:,} steps from low to high", got=f"{int(spans):,}")
+
+
+def _samples(key: str, samples: int, stream: Stream, table: toml.Table) -> None:
+    if samples > stream.window_s:
+        table.refuse(key, expected=f"at most one a second, {stream.window_s} in a window", got=str(samples))
+
+
+def _refuse_mode(stream: Stream, table: toml.Table, why: str) -> None:
+    mode = stream.privacy.mode
+    table.refuse(
+        "mode",
+        expected=f"a protected mode for {stream.quantity}",
+        got=repr(mode),
+        remedy=f"{why}: use dp" + ("" if mode == "coarse" or QUANTITIES[stream.quantity].private else " or coarse"),
+    )
+
+
+def _of_people(stream: Stream) -> bool:
+    """Is what the stream measures caused by persons?"""
+    return stream.kind != "scalar" or QUANTITIES[stream.quantity].person_derived

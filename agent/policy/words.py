@@ -23,6 +23,8 @@ def time_words(seconds: int | Fraction) -> str:
 
 def exact_words(value: Fraction) -> str:
     """An exact number: a decimal where a short one is exact, else a ratio."""
+    if value < 0:
+        return f"-{exact_words(-value)}"
     for places in range(10):
         if value.denominator != 1 and 10**places % value.denominator:
             continue

@@ -36,24 +36,35 @@ POLICY = """
 schema = 1
 version = {version}
 demo = true
+transport = "tls"
 [unit]
 city = "springfield"
 site = "bridge"
 name = "bridge-01"
 title = "Counter"
+[location]
+text = "River Bridge"
+precision = "street"
+
 [accountable]
 name = "City of Springfield"
-contact = "Data steward"
-feedback = "https://springfield.example/bridge-01"
-url = "https://springfield.example/sensors"
+vendors = []
+
+[contact]
+url = "https://springfield.example/bridge-01"
+feedback = ["url"]
 [purpose]
 elements = ["mobility"]
-[access]
-elements = ["available_to_the_accountable_organization"]
-[storage]
-elements = ["stored_locally"]
-[retention]
+[[audience]]
+name = "city"
+access = "available_to_the_accountable_organization"
+storage = ["stored_locally"]
 kept = "30 days"
+[access]
+denied = []
+[data]
+licence = "CC-BY-4.0"
+community_labels = []
 collect_within = "7 days"
 [dates]
 issued = 2026-01-01
@@ -71,6 +82,7 @@ technology = "passive_infrared_sensor"
 classes = ["bike", "foot"]
 window = "{window} seconds"
 grace = "0.2 seconds"
+receivers = ["city"]
 [stream.privacy]
 mode = "dp"
 rho = {rho}

@@ -96,3 +96,14 @@ def test_only_the_documented_error_escapes_near_a_hello(path: tuple[int, ...], v
     except BoardError:
         return
     assert isinstance(found, Board)
+
+
+@pytest.mark.parametrize(
+    "tree", [{0: 1, "a": 2}, {0: 1, b"x": 2}, {"a": 1, b"x": 2}, {0: 1, "a": {1: {"b": 3, 4: 5}}}], ids=repr
+)
+def test_a_map_with_keys_of_several_types_is_refused_like_any_other(tree: dict[Any, Any]) -> None:
+    """One such hello, from anybody on the line, once ended the daemon: keys of several types cannot be sorted."""
+    with pytest.raises(BoardError, match="keys 0 to 5"):
+        board.decode(cbor.encode(tree))
+    with pytest.raises(BoardError):
+        board.decode(edited(5, 0, to=tree))

@@ -74,7 +74,7 @@ class Bridge:
 
     def __init__(self, config: Path, *options: str, fds: Sequence[int] = (), program: Sequence[str] = ()) -> None:
         self._stderr = config.with_name("bridge.stderr")
-        self._status = config.parent / "status" / "firmware-bridge" / "status"
+        self._status = config.parent / "status" / "firmware-bridge" / "street" / "status"
         with self._stderr.open("ab") as stderr:
             self.process = subprocess.Popen(
                 [

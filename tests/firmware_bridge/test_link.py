@@ -95,6 +95,25 @@ def test_alive_once_a_second_while_heard() -> None:
     assert [now / 4 for now in range(40) if link.tick(now / 4).alive] == [0.0, 1.0, 2.0, 3.0]
 
 
+@pytest.mark.parametrize("beats", [(), (1.0, 2.0), (1.0, 6.5, 7.0)])
+def test_readings_are_no_sign_of_life(beats: tuple[float, ...]) -> None:
+    """FB-13, FB-15 (I6): the same heartbeats give the same ALIVEs and the same silence, busy street or empty."""
+
+    def alive_at(*, busy: bool) -> list[tuple[float, bool, Condition]]:
+        link = link_up()
+        seen = []
+        for step in range(1, 100):
+            now_s = step / 10
+            if now_s in beats:
+                link.hear(heartbeat(10 + 2 * step), now_s)
+            if busy:
+                link.hear(readings(11 + 2 * step), now_s)
+            seen.append((now_s, link.tick(now_s).alive, link.condition))
+        return seen
+
+    assert alive_at(busy=True) == alive_at(busy=False)
+
+
 def test_duplicates_are_dropped_and_a_step_back_asks_again() -> None:
     """FB-9."""
     link = link_up()

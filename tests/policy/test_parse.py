@@ -24,6 +24,7 @@ DEMO = """\
 schema = 1
 version = 1
 demo = true
+transport = "any"
 
 [unit]
 city = "demo"
@@ -31,23 +32,33 @@ site = "street"
 name = "demo-01"
 title = "Demonstration counter"
 
+[location]
+text = "nowhere"
+precision = "street"
+
 [accountable]
 name = "Nobody: this is a demonstration"
-contact = "whoever started it"
-feedback = "whoever started it"
-url = "https://demo.example/"
+vendors = []
+
+[contact]
+address = "whoever started it"
+feedback = ["address"]
 
 [purpose]
 elements = ["research_development"]
 
-[access]
-elements = ["available_to_the_accountable_organization"]
-
-[storage]
-elements = ["stored_locally"]
-
-[retention]
+[[audience]]
+name = "city"
+access = "available_to_the_accountable_organization"
+storage = ["stored_locally"]
 kept = "1 day"
+
+[access]
+denied = []
+
+[data]
+licence = "CC-BY-4.0"
+community_labels = []
 collect_within = "10 minutes"
 
 [dates]
@@ -68,6 +79,7 @@ technology = "induction_loop"
 classes = ["fremont_bridge_total", "west_sidewalk", "east_sidewalk"]
 window = "5 seconds"
 grace = "0.5 seconds"
+receivers = ["city"]
 
 [stream.privacy]
 mode = "dp"

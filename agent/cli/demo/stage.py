@@ -74,6 +74,7 @@ def policy_text(classes: tuple[str, ...], now: int) -> str:
 schema = 1
 version = 1
 demo = true
+transport = "any"
 
 [unit]
 city = "{CITY}"
@@ -81,23 +82,34 @@ site = "{SITE}"
 name = "{UNIT}"
 title = "Street counter"
 
+[location]
+text = "where this demonstration runs"
+precision = "street"
+
 [accountable]
 name = "The person who started this demonstration"
-contact = "whoever sits at this keyboard"
-feedback = "tell the person at this keyboard"
+vendors = []
+
+[contact]
+address = "whoever sits at this keyboard"
 url = "https://dtpr.io"
+feedback = ["address"]
 
 [purpose]
 elements = ["mobility"]
 
-[access]
-elements = ["available_to_the_accountable_organization"]
-
-[storage]
-elements = ["stored_locally"]
-
-[retention]
+[[audience]]
+name = "city"
+access = "available_to_the_accountable_organization"
+storage = ["stored_locally"]
 kept = "1 day"
+
+[access]
+denied = []
+
+[data]
+licence = "CC-BY-4.0"
+community_labels = []
 collect_within = "1 hour"
 
 [dates]
@@ -118,6 +130,7 @@ technology = "induction_loop"
 classes = {json.dumps(list(classes))}
 window = "{WINDOW_S} seconds"
 grace = "{GRACE_S} seconds"
+receivers = ["city"]
 
 [stream.privacy]
 mode = "dp"

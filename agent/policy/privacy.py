@@ -1,0 +1,95 @@
+"""The privacy table of a stream: which numbers each mode of each kind must state. Pure. None has a default."""
+
+from fractions import Fraction
+
+from agent.policy.model import (
+    CoarsePrivacy,
+    CountPrivacy,
+    NoPrivacy,
+    Privacy,
+    ScalarPrivacy,
+    Threshold,
+    ThresholdOnly,
+    UniquePrivacy,
+)
+from agent.policy.values import MAX_DENOMINATOR, number
+from agent.policy.vocabulary import KIND_MODES
+from agent.wire import toml
+
+_SMALLEST = Fraction(1, MAX_DENOMINATOR)
+_LARGEST = Fraction(10)
+_FAR = Fraction(1_000_000)
+
+
+def privacy_of(table: toml.Table, kind: str) -> Privacy:
+    """The privacy of a stream of `kind`; raises the table's error for a mode that the kind cannot have."""
+    mode = table.choice("mode", KIND_MODES[kind])
+    privacy: Privacy
+    match kind, mode:
+        case "scalar", "dp":
+            privacy = _scalar(table)
+        case "scalar", "coarse":
+            privacy = _coarse(table)
+        case "scalar", _:
+            privacy = NoPrivacy(*_range(table))
+        case "unique", _:
+            privacy = _unique(table)
+        case _, "dp":
+            privacy = _count(table)
+        case _:
+            privacy = ThresholdOnly(k=_k(table), max_count=_max_count(table))
+    table.done()
+    return privacy
+
+
+def _count(table: toml.Table) -> CountPrivacy:
+    return CountPrivacy(
+        rho=number(table, "rho", low=_SMALLEST, high=_LARGEST),
+        m=table.integer("m", low=1, high=100_000),
+        c=table.integer("c", low=1, high=100_000),
+        threshold=_threshold(table),
+        max_count=_max_count(table),
+    )
+
+
+def _unique(table: toml.Table) -> UniquePrivacy:
+    return UniquePrivacy(
+        epsilon=number(table, "epsilon", low=_SMALLEST, high=_LARGEST),
+        m=table.integer("m", low=1, high=100_000),
+        addresses=table.integer("addresses", low=1, high=1000),
+        threshold=_threshold(table),
+    )
+
+
+def _scalar(table: toml.Table) -> ScalarPrivacy:
+    rho = number(table, "rho", low=_SMALLEST, high=_LARGEST)
+    m = table.integer("m", low=1, high=100_000)
+    c = table.integer("c", low=1, high=100_000)
+    low, high, step = _range(table)
+    return ScalarPrivacy(rho, m, c, low, high, step, samples=table.integer("samples", low=1, high=86_400))
+
+
+def _coarse(table: toml.Table) -> CoarsePrivacy:
+    aggregation = table.choice("aggregation", ("mean", "median"))
+    min_samples = table.integer("min_samples", low=2, high=86_400)
+    return CoarsePrivacy(aggregation, min_samples, *_range(table))
+
+
+def _range(table: toml.Table) -> tuple[Fraction, Fraction, Fraction]:
+    return (
+        number(table, "low", low=-_FAR, high=_FAR),
+        number(table, "high", low=-_FAR, high=_FAR),
+        number(table, "step", low=_SMALLEST, high=_FAR),
+    )
+
+
+def _threshold(table: toml.Table) -> Threshold:
+    return Threshold(k=_k(table), z=number(table, "z", low=Fraction(0), high=Fraction(10)))
+
+
+def _k(table: toml.Table) -> int:
+    return table.integer("k", low=1, high=1_000_000)
+
+
+def _max_count(table: toml.Table) -> int:
+    return table.integer("max_count", low=1, high=1_000_000_000)

@@ -1,0 +1,64 @@
+"""Programs killed, stopped and cut off while the demo runs: nothing released is lost or repeated, and nothing is left behind."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from agent.contracts.public import Reason
+from tests.integration.runs import PATIENCE, Demo
+
+
+def test_killing_any_program_loses_and_repeats_nothing_released(folder: Path) -> None:
+    """Must show 3: each daemon killed in turn is back, the gate closes with its reason, no window has two payloads."""
+    demo = Demo(folder)
+    try:
+        demo.until(lambda: demo.gate() == "open", 20 * PATIENCE, "gate open")
+        for name in ("firmware-bridge", "publisher", "anonymizer", "beacon"):
+            before = demo.pid(name)
+            os.kill(before, signal.SIGKILL)
+            if name == "beacon":
+                took = demo.until(lambda: demo.gate() == Reason.LEASE_CLOSED, 2 * PATIENCE, "gate closed at once")
+                assert took < 2
+            demo.until(lambda name=name, before=before: demo.pid(name) != before, 5 * PATIENCE, f"{name} restarted")  # type: ignore[misc]
+            demo.until(lambda: demo.gate() == "open", 20 * PATIENCE, f"gate open after {name} was killed")
+            time.sleep(6)  # one more window with everything running
+        os.kill(demo.pid("beacon"), signal.SIGSTOP)
+        took = demo.until(
+            lambda: demo.gate() == Reason.LEASE_LAPSED, 15 + PATIENCE, "gate closed when the beacon is stopped"
+        )
+        assert took <= 15
+        os.kill(demo.pid("beacon"), signal.SIGCONT)
+        demo.until(lambda: demo.gate() == "open", 20 * PATIENCE, "gate open after the beacon went on")
+        time.sleep(6)
+    finally:
+        demo.end()
+    _, report = demo.wait(30)
+    assert report["restarts"] == {"firmware-bridge": 1, "publisher": 1, "anonymizer": 1, "beacon": 1}
+    assert report["releases_received"] == report["releases_logged"] > 5
+    assert report["releases_verified"] == report["releases_received"]
+    assert report["conflicts"] == 0
+    assert report["canary_hits"] == 0
+
+
+def test_a_broker_outage_of_twenty_seconds_loses_nothing_and_keeps_the_order(folder: Path) -> None:
+    """Must show 4: the broker away for 20 s at 20 frames a second; everything arrives after it is back, in log order."""
+    demo = Demo(folder, "--seconds", "50", "--outage", "20", "--frames-per-second", "20")
+    _, report = demo.wait(50 + 60 * PATIENCE)
+    assert report["releases_logged"] >= 8
+    assert report["releases_received"] == report["releases_logged"]
+    assert report["releases_verified"] == report["releases_received"]
+    assert report["conflicts"] == 0
+    assert report["releases_in_log_order"] is True
+
+
+def test_ctrl_c_ends_everything(folder: Path) -> None:
+    """No process, no socket and, without --directory, no file is left."""
+    demo = Demo(folder)
+    demo.until(lambda: (demo.folder / "public" / "state").exists(), 20 * PATIENCE, "the daemons are up")
+    pids = list(json.loads((demo.folder / "processes.json").read_text()).values())
+    assert len(pids) == 9
+    demo.end()
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+    assert "Traceback" not in demo.output.read_text()

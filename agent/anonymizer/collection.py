@@ -183,7 +183,10 @@ class Collection:
 
     def newly_unmeasured(self, connection: int) -> tuple[str, ...]:
         """Streams that the board behind `connection` does not measure, for want of the channel or a class; told once a hello."""
-        return self._regimes.unmeasured(connection) if self._boards.tell_once(connection) else ()
+        shown, board = self.disclosed, self._boards.board(connection)
+        if shown is None or board is None or not self._boards.tell_once(connection):
+            return ()
+        return tuple(s.name for s in shown.policy.streams if batch.class_table(board, s) is None)
 
     # --- windows and policies -------------------------------------------------------------------------------------
 

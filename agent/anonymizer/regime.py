@@ -148,10 +148,6 @@ class Regime:
             discarded[Discard.UNKNOWN_CHANNEL] = len(times_utc_ns)
         return discarded
 
-    def unmeasured(self, connection: int) -> list[str]:
-        """Streams that this board does not measure."""
-        return [s.name for n, s in enumerate(self.streams) if connection in self._tables and self.table(connection, n) is None]
-
     # --- noise ----------------------------------------------------------------------------------------------------
 
     def terms(self, number: int, start: int, ledger: Ledger) -> Terms:
@@ -238,10 +234,6 @@ class Regimes:
         """The board behind a connection said hello, or is gone."""
         for regime in self._regimes:
             regime.meet(connection, board)
-
-    def unmeasured(self, connection: int) -> tuple[str, ...]:
-        """Streams of the newest policy that this board does not measure."""
-        return tuple(self._regimes[-1].unmeasured(connection)) if self._regimes else ()
 
     def drop_finished(self) -> None:
         """Forget those whose windows have all closed."""

@@ -35,7 +35,11 @@ class Lease:
     @property
     def digests(self) -> tuple[bytes, ...]:
         """Every disclosure on air."""
-        return (self.disclosure_digest,) if self.upcoming_digest is None else (self.disclosure_digest, self.upcoming_digest)
+        return (
+            (self.disclosure_digest,)
+            if self.upcoming_digest is None
+            else (self.disclosure_digest, self.upcoming_digest)
+        )
 
     def encode(self) -> bytes:
         """The message, deterministic CBOR."""

@@ -12,6 +12,8 @@ from agent.contracts.public import Reason
 
 DIGEST, OTHER = bytes(32), bytes([1]) * 32
 GOOD = Conditions(
+    stopped=False,
+    has_policy=True,
     clock_trusted=True,
     utc_s=1000,
     not_before=995,
@@ -23,8 +25,10 @@ GOOD = Conditions(
 NOW = 50 * 10**9
 
 BREAKS: list[tuple[Reason, dict[str, object]]] = [
+    (Reason.STOPPED, {"stopped": True}),
     (Reason.CLOCK_UNTRUSTED, {"clock_trusted": False}),
     (Reason.CLOCK_BACKWARDS, {"not_before": 1001}),
+    (Reason.NO_POLICY, {"has_policy": False}),
     (Reason.NOT_EFFECTIVE, {"effective": 1001}),
     (Reason.EXPIRED, {"expires": 1000}),
     (Reason.STORAGE, {"storage_ready": False}),
@@ -34,7 +38,7 @@ BREAKS: list[tuple[Reason, dict[str, object]]] = [
 
 def leases(digest: bytes = DIGEST, received: int = NOW) -> Leases:
     held = Leases()
-    held.receive(1, digest, received)
+    held.receive(1, (digest,), received)
     return held
 
 
@@ -74,7 +78,7 @@ def test_a_lease_lapses_ten_seconds_after_it_was_received() -> None:
 def test_the_end_of_the_connection_ends_the_lease() -> None:
     """AN-21: at once; and only its own."""
     held = leases()
-    held.receive(2, DIGEST, NOW)
+    held.receive(2, (DIGEST,), NOW)
     held.end(2)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
     held.end(1)
@@ -88,9 +92,20 @@ def test_a_lease_for_another_disclosure_opens_nothing() -> None:
     held = leases(OTHER)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.LEASE_MISMATCH
     held = leases()
-    held.receive(1, OTHER, NOW)
+    held.receive(1, (OTHER,), NOW)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.LEASE_MISMATCH
     assert reason(GOOD, held, DIGEST, NOW + LEASE_LIFETIME_NS) is Reason.LEASE_LAPSED
+
+
+def test_a_lease_counts_for_both_disclosures_that_it_names() -> None:
+    """AN-21: the one in force and the one served beside it, each for itself."""
+    held = Leases()
+    held.receive(1, (DIGEST, OTHER), NOW)
+    assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
+    assert reason(GOOD, held, OTHER, NOW) is Reason.OPEN
+    held.receive(1, (DIGEST,), NOW)
+    assert held.valid_until_ns(OTHER) == 0
+    assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
 
 
 @given(
@@ -108,7 +123,7 @@ def test_open_exactly_while_some_connection_holds_a_fresh_lease(events: list[tup
         match event:
             case "lease" | "other":
                 digest = DIGEST if event == "lease" else OTHER
-                held.receive(connection, digest, now)
+                held.receive(connection, (digest,), now)
                 model[connection] = (digest, now)
             case "end":
                 held.end(connection)

@@ -1,4 +1,4 @@
-"""contracts/lease: a lease names one 32-byte digest and how it is shown; nothing else is a lease."""
+"""contracts/lease: a lease names one or two 32-byte digests and how they are shown; nothing else is a lease."""
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from agent.errors import MessageError
 from agent.wire import cbor
 
 DIGEST = bytes(range(32))
+OTHER = bytes(32)
 
 
 @pytest.mark.parametrize("on_air", list(OnAir))
@@ -18,6 +19,10 @@ def test_round_trip(on_air: OnAir) -> None:
     message = Lease(DIGEST, on_air).encode()
     assert lease.decode(message) == Lease(DIGEST, on_air)
     assert len(message) <= lease.MAX_MESSAGE_BYTES
+    both = Lease(DIGEST, on_air, OTHER)
+    assert lease.decode(both.encode()) == both
+    assert both.digests == (DIGEST, OTHER)
+    assert len(both.encode()) <= lease.MAX_MESSAGE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -26,6 +31,10 @@ def test_round_trip(on_air: OnAir) -> None:
         {},
         {0: 1, 1: DIGEST},
         {0: 1, 1: DIGEST, 2: 1, 3: 1},
+        {0: 1, 1: DIGEST, 2: 1, 3: None},
+        {0: 1, 1: DIGEST, 2: 1, 3: OTHER[:31]},
+        {0: 1, 1: DIGEST, 2: 1, 3: DIGEST},
+        {0: 1, 1: DIGEST, 2: 1, 3: OTHER, 4: OTHER},
         {0: 2, 1: DIGEST, 2: 1},
         {0: 1, 1: DIGEST[:31], 2: 1},
         {0: 1, 1: DIGEST + b"x", 2: 1},

@@ -36,7 +36,7 @@ def test_without_the_gates_check_the_report_fails(folder: Path) -> None:
 
 
 def test_with_only_the_gate_broken_nothing_is_released(folder: Path) -> None:
-    """A gate that is open under a policy not yet in force ends the daemon before a value can leave (AN-13)."""
+    """A gate that is open under a policy not yet in force ends the daemon before a value can leave (AN-42)."""
     demo = Demo(folder, "--seconds", "12", tree=broken_build(folder / "tree", "gate.py"))
     status, report = demo.wait(20 + 60 * PATIENCE)
     assert status == 1

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer import batch, gate
 from agent.anonymizer.boards import Boards
+from agent.anonymizer.course import Course
 from agent.anonymizer.govern import NOTHING, charge_for, govern
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import RandomBytes
@@ -27,11 +28,11 @@ from agent.contracts import board as board_contract
 from agent.contracts import lease as lease_contract
 from agent.contracts.aggregate import NotCollected
 from agent.contracts.board import Board
-from agent.contracts.log import Entry, NoticeServed, PolicyOffered, PolicyTaken, StopTaken
+from agent.contracts.log import Entry, PolicyOffered, StopTaken
 from agent.contracts.public import Reason
 from agent.contracts.reading import HEADER, Header, Kind, unpack_header
 from agent.errors import MessageError
-from agent.policy.adopt import Taken, Upcoming, effective_from
+from agent.policy.adopt import Taken, Upcoming
 from agent.policy.model import Policy
 
 MAX_LOOK_NS = 2 * NS
@@ -53,14 +54,12 @@ class Collection:
         self, *, ledger: Ledger, key: Ed25519PrivateKey, random_bytes: RandomBytes, disclose: Callable[[Policy], bytes]
     ) -> None:
         self.ledger = ledger
-        self.notice: Notice | None = None
         self.tally = Tally()
         self.reason = Reason.NO_POLICY
         self.since = 0
         self._key = key
         self._random_bytes = random_bytes
-        self._disclose = disclose
-        self._same: dict[bytes, bool] = {}
+        self._course = Course(ledger.adoption, disclose)
         self._regimes = Regimes()
         self._boards = Boards()
         self._leases = gate.Leases()
@@ -70,34 +69,43 @@ class Collection:
         self._serving = False
         self._opened_boot_ns = 0
         self._not_before_s = 0
-        self._adopt()
 
     # --- what holds -----------------------------------------------------------------------------------------------
 
     @property
-    def in_force(self) -> Taken | None:
-        """The policy in force now; None when there is none, or when it would be disclosed otherwise than it was on notice."""
-        one = self.ledger.adoption.in_force(self._moment.utc_ns // NS)
-        return one if one is not None and self._is_disclosed_so(one) else None
-
-    @property
     def disclosed(self) -> Taken | Upcoming | None:
         """What the beacon shows first: the policy in force, before there is one the policy on notice."""
-        return self.in_force or self.ledger.adoption.upcoming
+        return self._course.disclosed(self.ledger.adoption, self.holds_s)
 
     @property
-    def upcoming(self) -> Upcoming | Taken | None:
+    def upcoming(self) -> Taken | Upcoming | None:
         """What the beacon shows beside it: the policy on notice, or taken and not begun yet."""
-        shown, adoption = self.disclosed, self.ledger.adoption
-        if isinstance(shown, Taken):
-            after = [one for one in adoption.taken if one.effective > max(shown.effective, self._moment.utc_ns // NS)]
-            return after[0] if after else adoption.upcoming
-        return None
+        return self._course.beside(self.ledger.adoption, self.holds_s)
+
+    @property
+    def holds_s(self) -> int:
+        """The instant (Unix seconds) at which is asked what holds: now, or the newest logged one while the clock is behind it."""
+        return max(self._utc_s, self.ledger.newest_at)
+
+    @property
+    def notice(self) -> Notice | None:
+        """The notice being served."""
+        return self._course.notice
 
     @property
     def clock_right(self) -> bool:
         """Is the time known, and not behind what is logged? Only then may an offer be judged."""
-        return self._clock_trusted and self._moment.utc_ns // NS >= self._not_before()
+        return self._clock_trusted and self._utc_s >= self._not_before()
+
+    @property
+    def streams(self) -> int:
+        """Streams whose windows are open."""
+        return sum(len(regime.windows) for regime in self._regimes)
+
+    @property
+    def pending(self) -> int:
+        """Readings in windows that have not closed."""
+        return self._regimes.pending()
 
     # --- time -----------------------------------------------------------------------------------------------------
 
@@ -134,11 +142,6 @@ class Collection:
     def next_closing_utc_ns(self) -> int | None:
         """When the next window closes."""
         return self._regimes.next_closing_ns()
-
-    @property
-    def pending(self) -> int:
-        """Readings in windows that have not closed."""
-        return self._regimes.pending()
 
     # --- lease.sock -----------------------------------------------------------------------------------------------
 
@@ -197,7 +200,10 @@ class Collection:
         """
         entries: list[Entry] = []
         outcomes: list[Outcome] = []
-        self._govern_due(entries)
+        if self.clock_right:
+            shown = self._moment.boot_ns < self._leases.valid_until_ns(self.notice.digest) if self.notice else False
+            for entry in self._course.due(self.ledger.adoption, self._utc_s, on_air=shown):
+                self._fold(entries, entry)
         for regime, number in self._each_due():
             self._fold_gaps(entries)
             windows = regime.windows[number]
@@ -212,11 +218,8 @@ class Collection:
         return Due(tuple(entries), tuple(outcomes))
 
     def offer_again(self) -> PolicyOffered | None:
-        """The policy whose disclosure this version of the program words otherwise than the log: it owes its notice again."""
-        known = self.ledger.adoption.upcoming or self.ledger.adoption.latest
-        if known is None or not self.clock_right or self._is_disclosed_so(known):
-            return None
-        return PolicyOffered(known.message, self._disclose(known.policy), self._moment.utc_ns // NS)
+        """The policy whose disclosure this program words otherwise than the log names it: it owes its notice again."""
+        return self._course.offer_again(self.ledger.adoption, self._utc_s) if self.clock_right else None
 
     def adopt(self, entry: Entry) -> Due:
         """A decision of governance that was verified (PolicyOffered, StopTaken, GovernanceTaken), folded like what is due."""
@@ -227,17 +230,11 @@ class Collection:
     def commit(self, due: Due) -> None:
         """`due` is on the disk."""
         for entry in due.entries:
-            match entry:
-                case NoticeServed() if self.notice is not None:
-                    self.notice.logged(entry)
-                case StopTaken():
-                    for regime in self._regimes:
-                        regime.stop(self._moment.utc_ns)
-                case _:
-                    pass
-        if any(isinstance(entry, PolicyOffered | PolicyTaken) for entry in due.entries):
-            self._adopt()
-            self._begin()
+            self._course.logged(entry, self.ledger.adoption)
+            if isinstance(entry, StopTaken):
+                for regime in self._regimes:
+                    regime.stop(self._moment.utc_ns)
+        self._begin()
         for outcome in due.outcomes:
             self.tally.close(outcome)
         self._regimes.drop_finished()
@@ -262,19 +259,9 @@ class Collection:
         assert self._now is not None, "look first"
         return self._now
 
-    def _is_disclosed_so(self, one: Taken | Upcoming) -> bool:
-        """Does its disclosure still have the digest that was on notice? (Another version of this program may say more.)"""
-        if one.disclosure_digest not in self._same:
-            self._same[one.disclosure_digest] = self._disclose(one.policy) == one.disclosure_digest
-        return self._same[one.disclosure_digest]
-
-    def _adopt(self) -> None:
-        """Another policy may be on notice."""
-        upcoming = self.ledger.adoption.upcoming
-        if upcoming is None:
-            self.notice = None
-        elif self.notice is None or self.notice.digest != upcoming.disclosure_digest:
-            self.notice = Notice(upcoming)
+    @property
+    def _utc_s(self) -> int:
+        return self._moment.utc_ns // NS
 
     def _begin(self) -> None:
         """Once the time is known: windows for every policy that has not ended."""
@@ -283,21 +270,6 @@ class Collection:
         for regime in self._regimes.begin(self.ledger, self._moment, self._boards.all()):
             self.tally.add(stream.name for stream in regime.streams)
             self._boards.tell_again()
-
-    def _govern_due(self, entries: list[Entry]) -> None:
-        """Progress of a notice; a policy taken when its notice is complete."""
-        upcoming, notice = self.ledger.adoption.upcoming, self.notice
-        if upcoming is None or notice is None or not self.clock_right:
-            return
-        at = self._moment.utc_ns // NS
-        effective = effective_from(self.ledger.adoption, notice.served_s, at)
-        shown = self._moment.boot_ns < self._leases.valid_until_ns(upcoming.disclosure_digest)
-        taking = effective is not None and (shown or upcoming.required_s == 0)
-        served = notice.due(at, taking=taking)
-        if served is not None:
-            self._fold(entries, served)
-        if taking and effective is not None:
-            self._fold(entries, PolicyTaken(upcoming.compiled, upcoming.disclosure_digest, at, effective))
 
     def _each_due(self) -> list[tuple[Regime, int]]:
         due, given_up = self._regimes.due(self._moment.utc_ns)
@@ -310,7 +282,7 @@ class Collection:
 
     def _fold_gaps(self, entries: list[Entry]) -> None:
         """What was never closed although its time has passed."""
-        for gap in list(self.ledger.gaps(self._regimes.closing(), self._moment.utc_ns // NS)):
+        for gap in list(self.ledger.gaps(self._regimes.closing(), self._utc_s)):
             self._fold(entries, gap)
 
     def _not_before(self) -> int:
@@ -318,13 +290,12 @@ class Collection:
 
     def _decide(self) -> None:
         now = self._moment
-        utc_s = now.utc_ns // NS
         shown = self.disclosed
         conditions = gate.Conditions(
-            stopped=self.ledger.adoption.stopped(utc_s) is not None,
+            stopped=self.ledger.adoption.stopped(self.holds_s) is not None,
             has_policy=shown is not None,
             clock_trusted=self._clock_trusted,
-            utc_s=utc_s,
+            utc_s=self._utc_s,
             not_before=self._not_before(),
             effective=shown.policy.effective if shown else 0,
             expires=shown.policy.expires if shown else 0,
@@ -334,7 +305,7 @@ class Collection:
         self._serving = self._storage_ready and self.clock_right
         reason = gate.reason(conditions, self._leases, shown.disclosure_digest if shown else b"", now.boot_ns)
         if reason is not self.reason or self.since == 0:
-            self.since = utc_s
+            self.since = self._utc_s
             if reason is Reason.OPEN:
                 self._opened_boot_ns = now.boot_ns
             self.reason = reason

@@ -33,6 +33,25 @@ _REMEDY = "free space on this file system; nothing logged is lost"
 _RESTORE = "keep this folder as it is and restore it from a copy, or begin a new log in another folder"
 
 
+def logged_origin(folder: Path) -> str | None:
+    """Whose log lies in `folder`: its origin, not yet verified, or None where no log has begun. Raises LogDamaged."""
+    path = folder / CHECKPOINT
+    try:
+        note = read_capped(path, tlog.MAX_NOTE_BYTES)
+        if note is not None:
+            return tlog.decode_checkpoint(note).origin
+        records = read_capped(folder / RELEASES, STEP_BYTES) or b""
+    except (MessageError, EncodingError) as bad:
+        raise LogDamaged(str(path), expected="a checkpoint", got=bad.got, remedy=_RESTORE) from None
+    except OSError as bad:
+        raise StorageUnavailable(
+            str(path), why=bad.strerror or str(bad), remedy="check the folder's owner and mode"
+        ) from bad
+    if records.count(0) != len(records):
+        raise LogDamaged(str(path), expected="the checkpoint of this log", got="no file", remedy=_RESTORE)
+    return None
+
+
 class ReleaseLog:
     """An open log. `recovered` says in words what was done to its tail on opening, or None."""
 

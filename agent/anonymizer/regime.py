@@ -33,9 +33,7 @@ class Regime:
         self.taken = taken
         self.streams = taken.policy.streams
         self.windows = [
-            StreamWindows(
-                stream, max(window_start(now.utc_ns, stream.window_s), ledger.first_free(taken, stream))
-            )
+            StreamWindows(stream, max(window_start(now.utc_ns, stream.window_s), ledger.first_free(taken, stream)))
             for stream in self.streams
         ]
         first_of_channel = {stream.channel: stream.name for stream in reversed(self.streams)}
@@ -76,7 +74,9 @@ class Regime:
 
     def next_closing_ns(self) -> int | None:
         """When the next window of any stream closes."""
-        return min((self.closes_at_ns(n) for n, windows in enumerate(self.windows) if not windows.finished), default=None)
+        return min(
+            (self.closes_at_ns(n) for n, windows in enumerate(self.windows) if not windows.finished), default=None
+        )
 
     def due(self, now_ns: int) -> tuple[list[tuple[int, int]], int]:
         """((closing instant, stream) of every window to close by now, readings given up because a standstill was too long)."""
@@ -131,7 +131,12 @@ class Regime:
         return tables[number] if tables is not None else None
 
     def count(
-        self, connection: int, channel: int, times_utc_ns: NDArray[np.int64], classes: NDArray[np.uint8], now_utc_ns: int
+        self,
+        connection: int,
+        channel: int,
+        times_utc_ns: NDArray[np.int64],
+        classes: NDArray[np.uint8],
+        now_utc_ns: int,
     ) -> Counter[Discard]:
         """Count readings of a board's channel, taken while this policy was in force; returns how many were discarded, by reason."""
         discarded: Counter[Discard] = Counter()
@@ -198,7 +203,9 @@ class Regimes:
 
     def closing(self) -> dict[tuple[int, str], int]:
         """(effective instant of the policy, stream) -> start of the window that closes next (Ledger.gaps)."""
-        return {(r.taken.effective, windows.stream.name): windows.next_start for r in self._regimes for windows in r.windows}
+        return {
+            (r.taken.effective, windows.stream.name): windows.next_start for r in self._regimes for windows in r.windows
+        }
 
     def pending(self) -> int:
         """Readings in windows that have not closed."""
@@ -219,7 +226,12 @@ class Regimes:
         return [(self._regimes[order], number) for _, order, number in sorted(found)], given_up
 
     def count(
-        self, connection: int, channel: int, times_utc_ns: NDArray[np.int64], classes: NDArray[np.uint8], now_utc_ns: int
+        self,
+        connection: int,
+        channel: int,
+        times_utc_ns: NDArray[np.int64],
+        classes: NDArray[np.uint8],
+        now_utc_ns: int,
     ) -> Counter[Discard]:
         """Count each reading under the policy in force when it was taken; returns how many were discarded, by reason."""
         discarded: Counter[Discard] = Counter()

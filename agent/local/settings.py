@@ -22,7 +22,9 @@ DEFAULT_PATH = Path("/etc/dtpr/agent.toml")
 class Paths:
     """Files, folders and sockets; the meaning of each is in DESIGN.md section 2."""
 
+    governance: Path
     policy: Path
+    offer: Path
     signing_key: Path
     log: Path
     public: Path
@@ -117,7 +119,9 @@ def _required_path(table: toml.Table, key: str, default: str) -> Path:
 
 def _paths(table: toml.Table) -> Paths:
     paths = Paths(
-        policy=_required_path(table, "policy", "/etc/dtpr/policy.toml"),
+        governance=_required_path(table, "governance", "/etc/dtpr/governance.toml"),
+        policy=_required_path(table, "policy", "/etc/dtpr/policy.cose"),
+        offer=_required_path(table, "offer", "/var/lib/dtpr-offer"),
         signing_key=_required_path(table, "signing_key", "/etc/dtpr/unit-key"),
         log=_required_path(table, "log", "/var/lib/dtpr/log"),
         public=_required_path(table, "public", "/run/dtpr-public"),

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from math import lcm
 
 from agent.contracts.log import (
-    MAX_SIGNED_BYTES,
     Entry,
     GovernanceTaken,
     NoticeServed,
@@ -19,18 +18,13 @@ from agent.contracts.log import (
     PolicyTaken,
     StopTaken,
 )
-from agent.errors import LogDamaged, PolicyError
+from agent.errors import LogDamaged
 from agent.policy.compile import decompile_policy
-from agent.policy.enforcement import enforceable
 from agent.policy.governance import TrustRoot, decompile_governance
 from agent.policy.model import Policy, Unit
 from agent.policy.order import compare
-from agent.policy.signed import SignedPolicy, read_signed
-from agent.policy.stop import StopOrder, decompile_stop
-from agent.policy.words import time_words
-
-DAY_S = 86_400
-"""Dates are days of a city; somewhere it is already tomorrow."""
+from agent.policy.signed import read_signed
+from agent.policy.stop import decompile_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +121,7 @@ def fold(adoption: Adoption, entry: Entry) -> Adoption:
         case StopTaken():
             order = decompile_stop(_payload(entry.message))
             stop = Stop(order.reason, entry.by, entry.at, adoption.highest)
-            return _at(replace(adoption, stop=stop, seen=adoption.seen | {_payload_digest(entry.message)}), entry.at)
+            return _at(replace(adoption, stop=stop, seen=adoption.seen | {payload_digest(entry.message)}), entry.at)
         case GovernanceTaken():
             root = decompile_governance(_payload(entry.message))
             return _at(replace(adoption, root=root), entry.at)
@@ -147,7 +141,7 @@ def _offered(adoption: Adoption, entry: PolicyOffered) -> Adoption:
         offered_at=entry.at,
         required_s=notice_owed(known.policy if known else None, policy),
     )
-    seen = adoption.seen | {_payload_digest(entry.message)}
+    seen = adoption.seen | {payload_digest(entry.message)}
     highest = max(adoption.highest, policy.version)
     return _at(replace(adoption, upcoming=upcoming, seen=seen, highest=highest), entry.at)
 
@@ -172,70 +166,6 @@ def adoption_of(entries: Iterable[Entry]) -> Adoption:
     for entry in entries:
         adoption = fold(adoption, entry)
     return adoption
-
-
-# --- what may get in --------------------------------------------------------------------------------------------------
-
-
-def judge_policy(signed: SignedPolicy, message: bytes, adoption: Adoption, unit: Unit | None, now_s: int) -> bool:
-    """May this verified policy be put on notice? False when it is on notice or in force already; raises PolicyError.
-
-    `unit` is whose log it is, None for a unit without one. Signatures, the trust root's date and its city were checked before (agent.policy.signed).
-    """
-    policy = signed.policy
-    where = f"policy version {policy.version}"
-    if any(known is not None and _payload(known.message) == signed.compiled for known in (adoption.upcoming, adoption.latest)):
-        return False
-    if unit is not None and policy.unit != unit:
-        raise PolicyError(where, expected=f"a policy for {_name(unit)}", got=f"one for {_name(policy.unit)}")
-    if policy.version <= adoption.highest:
-        raise PolicyError(
-            where,
-            expected=f"a version higher than any seen here, {adoption.highest + 1} or more",
-            got=str(policy.version),
-            remedy="raise version and sign again; a unit never goes back",
-        )
-    if policy.issued > now_s + DAY_S:
-        raise PolicyError(where, expected="one issued by now", got="one issued later", remedy="is the unit's clock right?")
-    owed_s = notice_owed(adoption.latest.policy if adoption.latest else None, policy)
-    if policy.expires <= now_s:
-        raise PolicyError(where, expected="one that has not expired", got="an expired one", remedy="issue a new version")
-    if policy.expires <= now_s + owed_s:
-        raise PolicyError(
-            where,
-            expected=f"one that ends later than its notice of {time_words(owed_s)}",
-            got="one that ends before it could begin",
-            remedy="choose a later expires",
-        )
-    if len(message) > MAX_SIGNED_BYTES:
-        raise PolicyError(where, expected=f"at most {MAX_SIGNED_BYTES} bytes", got=str(len(message)))
-    enforceable(policy)
-    return True
-
-
-def judge_stop(order: StopOrder, message: bytes, adoption: Adoption, unit: Unit | None) -> bool:
-    """Must this verified stop order be obeyed? False when it is in force already; raises PolicyError."""
-    if unit is None or not order.covers(unit):
-        for_whom = _name(unit) if unit is not None else "a unit that has a policy to stop"
-        raise PolicyError("stop order", expected=f"one for {for_whom}", got=f"one for {order.unit or order.city}")
-    latest = adoption.latest
-    if _payload_digest(message) in adoption.seen:
-        lifted = adoption.stop is None or (latest is not None and latest.policy.version > adoption.stop.above)
-        if not lifted:
-            return False
-        raise PolicyError(
-            "stop order", expected="one that is new", got="one that was obeyed before and then lifted", remedy="sign it again"
-        )
-    if latest is not None and order.issued < latest.policy.issued:
-        raise PolicyError(
-            "stop order",
-            expected="one issued after the policy that it stops",
-            got="an older one, which that policy has lifted",
-            remedy="sign a new one",
-        )
-    if len(message) > MAX_SIGNED_BYTES:
-        raise PolicyError("stop order", expected=f"at most {MAX_SIGNED_BYTES} bytes", got=str(len(message)))
-    return True
 
 
 # --- when it takes effect ---------------------------------------------------------------------------------------------
@@ -284,9 +214,6 @@ def _payload(message: bytes) -> bytes:
     return read_signed(message)[1]
 
 
-def _payload_digest(message: bytes) -> bytes:
+def payload_digest(message: bytes) -> bytes:
+    """SHA-256 over what was signed, whoever signed it."""
     return hashlib.sha256(_payload(message)).digest()
-
-
-def _name(unit: Unit) -> str:
-    return f"{unit.city}/{unit.site}/{unit.name}"

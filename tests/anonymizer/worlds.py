@@ -10,14 +10,13 @@ from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate
 from agent.contracts.board import Board
 from agent.contracts.lease import Lease, OnAir
-from agent.contracts.log import Entry, PolicyOffered, Release, StopTaken
+from agent.contracts.log import Entry, Release
 from agent.contracts.public import Reason
 from agent.contracts.reading import Kind
 from agent.disclosure.datachain import compile_disclosure
 from agent.local.randomness import random_bytes
-from agent.policy.adopt import judge_policy, judge_stop
 from agent.policy.model import Policy
-from agent.policy.signed import verify_policy, verify_stop
+from agent.policy.offer import judge
 from tests.anonymizer.stage import BOARD, KEY, message, readings
 from tests.signing import signed_policy, signed_stop, trust_root
 
@@ -46,9 +45,7 @@ class World:
 
     def restart(self) -> None:
         """A new process on the same log."""
-        self.collection = Collection(
-            ledger=Ledger(self.entries), key=KEY, random_bytes=self.random, disclose=_digest
-        )
+        self.collection = Collection(ledger=Ledger(self.entries), key=KEY, random_bytes=self.random, disclose=_digest)
         self.sent = 0
         self._said_hello = False
 
@@ -58,21 +55,21 @@ class World:
         shown = self.collection.disclosed
         return shown.disclosure_digest if shown is not None else bytes(32)
 
-    def offer(self, policy: Policy, *by: str) -> None:
-        """A policy is signed (by enough, unless told otherwise), judged, and logged when nothing is wrong with it."""
-        message = signed_policy(policy, *by)
-        adoption = self.collection.ledger.adoption
-        signed = verify_policy(message, self.root, self.utc_s)
-        if judge_policy(signed, message, adoption, adoption.unit, self.utc_s):
-            self._log(self.collection.adopt(PolicyOffered(message, _digest(policy), self.utc_s)))
+    def offer(self, policy: Policy, *by: str) -> bool:
+        """A policy is signed (by enough, unless told otherwise) and dropped."""
+        return self.drop(signed_policy(policy, *by))
 
-    def stop(self, reason: str, issued: int | None = None) -> None:
-        """A stop order is signed, judged and obeyed."""
-        message = signed_stop(reason, self.utc_s if issued is None else issued)
+    def stop(self, reason: str, issued: int | None = None) -> bool:
+        """A stop order is signed and dropped."""
+        return self.drop(signed_stop(reason, self.utc_s if issued is None else issued))
+
+    def drop(self, message: bytes) -> bool:
+        """A signed file is judged, and logged when it is right; False when it is known already. Raises what refuses it."""
         adoption = self.collection.ledger.adoption
-        order = verify_stop(message, self.root, self.utc_s)
-        if judge_stop(order, message, adoption, adoption.unit):
-            self._log(self.collection.adopt(StopTaken(message, order.signers, self.utc_s)))
+        entry = judge(message, adoption, installed=self.root, unit=adoption.unit, now_s=self.utc_s, disclose=_digest)
+        if entry is not None:
+            self._log(self.collection.adopt(entry))
+        return entry is not None
 
     @property
     def now(self) -> Moment:

@@ -53,7 +53,11 @@ def test_from_notice_to_releases(unit: Unit) -> None:
     assert unit.stop() == 0
     assert time.monotonic() - began < 2
     entries = unit.entries()
-    assert [type(entry) for entry in entries if not isinstance(entry, Release)] == [PolicyOffered, NoticeServed, PolicyTaken]
+    assert [type(entry) for entry in entries if not isinstance(entry, Release)] == [
+        PolicyOffered,
+        NoticeServed,
+        PolicyTaken,
+    ]
     releases = unit.releases()
     starts = [release.window_start for release in releases]
     assert starts == list(range(starts[0], starts[0] + len(starts))), "one Release a window, none left out"

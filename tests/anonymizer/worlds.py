@@ -36,7 +36,7 @@ class World:
         self.random = random
         self.boot_ns = 1000 * NS
         self.offset_ns = START_S * NS - self.boot_ns
-        self.on_air = self.board = self.clock_trusted = self.storage = True
+        self.on_air = self.upcoming_on_air = self.board = self.clock_trusted = self.storage = True
         self.sent = 0
         self.restart()
         if not self.entries:
@@ -95,7 +95,7 @@ class World:
         self.look()
         if self.on_air:
             beside = self.collection.upcoming
-            upcoming = beside.disclosure_digest if beside is not None else None
+            upcoming = beside.disclosure_digest if beside is not None and self.upcoming_on_air else None
             self.collection.lease_message(1, Lease(self.digest, OnAir.ADVERTISING, upcoming).encode())
         if self.board:
             if not self._said_hello:

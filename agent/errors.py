@@ -10,6 +10,7 @@
     │   ├── PolicyError       the policy
     │   ├── SettingsError     agent.toml
     │   ├── DisclosureError   a disclosure, as read from the air or from a topic
+    │   ├── TaxonomyError     a DTPR API export or icon handed to `taxonomy import`
     │   ├── ReplayError       a file of counts handed to the simulator
     │   └── LogDamaged        the release log or its checkpoint
     ├── Unavailable       the world is not as needed at this moment: wait and try again (exit 3)
@@ -81,6 +82,10 @@ class SettingsError(BadInput):
 
 class DisclosureError(BadInput):
     """A disclosure that cannot be decoded or does not agree with itself."""
+
+
+class TaxonomyError(BadInput):
+    """A DTPR API export or icon that cannot be imported."""
 
 
 class ReplayError(BadInput):

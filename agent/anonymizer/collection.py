@@ -148,7 +148,7 @@ class Collection:
     def lease_message(self, connection: int, message: bytes) -> None:
         """One message of lease.sock; raise MessageError."""
         lease = lease_contract.decode(message)
-        self._leases.receive(connection, lease.digests, self._moment.boot_ns)
+        self._leases.receive(connection, lease.digests, self._moment.boot_ns, lease.sent_boot_ns)
         self._decide()
 
     def lease_end(self, connection: int) -> None:

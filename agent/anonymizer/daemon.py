@@ -60,9 +60,10 @@ class Daemon:
         self._refused = ""
         origin = logged_origin(paths.log)
         self._unit = _unit(origin) if origin is not None else None
-        self._release_log = self._open_log(origin) if origin is not None else None
+        ledger = Ledger()
+        self._release_log = self._open_log(origin, ledger) if origin is not None else None
         self._collection = Collection(
-            ledger=Ledger(self._release_log.entries() if self._release_log is not None else ()),
+            ledger=ledger,
             key=self._key,
             random_bytes=random_bytes,
             disclose=_digest,
@@ -156,8 +157,8 @@ class Daemon:
         self._collection.commit(due)
         return True
 
-    def _open_log(self, origin: str) -> ReleaseLog:
-        log = ReleaseLog(self._log_folder, origin, self._key)
+    def _open_log(self, origin: str, ledger: Ledger) -> ReleaseLog:
+        log = ReleaseLog(self._log_folder, origin, self._key, ledger.fold)
         if log.recovered:
             _log.warning("release log %s", log.recovered)
         return log
@@ -203,7 +204,7 @@ class Daemon:
         if self._release_log is None:
             self._unit = fold(Adoption(), entry).unit
             assert self._unit is not None, "a first entry is a policy"
-            self._release_log = self._open_log(f"{self._unit.city}/{self._unit.site}/{self._unit.name}")
+            self._release_log = self._open_log(f"{self._unit.city}/{self._unit.site}/{self._unit.name}", Ledger())
         if not self._append(self._release_log, self._collection.adopt(entry)):
             return False
         self._refused = ""

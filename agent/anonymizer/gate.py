@@ -6,8 +6,9 @@ it open, and a lease is worth nothing unless it names exactly the disclosure in 
 
 from dataclasses import dataclass
 
-from agent.contracts.lease import LEASE_LIFETIME_S
+from agent.contracts.lease import LEASE_LIFETIME_S, MAX_AHEAD_NS
 from agent.contracts.public import Reason
+from agent.errors import MessageError
 
 LEASE_LIFETIME_NS = LEASE_LIFETIME_S * 1_000_000_000
 
@@ -31,7 +32,7 @@ class Conditions:
 @dataclass(frozen=True, slots=True)
 class _Held:
     digests: tuple[bytes, ...]
-    received_boot_ns: int
+    from_boot_ns: int
 
 
 class Leases:
@@ -41,9 +42,18 @@ class Leases:
         self._held: dict[int, _Held] = {}
         self._ended = False
 
-    def receive(self, connection: int, digests: tuple[bytes, ...], boot_ns: int) -> None:
-        """A lease for these disclosures arrived on `connection`; it replaces the one before it."""
-        self._held[connection] = _Held(digests, boot_ns)
+    def receive(self, connection: int, digests: tuple[bytes, ...], boot_ns: int, sent_boot_ns: int) -> None:
+        """A lease for these disclosures arrived on `connection`; it replaces the one before it.
+
+        Raise MessageError when it has lapsed on its way.
+        """
+        if not boot_ns - LEASE_LIFETIME_NS < sent_boot_ns <= boot_ns + MAX_AHEAD_NS:
+            raise MessageError(
+                "lease.sock",
+                expected=f"a lease sent in the last {LEASE_LIFETIME_S} s",
+                got="an older one" if sent_boot_ns < boot_ns else "one sent in the future",
+            )
+        self._held[connection] = _Held(digests, min(boot_ns, sent_boot_ns))
 
     def end(self, connection: int) -> None:
         """The connection ended."""
@@ -53,7 +63,7 @@ class Leases:
     def valid_until_ns(self, digest: bytes) -> int:
         """The boot time at which the newest lease for `digest` lapses; 0 without one."""
         return max(
-            (h.received_boot_ns + LEASE_LIFETIME_NS for h in self._held.values() if digest in h.digests), default=0
+            (h.from_boot_ns + LEASE_LIFETIME_NS for h in self._held.values() if digest in h.digests), default=0
         )
 
     def reason(self, digest: bytes, boot_ns: int) -> Reason:
@@ -62,7 +72,7 @@ class Leases:
             return Reason.OPEN
         if not self._held:
             return Reason.LEASE_CLOSED if self._ended else Reason.NO_LEASE
-        if all(boot_ns >= held.received_boot_ns + LEASE_LIFETIME_NS for held in self._held.values()):
+        if all(boot_ns >= held.from_boot_ns + LEASE_LIFETIME_NS for held in self._held.values()):
             return Reason.LEASE_LAPSED
         return Reason.LEASE_MISMATCH
 

@@ -2,7 +2,8 @@
 
 Invariants: bytes become visible (a checkpoint covers them) only after fdatasync has returned; nothing that a checkpoint covers is
 ever changed or removed; one process writes; what follows the checkpoint on start is kept when it is whole and zeroed when torn.
-A record that is whole and beyond the checkpoint was durable or could have been: it is covered, never drawn again (I5).
+A record that is whole, in order and beyond the checkpoint was durable or could have been: it is covered, never drawn again (I5).
+An append that fails leaves nothing of itself behind the end.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import errno
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -52,13 +53,23 @@ def logged_origin(folder: Path) -> str | None:
     return None
 
 
-class ReleaseLog:
-    """An open log. `recovered` says in words what was done to its tail on opening, or None."""
+def _any_order(entry: Entry) -> None:
+    """For who only keeps entries."""
 
-    def __init__(self, folder: Path, origin: str, key: Ed25519PrivateKey) -> None:
+
+class ReleaseLog:
+    """An open log. `recovered` says in words what was done to its tail on opening, or None.
+
+    On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it.
+    """
+
+    def __init__(
+        self, folder: Path, origin: str, key: Ed25519PrivateKey, fold: Callable[[Entry], None] = _any_order
+    ) -> None:
         self._folder = folder
         self._origin = origin
         self._key = key
+        self._fold = fold
         self._path = folder / RELEASES
         self._head = TreeHead()
         self._covered = 0
@@ -157,9 +168,17 @@ class ReleaseLog:
                 remedy=_RESTORE,
             )
         self.end = self._covered = covered
+        for decoded in self.entries():
+            self._fold(decoded)
         kept = 0
+        disorder = False
         for end, entry in self._tail(covered):
-            decode_entry(entry, f"{self._path} entry {self._head.size}")
+            decoded = decode_entry(entry, f"{self._path} entry {self._head.size}")
+            try:
+                self._fold(decoded)
+            except LogDamaged:  # left behind by an append that failed: what follows those before it was written later
+                disorder = True
+                break
             self._head.append(entry)
             self.end = end
             kept += 1
@@ -167,7 +186,8 @@ class ReleaseLog:
         if torn:
             self._zero_tail()
         if kept or torn:
-            words = [f"{kept} whole entries kept"] * bool(kept) + ["a torn one removed"] * torn
+            removed = "one out of order removed" if disorder else "a torn one removed"
+            words = [f"{kept} whole entries kept"] * bool(kept) + [removed] * torn
             self.recovered = f"after the checkpoint: {', '.join(words)}"
         if kept:
             self._sync()
@@ -252,6 +272,7 @@ class ReleaseLog:
 
     def _write(self, data: bytes, at: int) -> None:
         view = memoryview(data)
+        begin = at
         try:
             while view:
                 written = os.pwrite(self._fd, view, at)
@@ -259,8 +280,18 @@ class ReleaseLog:
                 at += written
         except OSError as bad:
             if bad.errno in _NO_SPACE:
+                self._unwrite(begin, at)
                 raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
             raise InvariantBroken(f"{self._path}: write failed: {bad.strerror}") from bad
+
+    def _unwrite(self, begin: int, end: int) -> None:
+        """Zero what a failed write left: whole records there would be taken for entries behind a shorter append."""
+        try:
+            while begin < end:
+                begin += os.pwrite(self._fd, bytes(end - begin), begin)
+        except OSError as bad:
+            raise InvariantBroken(f"{self._path}: part of a failed append stays: {bad.strerror}") from bad
+        self._sync()
 
     def _sync(self) -> None:
         """After a failed sync the kernel may have dropped what it could not write: nothing may be assumed, so end."""

@@ -17,6 +17,7 @@ from agent.contracts.lease import Lease
 from agent.contracts.public import ENVELOPE, MAX_ENVELOPE_BYTES, MAX_STATE_BYTES, STATE, decode_state
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status
 from agent.errors import BadInput
+from agent.local.clock import boot_ns
 from agent.local.counters import ExactCounters
 from agent.local.files import ReplacedFile, file_stamp, read_capped
 from agent.local.notify import Watchdog, notify
@@ -134,7 +135,7 @@ class Beacon:
         if evidence is None:
             self._line.hang_up()
         else:
-            self._line.renew(Lease(evidence.broadcast.digest, evidence.on_air), now)
+            self._line.renew(Lease(evidence.broadcast.digest, evidence.on_air, boot_ns()), now)
 
     def _report(self, now: float) -> None:
         status = self._present_status()

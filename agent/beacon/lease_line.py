@@ -1,6 +1,7 @@
 """The beacon's end of lease.sock: says what is on air, and falls silent by hanging up (I3)."""
 
 import contextlib
+import dataclasses
 import select
 import socket
 from pathlib import Path
@@ -35,7 +36,7 @@ class LeaseLine:
             self.hang_up()
         if self._peer is None:
             self._connect(now)
-        if self._peer is None or (lease == self._said and now - self._said_at < RENEW_EVERY_S):
+        if self._peer is None or (self._says_nothing_new(lease) and now - self._said_at < RENEW_EVERY_S):
             return
         try:
             self._peer.send(lease.encode())
@@ -55,6 +56,9 @@ class LeaseLine:
                 self._ended.unregister(self._peer)
             self._peer.close()
         self._peer, self._said = None, None
+
+    def _says_nothing_new(self, lease: Lease) -> bool:
+        return self._said is not None and dataclasses.replace(lease, sent_boot_ns=self._said.sent_boot_ns) == self._said
 
     def _connect(self, now: float) -> None:
         if now < self._try_at:

@@ -41,6 +41,7 @@ for independent noise, and for counters that end with their period, D days of pr
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 GRID = 10_000
 """Bounds on TV are rounded up to multiples of 1 / GRID."""
@@ -93,6 +94,7 @@ def total_variation(noises: Iterable[Noise], periods: int = 1) -> Fraction:
     return bound
 
 
+@lru_cache(maxsize=256)
 def zcdp_total_variation(rho: Fraction, rest: Fraction = Fraction(0)) -> Fraction:
     """Theorem A: the smallest multiple of 1 / GRID of the form rest + t with t log((1+t)/(1-t)) >= rho, or 1.
 
@@ -103,6 +105,7 @@ def zcdp_total_variation(rho: Fraction, rest: Fraction = Fraction(0)) -> Fractio
     return _least(lambda sum_: sum_ >= rest and _coin(sum_ - rest) >= rho)
 
 
+@lru_cache(maxsize=256)
 def gaussian_total_variation(rho: Fraction, variance: Fraction, cells: int) -> Fraction:
     """Theorem B for noises of at least `variance` and shifts in at most `cells` cells, a multiple of 1 / GRID; 1 where it says nothing."""
     if rho < 0 or variance <= 0 or cells < 0:
@@ -155,6 +158,7 @@ def _log_series(value: Fraction) -> Fraction:
     return 2 * sum((u ** (2 * i + 1) / (2 * i + 1) for i in range(10)), start=Fraction(0))
 
 
+@lru_cache(maxsize=256)
 def _ripple(split: Fraction) -> Fraction:
     """An upper bound on h = 2 q / (1 - q), q = exp(-2 pi^2 split); exp(y) is at least any partial sum of its series."""
     y = 2 * PI_LOW**2 * split

@@ -1,217 +1,315 @@
-"""What a resident reads first: short English sentences, each with who stands behind it. Pure. First form.
+"""What a resident reads first: short sentences in their language, each with who stands behind it. Pure.
 
-Every number comes from the disclosure's policy; no sentence has more than `MAX_WORDS` words. A sentence marked PROMISED begins with
-that word, so that the difference survives plain text.
+Every number comes from the disclosure's policy; in English no sentence has more than `MAX_WORDS` words. The mark of a sentence about a
+DTPR element is that element's own mark, so text and datachain cannot disagree. A promised sentence begins with that word, so that the
+difference survives plain text.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from math import isqrt
+from typing import assert_never
 
+from agent.disclosure import wording
 from agent.disclosure.datachain import Disclosure
-from agent.disclosure.rules import Mark
-from agent.errors import DisclosureError
-from agent.policy.model import CountPrivacy, Policy
-from agent.policy.vocabulary import TECHNOLOGIES, Identifiability
-from agent.policy.words import day_words, exact_words, root_words, time_words
+from agent.disclosure.presence import caused_by_people, presence
+from agent.disclosure.rules import Category, Element, Mark
+from agent.disclosure.wording import Wording, locale_of, portions
+from agent.policy.model import (
+    CoarsePrivacy,
+    CountPrivacy,
+    NoPrivacy,
+    Policy,
+    ScalarPrivacy,
+    Stream,
+    ThresholdOnly,
+    UniquePrivacy,
+)
+from agent.policy.vocabulary import QUANTITIES
+from agent.policy.words import root_words
 
 MAX_WORDS = 20
-
-_PURPOSES: Mapping[str, str] = {
-    "accessibility": "equal access for everyone",
-    "agency_interaction": "letting people interact with the place",
-    "arts_culture": "arts and culture",
-    "commerce": "buying and selling",
-    "connectivity": "connecting devices to a network",
-    "dining": "food and meals",
-    "ecology": "watching over nature",
-    "energy_efficiency": "saving energy",
-    "enforcement": "enforcing rules",
-    "entry": "controlling entry",
-    "fire_emergency": "fire and emergency services",
-    "health": "health",
-    "inform": "informing the public",
-    "logistics": "moving goods",
-    "mobility": "how people get around",
-    "planning_decision_making": "planning and decisions",
-    "research_development": "research and testing",
-    "safety_security": "safety and security",
-    "social": "meeting other people",
-    "switch": "switching equipment on and off",
-    "waste_management": "waste and recycling",
-    "water_efficiency": "saving water",
-    "wayfinding_services": "finding the way and services",
-}
-
-_TECHNOLOGIES: Mapping[str, str] = {
-    "de_identified_image": "a camera for still pictures, made unrecognisable",
-    "de_identified_video": "a video camera, made unrecognisable",
-    "identifiable_image": "a camera for still pictures that can show who somebody is",
-    "identifiable_video": "a video camera that can show who somebody is",
-    "induction_loop": "an induction loop in the ground",
-    "li_dar": "a laser that measures distances",
-    "motion_detector": "a motion detector",
-    "non_identifiable_video": "a video camera too coarse to show who somebody is",
-    "passive_infrared_sensor": "an infrared sensor for body heat",
-    "piezoelectric_sensor": "a pressure sensor",
-    "radar": "a radar",
-    "ultrasonic_level_sensor": "an ultrasonic distance sensor",
-    "weighing_scale": "a scale",
-}
-
-_ACCESS: Mapping[str, str] = {
-    "available_for_resale": "the numbers may be sold on",
-    "available_to_3rd_parties": "other organisations may see the numbers",
-    "available_to_download": "anyone may download the numbers",
-    "available_to_the_accountable_organization": "the responsible organisation sees the numbers",
-    "available_to_vendor": "the supplier of the technology sees the numbers",
-    "not_available_to_me": "the numbers are not available to you",
-    "not_available_to_the_accountable_organization": "the responsible organisation does not see the numbers",
-    "not_available_to_vendor": "the supplier of the technology does not see the numbers",
-}
-
-_STORAGE: Mapping[str, str] = {
-    "backed_up_internationally": "copies of the numbers are kept in another country",
-    "backed_up_locally": "copies of the numbers are kept in this jurisdiction",
-    "shared_storage_and_governance": "several organisations store and govern the numbers together",
-    "stored_locally": "the numbers are stored in this jurisdiction",
-    "stored_on_3rd_party_cloud": "the numbers are stored with a cloud company",
-    "stored_primarily_internationally": "the numbers are stored mainly in another country",
-    "stored_primarily_locally": "the numbers are stored mainly in this jurisdiction",
-}
-
-_IDENTIFIABILITY: Mapping[Identifiability, str] = {
-    Identifiability.IDENTIFIABLE: "its sensor can identify people.",
-    Identifiability.DE_IDENTIFIED: "its sensor could identify people, and removes that before the unit counts.",
-    Identifiability.NON_IDENTIFIABLE: "its sensor cannot identify people.",
-}
+_LIST_WORDS = 8
+"""Words of a list of names inside one sentence."""
+_LENGTHS = 4
+"""Lengths of time inside one sentence, whatever the language calls them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One sentence and who stands behind it."""
+    """One sentence, who stands behind it, and what it is about.
+
+    `text` stands by itself; `shown` begins with the locale's word for promised where `mark` is PROMISED. `section` is a heading's key,
+    `key` the sentence's, `element` the DTPR element that it explains, "" when it explains none.
+    """
 
     text: str
     mark: Mark
+    shown: str
+    section: str
+    key: str
+    element: str
 
 
-def sentences(disclosure: Disclosure) -> tuple[str, ...]:
-    """The statements as text; promised ones begin with "Promised: "."""
-    return tuple(
-        statement.text if statement.mark is Mark.ENFORCED else f"Promised: {statement.text}"
-        for statement in statements(disclosure)
-    )
+def sentences(disclosure: Disclosure, locale: str = "en") -> tuple[str, ...]:
+    """The statements as text; promised ones begin with the locale's "Promised: ". A text that no speaker has checked says so first."""
+    return (*notes(locale), *(statement.shown for statement in statements(disclosure, locale)))
 
 
-def statements(disclosure: Disclosure) -> tuple[Statement, ...]:
-    """Who, why, what, how protected, how long, who sees it, where to ask, and what is not done; in that order."""
-    policy = disclosure.policy
-    return (
-        *_who(policy),
-        *_why(policy),
-        *_what(policy),
-        *_protection(policy),
-        *_how_long(policy),
-        *_who_sees(policy),
-        *_feedback(policy),
-        *_not_done(),
-    )
+def notes(locale: str) -> tuple[str, ...]:
+    """What readers of a translation that no speaker has checked are told, in its language and in English; nothing otherwise."""
+    table = locale_of(locale)
+    if table.reviewed:
+        return ()
+    return (Wording(table).say("note.unreviewed"), f"No speaker of {table.name} has checked this text yet.")
 
 
-def _enforced(*texts: str) -> Iterator[Statement]:
-    return (Statement(text, Mark.ENFORCED) for text in texts)
+def statements(disclosure: Disclosure, locale: str = "en") -> tuple[Statement, ...]:
+    """Who, why, how, what and how protected, what others can learn, who gets it, how long, where to ask, what is not done; in that order."""
+    return tuple(_Writer(disclosure, Wording(locale_of(locale))).all())
 
 
-def _promised(*texts: str) -> Iterator[Statement]:
-    return (Statement(text, Mark.PROMISED) for text in texts)
+def heading(section: str, locale: str = "en") -> str:
+    """The words over a section."""
+    return Wording(locale_of(locale)).say(f"heading.{section}")
 
 
-def _who(policy: Policy) -> Iterable[Statement]:
-    unit = policy.unit
-    yield from _enforced(f"This is {unit.name}, at {unit.site} in {unit.city}.")
-    if policy.demo:
-        yield from _enforced("This is a demonstration, with shorter notice and a shorter period than a real unit.")
-    yield from _promised(f"its operator calls it {policy.title}.", f"responsible is {policy.accountable.name}.")
+class _Writer:
+    """Writes the statements of one disclosure in one locale."""
 
+    def __init__(self, disclosure: Disclosure, words: Wording) -> None:
+        self._policy = disclosure.policy
+        self._elements = disclosure.elements
+        self._words = words
+        self._section = ""
 
-def _why(policy: Policy) -> Iterable[Statement]:
-    yield from _promised(*(f"it is here for {_PURPOSES[purpose]}." for purpose in policy.purposes))
+    def all(self) -> Iterator[Statement]:
+        policy = self._policy
+        for section, written in (
+            ("who", self._who(policy)),
+            ("why", self._of(Category.PURPOSE)),
+            ("sensor", self._sensor(policy)),
+            ("numbers", self._numbers(policy)),
+            ("protection", self._protection(policy)),
+            ("receivers", self._receivers(policy)),
+            ("time", self._time(policy)),
+            ("ask", self._ask(policy)),
+            ("not_done", self._not_done()),
+        ):
+            self._section = section
+            yield from written
 
+    def _statement(self, key: str, mark: Mark, element: str = "", **filled: str) -> Statement:
+        text = self._words.say(key, **filled)
+        shown = text if mark is Mark.ENFORCED else self._words.promise(key, **filled)
+        return Statement(text, mark, shown, self._section, key, element)
 
-def _what(policy: Policy) -> Iterable[Statement]:
-    for technology in dict.fromkeys(stream.technology for stream in policy.streams):
-        yield from _promised(f"it senses with {_TECHNOLOGIES[technology]}.")
-    for context in dict.fromkeys(TECHNOLOGIES[stream.technology] for stream in policy.streams):
-        yield from _promised(_IDENTIFIABILITY[context])
-    for stream in policy.streams:
-        classes = [name.replace("_", " ") for name in stream.classes]
-        for start in range(0, len(classes), 4):
-            yield from _enforced(f"It counts: {', '.join(classes[start : start + 4])}.")
-        yield from _enforced(f"It sends one number for each of these every {_every(stream.window_s)}.")
-    yield from _enforced("Single readings stay in its memory and are never stored or sent.")
+    def _enforced(self, key: str, element: str = "", **filled: str) -> Statement:
+        return self._statement(key, Mark.ENFORCED, element, **filled)
 
+    def _promised(self, key: str, element: str = "", **filled: str) -> Statement:
+        return self._statement(key, Mark.PROMISED, element, **filled)
 
-def _protection(policy: Policy) -> Iterable[Statement]:
-    several = len(policy.streams) > 1
-    period = time_words(policy.period_s)
-    for stream in policy.streams:
+    def _own(self, category: Category, *ids: str) -> Iterator[Element]:
+        """This disclosure's elements of a category, only those called `ids` if any are given, each id and mark once."""
+        found = (e for e in self._elements if e.category is category and (not ids or e.id in ids))
+        return iter({(element.id, element.mark): element for element in found}.values())
+
+    def _of(self, category: Category, *ids: str) -> Iterator[Statement]:
+        """The sentence of each of those elements."""
+        return (self._statement(element.id, element.mark, element.id) for element in self._own(category, *ids))
+
+    def _who(self, policy: Policy) -> Iterator[Statement]:
+        unit = policy.unit
+        yield self._enforced("unit.name", unit=unit.name, site=unit.site, city=unit.city)
+        if policy.demo:
+            yield self._enforced("unit.demo")
+        yield self._promised("unit.title", title=policy.title)
+        yield self._promised(f"place.{policy.location.precision}", "institution", place=policy.location.text)
+        yield self._promised("institution", "institution", name=policy.accountable.name)
+        for vendor in policy.vendors:
+            yield self._promised("organization", "organization", name=vendor)
+
+    def _sensor(self, policy: Policy) -> Iterator[Statement]:
+        for element in self._own(Category.TECH):
+            yield self._statement(element.id, element.mark, element.id)
+            if element.context is not None:
+                yield self._statement(f"tech.{element.context.value}", element.mark, element.id)
+        yield from self._of(Category.DATA, "personal")
+
+    def _numbers(self, policy: Policy) -> Iterator[Statement]:
+        for stream in policy.streams:
+            if len(policy.streams) > 1:
+                yield self._enforced("stream.lead", stream=stream.name)
+            yield from self._kind(stream)
+            yield from self._privacy(stream)
+        yield from self._of(Category.PROCESS, "aggregated", "de_identified")
+        if not any(isinstance(stream.privacy, NoPrivacy | CoarsePrivacy) for stream in policy.streams):
+            yield self._enforced("readings.stay", "aggregated")
+        yield from self._of(Category.PROCESS, "transport_layer_security")
+        if policy.transport == "any":
+            yield self._enforced("transport.any")
+
+    def _kind(self, stream: Stream) -> Iterator[Statement]:
+        every = self._words.every(stream.window_s)
+        element = "values_time"
+        match stream.kind:
+            case "unique":
+                yield self._enforced("unique.devices", element)
+                yield self._enforced("unique.memory", element, every=every)
+            case "scalar":
+                yield self._enforced(
+                    "scalar.quantity", element, quantity=self._words.text(f"quantity.{stream.quantity}")
+                )
+            case kind:
+                for part in portions((name.replace("_", " ") for name in stream.classes), _LIST_WORDS):
+                    yield self._enforced(f"{kind}.classes", element, classes=self._words.listed(part))
+        if stream.kind == "duration":
+            for start in range(0, len(stream.bins_s), _LENGTHS):
+                lengths = map(self._words.duration, stream.bins_s[start : start + _LENGTHS])
+                yield self._enforced("duration.bins", element, lengths=self._words.listed(lengths))
+            yield self._enforced("duration.longer", element)
+        yield self._enforced(f"{stream.kind}.every", element, every=every)
+
+    def _privacy(self, stream: Stream) -> Iterator[Statement]:
         privacy = stream.privacy
-        if not isinstance(privacy, CountPrivacy):
-            raise DisclosureError(
-                f"stream {stream.name}",
-                expected="kind count or duration with mode dp, which these sentences can tell",
-                got=f"{stream.kind} with mode {privacy.mode}",
-            )
-        texts = (
-            f"each number carries random noise with a standard deviation of {root_words(privacy.sigma_squared)}.",
-            f"numbers below {privacy.tau} after noise are not shown.",
-            f"one person's readings in {period} cost {exact_words(privacy.rho)} zCDP.",
-            f"that covers {_times(privacy.m)} a person in {period}, at most {privacy.c} a window.",
+        match privacy:
+            case CountPrivacy():
+                yield self._noise("dp.noise", self._words.number(_usual(privacy.sigma_squared)))
+                yield self._enforced("dp.threshold", "differential_privacy", tau=self._words.number(privacy.tau))
+                yield self._presence(stream, privacy.m, privacy.c)
+            case UniquePrivacy():
+                yield self._noise("dp.noise_marks", self._words.number(_usual(privacy.sigma_squared)))
+                yield self._enforced("dp.threshold_marks", "differential_privacy", tau=self._words.number(privacy.tau))
+                yield self._enforced(
+                    "dp.presence_unique",
+                    "differential_privacy",
+                    windows=self._words.plural("count", privacy.m),
+                    period=self._words.duration(self._policy.period_s),
+                    addresses=self._words.plural("address", privacy.addresses),
+                )
+            case ScalarPrivacy():
+                yield self._range(stream, privacy)
+                usual = Fraction(root_words(4 * privacy.mean_sigma_squared))
+                yield self._noise("dp.noise_value", self._measured(stream, usual))
+                yield self._presence(stream, privacy.m, privacy.c)
+            case ThresholdOnly():
+                yield self._enforced("threshold_only.threshold", "aggregated", k=self._words.number(privacy.k))
+                yield self._enforced("threshold_only.warning", "aggregated")
+            case CoarsePrivacy():
+                yield self._range(stream, privacy)
+                yield self._enforced(
+                    f"coarse.{privacy.aggregation}",
+                    "aggregated",
+                    samples=self._words.plural("reading", privacy.min_samples),
+                    step=self._measured(stream, privacy.step),
+                )
+                yield self._about_people(stream)
+            case NoPrivacy():
+                yield self._range(stream, privacy)
+                yield self._enforced("raw_data", "raw_data", step=self._measured(stream, privacy.step))
+                yield self._about_people(stream)
+            case _:
+                assert_never(privacy)
+
+    def _noise(self, key: str, amount: str) -> Statement:
+        return self._enforced(key, "differential_privacy", amount=amount)
+
+    def _presence(self, stream: Stream, m: int, c: int) -> Statement:
+        return self._enforced(
+            "dp.presence",
+            "differential_privacy",
+            readings=self._words.plural("reading", m),
+            period=self._words.duration(self._policy.period_s),
+            c=self._words.number(c),
+            window=self._words.duration(stream.window_s),
         )
-        yield from _enforced(*(f"In {stream.name}, {text}" if several else _capital(text) for text in texts))
-    if several:
-        yield from _enforced(
-            f"All streams together cost at most {exact_words(policy.cap_rho)} zCDP a person in {period}."
+
+    def _range(self, stream: Stream, privacy: ScalarPrivacy | CoarsePrivacy | NoPrivacy) -> Statement:
+        return self._enforced(
+            "scalar.range",
+            "values_time",
+            low=self._measured(stream, privacy.low),
+            high=self._measured(stream, privacy.high),
         )
 
+    def _about_people(self, stream: Stream) -> Statement:
+        return self._enforced("coarse.warning") if caused_by_people(stream) else self._promised("none.people")
 
-def _how_long(policy: Policy) -> Iterable[Statement]:
-    yield from _promised(
-        f"published numbers are deleted after {time_words(policy.retention_days * 86_400)}.",
-        f"a message that nobody collects expires after {time_words(policy.collect_within_s)}.",
-    )
-    yield from _enforced(
-        f"It counts only after {time_words(policy.notice_s)} of this notice on air.",
-        f"These rules begin on {day_words(policy.effective)} and end on {day_words(policy.expires)}.",
-    )
+    def _measured(self, stream: Stream, value: Fraction) -> str:
+        return self._words.quantity(value, QUANTITIES[stream.quantity].unit)
+
+    def _protection(self, policy: Policy) -> Iterator[Statement]:
+        """The guarantee in words and numbers, and where there is none."""
+        found = presence(policy)
+        period = "day" if policy.period_s == 86_400 else "period"
+        filled = {} if period == "day" else {"period": self._words.duration(policy.period_s)}
+        element = "differential_privacy"
+        if not found.covered and not found.open:
+            yield self._promised("guarantee.no_people")
+            return
+        if found.open and found.covered:
+            yield from self._lists("guarantee.only", "streams", found.covered, element)
+        if not found.covered or found.period == 100:
+            yield self._enforced(f"guarantee.open_{period}", **filled)
+        else:
+            some = "some_" if found.open else ""
+            yield self._enforced(f"guarantee.{some}{period}", element, n=str(found.period), **filled)
+            yield self._enforced("guarantee.guess", element)
+        if not found.covered or found.month == 100:
+            yield self._enforced("guarantee.open_month")
+        else:
+            yield self._enforced("guarantee.month", element, n=str(found.month))
+        if found.open and found.covered:
+            yield from self._lists("guarantee.none", "streams", found.open, "")
+
+    def _lists(
+        self, key: str, name: str, items: Iterable[str], element: str, mark: Mark = Mark.ENFORCED
+    ) -> Iterator[Statement]:
+        for part in portions(items, _LIST_WORDS):
+            yield self._statement(key, mark, element, **{name: self._words.listed(part)})
+
+    def _receivers(self, policy: Policy) -> Iterator[Statement]:
+        for audience in policy.audiences:
+            yield self._promised("audience.name", audience.access, audience=audience.name.replace("_", " "))
+            streams = [stream.name for stream in policy.streams if audience.name in stream.receivers]
+            if len(streams) < len(policy.streams):
+                yield from self._lists("audience.streams", "streams", streams, audience.access, Mark.PROMISED)
+            yield from self._of(Category.ACCESS, audience.access)
+            yield from self._of(Category.STORAGE, *audience.storage)
+            kept = self._words.duration(audience.retention_days * 86_400)
+            yield self._promised("data_retained", "data_retained", duration=kept)
+        if policy.denied:
+            yield from self._of(Category.ACCESS, *policy.denied)
+        yield self._promised("data.licence", licence=policy.licence)
+        yield from self._lists("data.labels", "labels", policy.community_labels, "", Mark.PROMISED)
+        yield self._promised("data.expiry", time=self._words.duration(policy.collect_within_s))
+
+    def _time(self, policy: Policy) -> Iterator[Statement]:
+        yield self._enforced("time.notice", notice=self._words.duration(policy.notice_s))
+        yield self._enforced("time.dates", start=self._words.day(policy.effective), end=self._words.day(policy.expires))
+
+    def _ask(self, policy: Policy) -> Iterator[Statement]:
+        contact = policy.contact
+        for channel, where in contact.feedback_channels:
+            yield self._promised(f"ask.{channel}", "institution", where=where)
+        for channel, where in contact.channels:
+            if channel not in contact.feedback:
+                yield self._promised(f"contact.{channel}", "institution", where=where)
+
+    def _not_done(self) -> Iterator[Statement]:
+        for key in ("not_done.silent", "not_done.sent", "not_done.follow", "legend.promised", "legend.enforced"):
+            yield self._enforced(key)
 
 
-def _who_sees(policy: Policy) -> Iterable[Statement]:
-    yield from _promised(*(f"{_ACCESS[element]}." for element in policy.access))
-    yield from _promised(*(f"{_STORAGE[element]}." for element in policy.storage))
+def _usual(variance: Fraction) -> int:
+    """Twice the standard deviation, rounded up: noise of this project's kinds is smaller than or equal to it at least nine times in ten."""
+    whole = -(-4 * variance.numerator // variance.denominator)
+    root = isqrt(whole)
+    return root if root * root == whole else root + 1
 
 
-def _feedback(policy: Policy) -> Iterable[Statement]:
-    contact = policy.contact
-    yield from _promised(*(f"questions and objections: {where}" for _, where in contact.feedback_channels))
-    others = [where for channel, where in contact.channels if channel not in contact.feedback]
-    yield from _promised(*(f"contact: {where}" for where in others))
-
-
-def _not_done() -> Iterable[Statement]:
-    yield from _enforced(
-        "It counts nothing while this notice is not on air.",
-        "It sends no picture, sound, name, number plate or device address.",
-        "It keeps no identifier, so it cannot follow anyone.",
-    )
-
-
-def _every(window_s: int) -> str:
-    return time_words(window_s).removeprefix("1 ")
-
-
-def _times(count: int) -> str:
-    return "1 reading" if count == 1 else f"{count} readings"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+def untranslated() -> tuple[tuple[str, str], ...]:
+    """(locale, key) of every sentence that a locale lacks."""
+    return wording.missing(())

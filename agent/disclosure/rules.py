@@ -116,7 +116,12 @@ def elements(policy: Policy) -> tuple[Element, ...]:
         for rule in RULES
         for one in rule.find(policy)
     ]
-    return tuple(sorted(found, key=lambda element: element.category))
+    return tuple(sorted(found, key=_place))
+
+
+def _place(element: Element) -> tuple[int, int]:
+    """Technologies that reveal most come first (DTPR); all else keeps the order of the rules."""
+    return element.category, _MOST_REVEALING_FIRST.index(element.context) if element.context else 0
 
 
 def colour(policy: Policy) -> str:
@@ -373,4 +378,4 @@ RULES: tuple[Rule, ...] = (
         _retention,
     ),
 )
-"""Every derivation. Within a category, elements stand in the order of the rules."""
+"""Every derivation. Within a category, elements stand in the order of the rules, technologies in that of what they reveal."""

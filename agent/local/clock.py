@@ -10,6 +10,11 @@ OPERATOR = "operator"
 """`[clock] trusted_when = "operator"`: a person's word at commissioning."""
 
 
+def boot_ns() -> int:
+    """CLOCK_BOOTTIME in nanoseconds: never stepped, counts suspend, one for all processes of a kernel."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
 class Clock:
     """Reads the system's clocks. `trusted_when` is a marker file's path, or OPERATOR."""
 
@@ -19,7 +24,7 @@ class Clock:
 
     def boot_ns(self) -> int:
         """CLOCK_BOOTTIME in nanoseconds: never stepped, counts suspend."""
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return boot_ns()
 
     def utc_ns(self) -> int:
         """CLOCK_REALTIME in nanoseconds since 1970."""

@@ -181,7 +181,8 @@ def verdict(comparison: Comparison, new: Policy) -> str:
     if any(change.field.startswith("Unit.") for change in comparison.changes):
         return "These are policies of different units: the one cannot follow the other."
     if comparison.stricter:
-        return f"Every change is stricter: version {new.version} may act at once."
+        why = "Every change is stricter" if comparison.changes else "Nothing becomes less strict"
+        return f"{why}: version {new.version} may act at once."
     not_stricter = sum(change.direction is not Direction.STRICTER for change in comparison.changes)
     some = "1 change is" if not_stricter == 1 else f"{not_stricter} changes are"
     return f"{some} not stricter: version {new.version} waits for {time_words(comparison.wait_s)} of notice on air."

@@ -59,14 +59,13 @@ def check(policy: Policy, top: toml.Table, audiences: Sequence[toml.Table], stre
     """Refuse, at the key to change, a policy whose fields do not fit together. Raises the tables' error class."""
     _dates(policy, top.table("dates"))
     _period(policy, top.table("budget"))
-    _audiences(policy, top, audiences)
-    names: set[str] = set()
+    _distinct([audience.name for audience in policy.audiences], audiences, "audience")
+    _distinct([stream.name for stream in policy.streams], streams, "stream")
     for stream, table in zip(policy.streams, streams, strict=True):
-        if stream.name in names:
-            table.refuse("name", expected="a name that no other stream has", got=repr(stream.name))
-        names.add(stream.name)
-        _windows(policy, stream, table)
         _receivers(policy, stream, table)
+    _audiences(policy, top, audiences)
+    for stream, table in zip(policy.streams, streams, strict=True):
+        _windows(policy, stream, table)
         _privacy(policy, stream, table.table("privacy"))
     if policy.spent_rho > policy.cap_rho:
         top.table("budget").refuse(
@@ -75,6 +74,12 @@ def check(policy: Policy, top: toml.Table, audiences: Sequence[toml.Table], stre
             got=exact_words(policy.cap_rho),
             remedy="lower a stream's rho (more noise) or raise the cap",
         )
+
+
+def _distinct(names: Sequence[str], tables: Sequence[toml.Table], what: str) -> None:
+    for place, (name, table) in enumerate(zip(names, tables, strict=True)):
+        if name in names[:place]:
+            table.refuse("name", expected=f"a name that no other {what} has", got=repr(name))
 
 
 def _dates(policy: Policy, table: toml.Table) -> None:
@@ -109,12 +114,8 @@ def _period(policy: Policy, table: toml.Table) -> None:
 
 
 def _audiences(policy: Policy, top: toml.Table, tables: Sequence[toml.Table]) -> None:
-    names: set[str] = set()
     seen: list[str] = []
     for audience, table in zip(policy.audiences, tables, strict=True):
-        if audience.name in names:
-            table.refuse("name", expected="a name that no other audience has", got=repr(audience.name))
-        names.add(audience.name)
         if not any(audience.name in stream.receivers for stream in policy.streams):
             table.refuse(
                 "name",

@@ -35,7 +35,7 @@ class Session:
     """`step` until told to stop, then `stop`. `condition` and the properties are for the status and the demo's counters."""
 
     def __init__(self, settings: Settings, context: SSLContext | None, login: Login) -> None:
-        self.unit = Unit(settings.paths.public, settings.mqtt.root)
+        self.unit = Unit(settings.paths.public, settings.mqtt.root, tls=settings.mqtt.tls)
         self.backlog = Backlog(settings.paths.log, settings.paths.cursor)
         self.connecting = False
         self.stopping = False
@@ -63,6 +63,8 @@ class Session:
         """The code for the status, and its words (PB-13)."""
         if self.unit.topics is None and self.unit.fault is None:
             return Code.WAITING_FOR_UNIT, "no state and envelope in the public folder yet; is the anonymizer running?"
+        if isinstance(self.unit.fault, BrokerFault):
+            return self.unit.fault.code, str(self.unit.fault)
         if self.unit.fault is not None:
             return Code.PUBLIC_DAMAGED, str(self.unit.fault)
         if self._connection is None or (self._fault and self._connected_for_s() < PROVEN_S):
@@ -75,6 +77,8 @@ class Session:
         self.backlog.look()
         topics = self.unit.topics
         if topics is None:
+            if self._connection is not None:  # a policy that demands TLS came while we spoke without it
+                self._end(None)
             time.sleep(wait_s)
         elif self._connection is None:
             rest_s = self._retry_at - time.monotonic()

@@ -1,29 +1,41 @@
 """What the unit says of itself in /run/dtpr-public: `state` and `envelope`, read again when a file is replaced (PB-3, PB-4).
 
-The last good content stays in use while a file is absent or damaged, so that a restart of the anonymizer changes nothing.
+The last good content stays in use while a file is absent or damaged, so that a restart of the anonymizer changes nothing. The one
+exception is a policy that demands TLS of a publisher without it: then there is no unit to publish for (PB-17).
 """
 
 from pathlib import Path
 
-from agent.contracts.public import ENVELOPE, MAX_ENVELOPE_BYTES, MAX_STATE_BYTES, STATE, State, decode_state
+from agent.contracts.public import (
+    ENVELOPE,
+    MAX_ENVELOPE_BYTES,
+    MAX_STATE_BYTES,
+    STATE,
+    State,
+    decode_state,
+    read_envelope,
+)
+from agent.disclosure.datachain import decode_disclosure
 from agent.errors import BadInput, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
+from agent.publisher.faults import BrokerFault, Code
 from agent.publisher.message import Message, checkpoint_message, disclosure_message, state_message
 from agent.publisher.topics import Topics
 
 
 class Unit:
-    """Reads the folder on `look`. `fault` names the last file that could not be used."""
+    """Reads the folder on `look`. `fault` names the last file that could not be used; `tls` is the device's setting."""
 
-    def __init__(self, folder: Path, root: str) -> None:
+    def __init__(self, folder: Path, root: str, *, tls: bool) -> None:
         self.state: State | None = None
-        self.fault: BadInput | StorageUnavailable | None = None
+        self.fault: BadInput | StorageUnavailable | BrokerFault | None = None
         self._envelope: bytes | None = None
         self._disclosure: Message | None = None
         self._folder = folder
         self._root = root
+        self._tls = tls
         self._stamps: dict[str, tuple[int, int, int]] = {}
-        self._faults: dict[str, BadInput | StorageUnavailable] = {}
+        self._faults: dict[str, BadInput | StorageUnavailable | BrokerFault] = {}
 
     @property
     def topics(self) -> Topics | None:
@@ -46,7 +58,7 @@ class Unit:
                 self._stamps[name] = stamp
                 self._faults.pop(name, None)
                 self._take(name, content)
-            except (BadInput, StorageUnavailable) as bad:
+            except (BadInput, StorageUnavailable, BrokerFault) as bad:
                 self._faults[name] = bad
             except OSError as bad:
                 self._faults[name] = StorageUnavailable(
@@ -74,5 +86,15 @@ class Unit:
         if name == STATE:
             self.state = decode_state(content)
         else:
-            self._disclosure = disclosure_message(Topics(self._root, "", "", ""), content)
+            message = disclosure_message(Topics(self._root, "", "", ""), content)
+            policy = decode_disclosure(read_envelope(content).disclosure).policy
+            if policy.transport == "tls" and not self._tls:
+                self._disclosure = None
+                raise BrokerFault(
+                    Code.BROKER_TLS,
+                    "of agent.toml",
+                    why='the policy says transport = "tls" and agent.toml says tls = false',
+                    remedy="set tls = true in [mqtt]; no device setting relaxes a policy",
+                )
+            self._disclosure = message
             self._envelope = content

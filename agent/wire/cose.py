@@ -222,7 +222,7 @@ def verify_sign(
     table, or a known key's wrong signature. No known signer at all is no error: the caller counts.
     """
     signed = decode_sign(message, max_bytes=max_bytes)
-    if type(signed.content_type) is not type(content_type) or signed.content_type != content_type:
+    if signed.content_type != content_type:
         raise SignatureError(
             "COSE_Sign content type",
             expected=str(content_type),

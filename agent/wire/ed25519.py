@@ -24,7 +24,7 @@ def is_public_key(key: bytes) -> bool:
 
 
 def _decompress(key: bytes) -> _Point | None:
-    """RFC 8032 section 5.1.3."""
+    """RFC 8032 section 5.1.3, but for the sign of x = 0: both such points have small order and are refused for that."""
     if len(key) != PUBLIC_KEY_BYTES:
         return None
     number = int.from_bytes(key, "little")
@@ -37,8 +37,6 @@ def _decompress(key: bytes) -> _Point | None:
         x = x * pow(2, (_P - 1) // 4, _P) % _P
         if (v * x * x - u) % _P:
             return None
-    if x == 0 and sign:
-        return None
     if x & 1 != sign:
         x = _P - x
     return x, y, 1, x * y % _P

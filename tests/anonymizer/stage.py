@@ -22,6 +22,7 @@ from agent.contracts.log import Entry, Release, decode_entry, iter_records
 from agent.contracts.public import State, decode_state
 from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, Body, Header, Kind
 from agent.disclosure.datachain import compile_disclosure
+from agent.local.clock import boot_ns
 from agent.local.files import write_atomic
 from agent.local.sockets import connect_inbox
 from agent.policy.model import Policy
@@ -321,7 +322,7 @@ class Beacon:
 
     def lease(self, digest: bytes, upcoming: bytes | None = None) -> None:
         """One lease."""
-        self._peer.send(Lease(digest, OnAir.ADVERTISING, upcoming).encode())
+        self._peer.send(Lease(digest, OnAir.ADVERTISING, boot_ns(), upcoming).encode())
 
     def send(self, data: bytes) -> None:
         """Anything."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.anonymizer.budget import Budget, Presence, Terms, terms_of, worst_case
+from agent.policy.enforcement import count_privacy
 from tests.anonymizer.stage import make_policy
 
 RHO = st.sampled_from([Fraction(1, 8), Fraction(1, 16), Fraction(1, 50), Fraction(3, 7)])
@@ -82,11 +83,11 @@ def test_a_policy_can_always_afford_its_own_windows() -> None:
     policy = make_policy(window=5, rho="0.5", cap="0.5")
     budget = Budget()
     budget.change_terms(0, terms_of(policy))
-    charge = policy.streams[0].privacy.charge
+    charge = count_privacy(policy.streams[0]).charge
     for start in range(6000, 9000, 5):
         assert budget.affordable("crossings", start, charge)
         budget.charge("crossings", start, 5, charge)
-    assert budget.spent(9000) == policy.streams[0].privacy.rho
+    assert budget.spent(9000) == count_privacy(policy.streams[0]).rho
 
 
 @given(st.integers(1, 500), st.integers(0, 100))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -178,7 +179,7 @@ def test_what_cannot_be_compared_waits() -> None:
 
 
 def test_a_newer_offer_replaces_the_one_on_notice_and_begins_anew() -> None:
-    """Adoption: nothing that the older one has served counts for the newer."""
+    """AN-24: nothing that the older one has served counts for the newer."""
     world = running()
     world.offer(LAXER)
     world.run(15)
@@ -360,7 +361,7 @@ def test_the_clock_set_forward_does_not_shorten_a_notice() -> None:
 
 
 def test_a_stop_order_closes_the_gate_and_ends_the_window_in_progress() -> None:
-    """Must show 5: nothing that had not closed by then is released; the reason stands in what is shown."""
+    """AN-25, Must show 5: nothing that had not closed by then is released; the reason stands in what is shown."""
     world = running()
     world.run(4)
     world.count([BIKE] * 50)
@@ -577,7 +578,7 @@ def within_caps(world: World) -> None:
     policies = world.collection.ledger.adoption.taken
     for begin in charges:
         inside = sorted((rho for at, rho in charges.items() if begin <= at < begin + PERIOD_S), reverse=True)
-        ends = [two.effective for one, two in zip(policies, policies[1:], strict=False)]
+        ends = [two.effective for one, two in pairwise(policies)]
         caps = [
             one.policy.cap_rho
             for i, one in enumerate(policies)

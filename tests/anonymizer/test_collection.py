@@ -15,6 +15,7 @@ from agent.anonymizer.noise import DiscreteGaussian
 from agent.anonymizer.window import NS, Closed
 from agent.contracts.aggregate import Cell, NotCollected
 from agent.contracts.board import Channel
+from agent.contracts.lease import Lease, OnAir
 from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyOffered, PolicyTaken, Release
 from agent.contracts.public import Reason
 from agent.contracts.reading import HEADER, Kind
@@ -76,6 +77,21 @@ def test_notice_counts_after_a_restart_only_as_far_as_it_is_logged() -> None:
     world.run(2701)
     assert world.reason() is Reason.OPEN
     assert [e.seconds for e in world.entries if isinstance(e, NoticeServed)] == [900, 1800, 2700, 3600]
+
+
+def test_a_lease_that_waited_serves_no_notice() -> None:
+    """AN-21: what lapsed on its way counts for nothing, what is 9 s old for the second that is left of it."""
+    world = World(make_policy(window=5, notice="60 seconds"))
+    world.on_air = False
+    world.tick()
+    owed = remaining_s(world)
+    with pytest.raises(MessageError):
+        world.collection.lease_message(1, Lease(world.digest, OnAir.ADVERTISING, world.boot_ns - 10 * NS).encode())
+    world.run(20)
+    assert remaining_s(world) == owed
+    world.collection.lease_message(1, Lease(world.digest, OnAir.ADVERTISING, world.boot_ns - 9 * NS).encode())
+    world.run(20)
+    assert remaining_s(world) == owed - 1
 
 
 def test_a_policy_taken_before_opens_at_once() -> None:

@@ -12,7 +12,7 @@ from agent.contracts import aggregate
 from agent.contracts.log import Gap, NoticeServed, PolicyOffered, PolicyTaken, Release
 from agent.contracts.public import open_envelope
 from agent.wire import cose
-from tests.anonymizer.stage import BIKE, DOG, FOOT, KEY, Beacon, Bridge, Unit, policy_text
+from tests.anonymizer.stage import BIKE, DOG, FOOT, KEY, Beacon, Bridge, Unit
 
 PUBLIC = KEY.public_key().public_bytes_raw()
 
@@ -130,6 +130,36 @@ def test_the_gate_closes_with_the_beacon_and_reopens(unit: Unit) -> None:
     beacon.lease(unit.digest)
     unit.wait(lambda: unit.reason() == "open", "an open gate after all")
     assert unit.stop() == 0
+
+
+def test_a_lease_that_waited_while_the_daemon_stood_still_opens_nothing(unit: Unit) -> None:
+    """AN-21, I3: one lease is queued, the beacon falls silent, the daemon is continued 13 s later: the gate is shut from the first."""
+    unit.start()
+    beacon, bridge = unit.beacon(), unit.bridge()
+    keep(unit, beacon, bridge, 2.5)
+    unit.wait(lambda: unit.counters().get("gate") == "open", "an open gate")
+    assert unit.process is not None
+    unit.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.1)
+    opened_s = unit.counters()["gate_closed_s"]
+    beacon.lease(unit.digest)
+    time.sleep(13)
+    bridge.readings([BIKE] * 7)
+    unit.process.send_signal(signal.SIGCONT)
+    until = time.monotonic() + 3
+    lines = []
+    while time.monotonic() < until:
+        before = unit.latest
+        if unit.counters() is not before:
+            lines.append(unit.latest)
+        time.sleep(0.05)
+    assert lines
+    assert {line["reason"] for line in lines} == {"lease_lapsed"}
+    assert lines[-1]["gate_closed_s"] > opened_s + 2
+    assert lines[-1]["discarded"]["gate"] >= 7
+    assert unit.reason() == "lease_lapsed"
+    beacon.lease(unit.digest)
+    unit.wait(lambda: unit.reason() == "open", "an open gate with a fresh lease")
 
 
 def test_killed_and_started_again(unit: Unit) -> None:

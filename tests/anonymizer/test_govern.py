@@ -9,13 +9,14 @@ from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Aggregate, Cell
 from agent.contracts.log import Charge
 from agent.local.randomness import random_bytes
+from agent.policy.enforcement import count_privacy
 from tests.anonymizer.chi_square import exact_law, p_value
 from tests.anonymizer.stage import make_policy
 
 POLICY = make_policy(window=5)
 STREAM = POLICY.streams[0]
 TERMS = terms_for(POLICY, STREAM, bytes(32))
-CHARGE = Charge(STREAM.privacy.charge)
+CHARGE = Charge(count_privacy(STREAM).charge)
 
 
 def released(bikes: int, feet: int) -> Aggregate:
@@ -31,7 +32,7 @@ def test_what_is_released_is_the_count_and_noise_of_the_exact_law() -> None:
         for (_, value), true in zip(released(1000, 4321).cells, (1000, 4321), strict=True):
             assert isinstance(value, int)
             histogram[value - true + bound] += 1
-    assert p_value(histogram, exact_law(STREAM.privacy.sigma_squared, bound)) > 1e-6
+    assert p_value(histogram, exact_law(count_privacy(STREAM).sigma_squared, bound)) > 1e-6
 
 
 @pytest.mark.parametrize(("count", "low", "high"), [(12, 0.35, 0.5), (13, 0.48, 0.62), (14, 0.58, 0.72), (0, 0, 0.01)])
@@ -59,4 +60,4 @@ def test_counts_are_clamped_before_noise() -> None:
     for _ in range(50):
         for _, value in released(10**6, 10**6).cells:
             assert isinstance(value, int)
-            assert value <= STREAM.privacy.max_count + TERMS.noise.bound
+            assert value <= count_privacy(STREAM).max_count + TERMS.noise.bound

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.anonymizer import log as log_module
+from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.contracts.log import CHECKPOINT, RELEASES, Charge, Entry, Gap, NoticeServed, Release, pack_record
 from agent.errors import InvariantBroken, LogDamaged, StorageUnavailable
@@ -297,6 +298,85 @@ def test_a_checkpoint_that_finds_no_space_is_owed_and_signed_later(
     assert log.ready()
     assert checkpoint(tmp_path).size == 2
     log.close()
+
+
+def release(number: int, size: int) -> Release:
+    return Release("crossings", 1_800_000_000 + number, 1, bytes(size), b"s", None, b"\1" * 32)
+
+
+def refusing(after: int, *, forever: bool) -> Callable[[int, memoryview, int], int]:
+    """A pwrite that takes `after` bytes and then has no space, once or forever: allocated space on a copy-on-write file system."""
+    real = os.pwrite
+    left: list[int | None] = [after]
+
+    def pwrite(fd: int, data: memoryview, at: int) -> int:
+        if left[0] == 0:
+            left[0] = 0 if forever else None
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = real(fd, data[: left[0]], at)
+        if left[0] is not None:
+            left[0] -= written
+        return written
+
+    return pwrite
+
+
+def test_a_write_that_fails_part_way_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AN-55: at every length; a shorter append afterwards is followed by zeros, and the log opens in order after a crash."""
+    first = release(0, 40)
+    batch: list[Entry] = [release(1, 40), release(2, 40), release(3, 40)]
+    instead: list[Entry] = [Gap("crossings", 1_800_000_001, 1, 2, None)]
+    for length in range(0, sum(len(pack_record(e.encode())) for e in batch), 7):
+        folder = tmp_path / str(length)
+        log = ReleaseLog(folder, ORIGIN, KEY)
+        log.append([first])
+        used = log.end
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", refusing(length, forever=False))
+            with pytest.raises(StorageUnavailable):
+                log.append(batch)
+        assert (log.size, log.end) == (1, used)
+        assert not any((folder / RELEASES).read_bytes()[used:])
+        log.append(instead)
+        log.close()
+        assert entries(folder) == [first, *instead]
+
+
+def test_a_write_that_cannot_be_undone_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AN-55: no space for the zeros either; what stays is whole and in order, so the next start keeps it."""
+    log = ReleaseLog(tmp_path, ORIGIN, KEY)
+    size = len(pack_record(release(0, 40).encode()))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refusing(size, forever=True))
+        with pytest.raises(InvariantBroken, match="stays"):
+            log.append([release(0, 40), release(1, 40)])
+    log.close()
+    assert entries(tmp_path) == [release(0, 40)]
+
+
+def test_a_tail_record_that_cannot_follow_is_no_entry(tmp_path: Path) -> None:
+    """AN-53: whole records that an older, failed append left behind a newer one are removed on opening, not covered."""
+    log = ReleaseLog(tmp_path, ORIGIN, KEY)
+    log.append([release(0, 40)])
+    note = (tmp_path / CHECKPOINT).read_bytes()
+    covered = log.end
+    log.append([release(3, 40)])
+    end = log.end
+    log.close()
+    (tmp_path / CHECKPOINT).write_bytes(note)
+    data = bytearray((tmp_path / RELEASES).read_bytes())
+    stale = pack_record(release(2, 40).encode()) + pack_record(release(4, 40).encode())
+    data[end : end + len(stale)] = stale
+    (tmp_path / RELEASES).write_bytes(data)
+    ledger = Ledger()
+    log = ReleaseLog(tmp_path, ORIGIN, KEY, ledger.fold)
+    assert covered < log.end == end
+    assert log.recovered == "after the checkpoint: 1 whole entries kept, one out of order removed"
+    assert (log.size, ledger.size, ledger.last_logged_end) == (2, 2, 1_800_000_004)
+    assert checkpoint(tmp_path).size == 2
+    assert not any((tmp_path / RELEASES).read_bytes()[end:])
+    log.close()
+    assert entries(tmp_path) == [release(0, 40), release(3, 40)]
 
 
 @pytest.mark.parametrize("round_", range(3))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agent.anonymizer.window import NS, Discard, Moment, Part, StreamWindows, stepped, window_start
 from agent.contracts.aggregate import NotCollected
+from agent.policy.enforcement import count_privacy
 from tests.anonymizer.stage import make_policy
 
 STREAM = make_policy(window=5).streams[0]
@@ -54,10 +55,10 @@ def test_discards_have_reasons() -> None:
         Discard.UNKNOWN_CLASS: 2,
     }
     assert w.pending == 1
-    flood = [(6 * NS, 1)] * (STREAM.privacy.max_count + 7)
+    flood = [(6 * NS, 1)] * (count_privacy(STREAM).max_count + 7)
     assert put(w, flood, 7 * NS) == {Discard.OVER_RATE: 7}
     assert put(w, flood[:3], 7 * NS) == {Discard.OVER_RATE: 3}
-    assert w.close().counts.tolist() == [1, STREAM.privacy.max_count]
+    assert w.close().counts.tolist() == [1, count_privacy(STREAM).max_count]
 
 
 @given(

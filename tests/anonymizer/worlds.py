@@ -96,7 +96,7 @@ class World:
         if self.on_air:
             beside = self.collection.upcoming
             upcoming = beside.disclosure_digest if beside is not None and self.upcoming_on_air else None
-            self.collection.lease_message(1, Lease(self.digest, OnAir.ADVERTISING, upcoming).encode())
+            self.collection.lease_message(1, Lease(self.digest, OnAir.ADVERTISING, self.boot_ns, upcoming).encode())
         if self.board:
             if not self._said_hello:
                 self.deliver(message(Kind.BOARD, board.encode()))

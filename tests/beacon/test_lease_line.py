@@ -1,5 +1,6 @@
 """The beacon's end of lease.sock (SPEC.md, BE-20 to BE-23), with time as an argument."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from agent.errors import InboxUnavailable
 from agent.local.sockets import BACKLOG, connect_inbox
 from tests.beacon.stage import Inbox
 
-ONE, TWO = Lease(bytes(32), OnAir.ADVERTISING), Lease(b"\x01" * 32, OnAir.ADVERTISING)
+ONE, TWO = Lease(bytes(32), OnAir.ADVERTISING, 7), Lease(b"\x01" * 32, OnAir.ADVERTISING, 7)
 
 
 @pytest.fixture
@@ -33,6 +34,16 @@ def test_first_at_once_then_every_two_seconds_and_at_a_change(tmp_path: Path, in
     line.hang_up()
     assert inbox.until_hang_up() == [ONE, ONE, TWO]
     assert not line.connected
+
+
+def test_a_lease_that_differs_only_in_its_time_is_a_renewal(tmp_path: Path, inbox: Inbox) -> None:
+    """BE-20: a later stamp alone is no news, and the lease that does go has the stamp it was given."""
+    line = LeaseLine(tmp_path / "lease.sock")
+    for number, now in enumerate((0.0, 0.5, 1.0, RENEW_EVERY_S)):
+        line.renew(dataclasses.replace(ONE, sent_boot_ns=number), now)
+    inbox.accept()
+    line.hang_up()
+    assert [said.sent_boot_ns for said in inbox.until_hang_up() if said] == [0, 3]
 
 
 def test_reconnects_with_a_pause(tmp_path: Path) -> None:

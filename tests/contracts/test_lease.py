@@ -16,10 +16,10 @@ OTHER = bytes(32)
 @pytest.mark.parametrize("on_air", list(OnAir))
 def test_round_trip(on_air: OnAir) -> None:
     """Decoding gives the lease back, within the channel's size cap."""
-    message = Lease(DIGEST, on_air).encode()
-    assert lease.decode(message) == Lease(DIGEST, on_air)
+    message = Lease(DIGEST, on_air, 2**63 - 1).encode()
+    assert lease.decode(message) == Lease(DIGEST, on_air, 2**63 - 1)
     assert len(message) <= lease.MAX_MESSAGE_BYTES
-    both = Lease(DIGEST, on_air, OTHER)
+    both = Lease(DIGEST, on_air, 2**63 - 1, OTHER)
     assert lease.decode(both.encode()) == both
     assert both.digests == (DIGEST, OTHER)
     assert len(both.encode()) <= lease.MAX_MESSAGE_BYTES
@@ -29,21 +29,25 @@ def test_round_trip(on_air: OnAir) -> None:
     "item",
     [
         {},
-        {0: 1, 1: DIGEST},
-        {0: 1, 1: DIGEST, 2: 1, 3: 1},
-        {0: 1, 1: DIGEST, 2: 1, 3: None},
-        {0: 1, 1: DIGEST, 2: 1, 3: OTHER[:31]},
-        {0: 1, 1: DIGEST, 2: 1, 3: DIGEST},
-        {0: 1, 1: DIGEST, 2: 1, 3: OTHER, 4: OTHER},
-        {0: 2, 1: DIGEST, 2: 1},
-        {0: 1, 1: DIGEST[:31], 2: 1},
-        {0: 1, 1: DIGEST + b"x", 2: 1},
-        {0: 1, 1: DIGEST.hex(), 2: 1},
-        {0: 1, 1: DIGEST, 2: 0},
-        {0: 1, 1: DIGEST, 2: 3},
-        {0: 1, 1: DIGEST, 2: True},
-        {0: True, 1: DIGEST, 2: 1},
-        [1, DIGEST, 1],
+        {0: 1, 1: DIGEST, 2: 1},
+        {0: 1, 1: DIGEST, 2: 1, 3: 5, 4: 1},
+        {0: 2, 1: DIGEST, 2: 1, 3: 5},
+        {0: 1, 1: DIGEST[:31], 2: 1, 3: 5},
+        {0: 1, 1: DIGEST + b"x", 2: 1, 3: 5},
+        {0: 1, 1: DIGEST.hex(), 2: 1, 3: 5},
+        {0: 1, 1: DIGEST, 2: 0, 3: 5},
+        {0: 1, 1: DIGEST, 2: 3, 3: 5},
+        {0: 1, 1: DIGEST, 2: True, 3: 5},
+        {0: True, 1: DIGEST, 2: 1, 3: 5},
+        {0: 1, 1: DIGEST, 2: 1, 3: -1},
+        {0: 1, 1: DIGEST, 2: 1, 3: 2**63},
+        {0: 1, 1: DIGEST, 2: 1, 3: True},
+        {0: 1, 1: DIGEST, 2: 1, 3: b"5"},
+        {0: 1, 1: DIGEST, 2: 1, 3: 5, 4: None},
+        {0: 1, 1: DIGEST, 2: 1, 3: 5, 4: OTHER[:31]},
+        {0: 1, 1: DIGEST, 2: 1, 3: 5, 4: DIGEST},
+        {0: 1, 1: DIGEST, 2: 1, 3: 5, 4: OTHER, 5: OTHER},
+        [1, DIGEST, 1, 5],
     ],
 )
 def test_what_is_no_lease(item: object) -> None:

@@ -77,7 +77,7 @@ expires = {2027 + days % 3}-01-{days % 28 + 1:02d}
 notice = "{draw(st.integers(0, 100)) if demo else draw(st.integers(86_400, 2_000_000))} seconds"
 [budget]
 period = "24 hours"
-cap_rho = {ratio(total)}
+cap_rho = {ratio(total + draw(st.integers(0, 3)))}
 {"".join(made)}"""
 
 
@@ -150,7 +150,7 @@ def _privacy(draw: Any, kind: str, mode: str, window_s: int) -> tuple[dict[str, 
         return {"k": draw(st.integers(1, 20)), "max_count": draw(st.integers(20, 2_000_000))}, Fraction(0)
     threshold = {"k": draw(st.integers(1, 20)), "z": f'"{draw(st.integers(0, 30))}/10"'}
     if kind == "unique":
-        epsilon = Fraction(draw(st.integers(1, 20)), 10)
+        epsilon = Fraction(draw(st.integers(1, 10)), 20)
         m = draw(st.integers(1, min(12, 86_400 // window_s)))
         addresses = draw(st.integers(2, 4))
         return {"epsilon": ratio(epsilon), "m": m, "addresses": addresses, **threshold}, m * epsilon**2 / 2

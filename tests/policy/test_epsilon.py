@@ -20,7 +20,13 @@ PUBLISHED = [
 ]
 """PRIVACY.md 1.2, column CKS20, rounded to the nearest thousandth; ours are rounded up."""
 
-MONTHS = [("0.125", 7, "7.2"), ("0.125", 30, "17.2"), ("0.125", 365, "94"), ("0.0244", 30, "6.5"), ("0.0244", 365, "29.9")]
+MONTHS = [
+    ("0.125", 7, "7.2"),
+    ("0.125", 30, "17.2"),
+    ("0.125", 365, "94"),
+    ("0.0244", 30, "6.5"),
+    ("0.0244", 365, "29.9"),
+]
 
 
 @pytest.mark.parametrize(("rho", "expected"), PUBLISHED)

@@ -110,7 +110,7 @@ IMPOSSIBLE: dict[str, tuple[tuple[str, str], str]] = {
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_impossible_combinations_are_refused_at_their_line(name: str) -> None:
-    """Every combination that could never be satisfied, or that says one thing twice, has its message and its line."""
+    """SG-6: Every combination that could never be satisfied, or that says one thing twice, has its message and its line."""
     (old, new), words = IMPOSSIBLE[name]
     assert old in TWO_OF_THREE
     with pytest.raises(PolicyError, match=words):

@@ -1,11 +1,8 @@
 """agent/policy/parse and rules: every broken policy is refused at its own line with its own message, and none escapes otherwise."""
 
-import importlib.util
 import re
-import sys
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -15,10 +12,12 @@ from agent.errors import PolicyError
 from agent.policy.file import load_policy
 from agent.policy.model import CountPrivacy, Policy, Threshold
 from agent.policy.parse import parse_policy
+from tests.vectors.policy import generate as vectors
 
 FOLDER = Path(__file__).parent.parent / "vectors/policy"
-EXAMPLE = Path(__file__).parents[2] / "config/policy.toml"
-GOOD = (FOLDER / "good.toml").read_text()
+CONFIG = Path(__file__).parents[2] / "config"
+EXAMPLES = (CONFIG / "policy.toml", *sorted((CONFIG / "examples").glob("*.toml")))
+GOOD = vectors.GOOD
 
 DEMO = """\
 schema = 1
@@ -92,16 +91,6 @@ max_count = 100000
 """
 
 
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("policy_vectors", FOLDER / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def changed(old: str, new: str, text: str = GOOD) -> str:
     assert old in text
     return text.replace(old, new, 1)
@@ -122,7 +111,7 @@ def test_broken_policy(name: str) -> None:
 
 def test_the_files_are_what_the_generator_writes() -> None:
     """The vectors and their generator do not drift apart, and there are enough of them."""
-    wanted = generator().texts()
+    wanted = vectors.texts()
     assert {path.name: path.read_text() for path in FOLDER.glob("*.toml")} == wanted
     assert len(wanted) > 30
 
@@ -146,7 +135,7 @@ def test_good_policy() -> None:
 
 def test_the_example_is_a_good_policy() -> None:
     """config/policy.toml is accepted as it stands: a bike and foot counter of a real unit."""
-    policy = load_policy(EXAMPLE)
+    policy = load_policy(EXAMPLES[0])
     assert not policy.demo
     assert policy.notice_s == 14 * 86_400
     (stream,) = policy.streams
@@ -159,7 +148,7 @@ def test_the_demo_is_expressible() -> None:
     policy = parse_policy(DEMO, "demo.toml")
     assert (policy.demo, policy.notice_s, policy.period_s) == (True, 5, 600)
     assert (policy.streams[0].window_s, policy.streams[0].grace_s) == (5, Fraction(1, 2))
-    assert policy.streams[0].privacy.threshold.z == Fraction(3, 2)
+    assert policy.streams[0].privacy == CountPrivacy(Fraction(1, 8), 4, 1, Threshold(5, Fraction(3, 2)), 100000)
 
 
 @pytest.mark.parametrize(("was", "named"), [('notice = "5 seconds"', "notice"), ('period = "10 minutes"', "period")])
@@ -260,10 +249,14 @@ def test_absent_file(tmp_path: Path) -> None:
         load_policy(tmp_path / "absent.toml")
 
 
-def test_endless_file() -> None:
-    """A file without end is read to the cap and refused."""
-    with pytest.raises(PolicyError, match="at most 262144"):
+def test_endless_file(tmp_path: Path) -> None:
+    """What is no file is refused before it is read, a file of 10 MB by its size."""
+    with pytest.raises(PolicyError, match="something that is no file"):
         load_policy(Path("/dev/zero"))
+    large = tmp_path / "large.toml"
+    large.write_bytes(b"#" * 10_000_000)
+    with pytest.raises(PolicyError, match="at most 262,144 bytes, got 10,000,000"):
+        load_policy(large)
 
 
 LINES = GOOD.splitlines()

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from agent.policy.signed import (
     verify_stop,
     verify_units,
 )
-from agent.policy.stop import compile_stop, stop_order
+from agent.policy.stop import StopOrder, compile_stop, stop_order
 from agent.policy.units import compile_units, parse_units
 from agent.wire import cbor, cose
 from agent.wire.cose import public_bytes
@@ -90,7 +91,7 @@ def test_below_the_threshold(who: str, got: str, kind: Kind) -> None:
 
 
 def test_one_signer_many_times_is_one() -> None:
-    """Copies of a signature do not reach a threshold."""
+    """SG-4: Copies of a signature do not reach a threshold."""
     message = cbor.decode(signed("ana"))
     message.value[3] *= 5
     with pytest.raises(SignatureError, match=r"got 1 \(steward/ana\)"):
@@ -98,12 +99,12 @@ def test_one_signer_many_times_is_one() -> None:
 
 
 def test_strangers_beside_enough_do_not_matter() -> None:
-    """A unit of another root's signers may carry both roots' signatures."""
+    """SG-4: A unit of another root's signers may carry both roots' signatures."""
     assert verify_policy(signed("? ana dee cy"), ROOT, NOW_S).signers == ("steward/ana", "community/cy")
 
 
 def test_a_wrong_signature_of_a_known_signer_is_named() -> None:
-    """Also when the others are enough; the error says whose it is."""
+    """SG-4: Also when the others are enough; the error says whose it is."""
     message = cbor.decode(signed("ana bo cy"))
     message.value[3][1][2] = bytes(64)
     with pytest.raises(SignatureError, match=r"\(steward/bo\): .*does not verify"):
@@ -113,7 +114,7 @@ def test_a_wrong_signature_of_a_known_signer_is_named() -> None:
 @pytest.mark.parametrize("made_as", [*Kind])
 @pytest.mark.parametrize("taken_as", [*Kind])
 def test_nothing_signed_as_one_thing_verifies_as_another(made_as: Kind, taken_as: Kind) -> None:
-    """By its content type, whatever the payload: a stop order needs one signer and can never become a policy."""
+    """SG-2: By its content type, whatever the payload: a stop order needs one signer and can never become a policy."""
     for payload in PAYLOADS.values():
         if made_as is taken_as and payload == PAYLOADS[made_as]:
             VERIFY[taken_as](signed("ana cy", made_as, payload))
@@ -125,7 +126,7 @@ def test_nothing_signed_as_one_thing_verifies_as_another(made_as: Kind, taken_as
 
 @pytest.mark.parametrize("taken_as", [*Kind])
 def test_renaming_a_signed_file_breaks_its_signatures(taken_as: Kind) -> None:
-    """The content type is part of what is signed."""
+    """SG-2: The content type is part of what is signed."""
     for kind in Kind:
         message = cbor.decode(signed("ana cy", kind, PAYLOADS[taken_as]))
         message.value[0] = cbor.encode({3: taken_as.content_type})
@@ -134,6 +135,15 @@ def test_renaming_a_signed_file_breaks_its_signatures(taken_as: Kind) -> None:
         else:
             with pytest.raises(SignatureError, match="does not verify"):
                 VERIFY[taken_as](cbor.encode(message))
+
+
+def test_the_specs_example_is_a_stop_order() -> None:
+    """agent/policy/SPEC.md opens with a whole signed file: it is what we write, and it verifies."""
+    spec = (Path(__file__).parents[2] / "agent/policy/SPEC.md").read_text()
+    example = bytes.fromhex(spec.split("```")[1])
+    assert example == signed("cy", Kind.STOP)
+    assert verify_stop(example, ROOT, NOW_S).reason == "It was not as announced"
+    assert public_bytes(KEYS["cy"]).hex() in spec
 
 
 def test_content_types() -> None:
@@ -148,7 +158,7 @@ def test_content_types() -> None:
 
 @pytest.mark.parametrize("kind", [Kind.POLICY, Kind.UNITS])
 def test_an_expired_root_verifies_nothing_new(kind: Kind) -> None:
-    """From its last second on, whoever signed; before it was issued too, for then the clock is wrong."""
+    """SG-8: From its last second on, whoever signed; before it was issued too, for then the clock is wrong."""
     verify = verify_policy if kind is Kind.POLICY else verify_units
     message = signed("ana bo cy", kind)
     verify(message, ROOT, ROOT.issued)
@@ -178,7 +188,7 @@ def test_units() -> None:
 
 
 def test_one_may_stop() -> None:
-    """By its own threshold, with the reason and who ordered it; under an ended root too: collecting on would be the worse error."""
+    """SG-11: By its own threshold, with the reason and who ordered it; under an ended root too: collecting on would be the worse error."""
     for now_s in (NOW_S, ROOT.expires + DAY_S):
         found = verify_stop(signed("cy", Kind.STOP), ROOT, now_s)
         assert (found.reason, found.signers, found.unit) == ("It was not as announced", ("community/cy",), "bridge-01")
@@ -192,7 +202,7 @@ def test_who_may_not_stop_does_not() -> None:
 
 
 def test_a_stop_order_from_the_future_is_refused() -> None:
-    """Else one wrong clock would outlive every policy until then; a day of difference is forgiven."""
+    """SG-11: Else one wrong clock would outlive every policy until then; a day of difference is forgiven."""
     verify_stop(signed("cy", Kind.STOP), ROOT, NOW_S - DAY_S)
     with pytest.raises(PolicyError, match="set the clock of the machine that signs"):
         verify_stop(signed("cy", Kind.STOP), ROOT, NOW_S - DAY_S - 1)
@@ -206,7 +216,7 @@ def rotated(who: str, *changes: tuple[str, str]) -> bytes:
 
 
 def test_rotation_by_both_thresholds() -> None:
-    """TUF 5.3: the next version, signed by the old threshold (ana, cy) and by the new one (ana, dee)."""
+    """SG-7: TUF 5.3: the next version, signed by the old threshold (ana, cy) and by the new one (ana, dee)."""
     assert verify_governance(rotated("ana cy dee"), ROOT, NOW_S) == root(*NEXT)
 
 
@@ -220,7 +230,7 @@ def test_rotation_by_both_thresholds() -> None:
     ],
 )
 def test_rotation_needs_the_old_and_the_new_signers(who: str, words: str) -> None:
-    """Neither may the new ones take over, nor the old ones appoint somebody who did not agree."""
+    """SG-7: Neither may the new ones take over, nor the old ones appoint somebody who did not agree."""
     with pytest.raises(SignatureError, match=words):
         verify_governance(rotated(who), ROOT, NOW_S)
 
@@ -230,13 +240,13 @@ def test_rotation_needs_the_old_and_the_new_signers(who: str, words: str) -> Non
     [(1, "expected 2, .*got 1; a root never goes back"), (3, "expected 2, .*got 3; offer each version in between")],
 )
 def test_rotation_is_by_one_version(version: int, words: str) -> None:
-    """Exactly the next: neither a replay nor a leap."""
+    """SG-7: Exactly the next: neither a replay nor a leap."""
     with pytest.raises(PolicyError, match=words):
         verify_governance(rotated("ana cy dee", ("version = 2\n", f"version = {version}\n")), ROOT, NOW_S)
 
 
 def test_rotation_under_an_ended_root_goes_on() -> None:
-    """A unit that slept through several versions follows one by one; none of the ended ones verifies a policy."""
+    """SG-7: A unit that slept through several versions follows one by one; none of the ended ones verifies a policy."""
     late = ROOT.expires + 400 * DAY_S
     second = verify_governance(rotated("ana cy dee"), ROOT, late)
     third_text = (
@@ -252,7 +262,7 @@ def test_rotation_under_an_ended_root_goes_on() -> None:
 
 
 def test_a_root_of_the_future_or_of_another_city_is_refused() -> None:
-    """Enough signatures do not make it this city's, nor tomorrow's today's."""
+    """SG-7: Enough signatures do not make it this city's, nor tomorrow's today's."""
     with pytest.raises(PolicyError, match="governance city"):
         verify_governance(rotated("ana cy dee", ("springfield", "shelbyville")), ROOT, NOW_S)
     with pytest.raises(PolicyError, match="expected a root issued by"):
@@ -260,7 +270,7 @@ def test_a_root_of_the_future_or_of_another_city_is_refused() -> None:
 
 
 def test_the_first_root_is_signed_by_its_own() -> None:
-    """Nothing older vouches for it, but its own signers have agreed to it."""
+    """SG-9: Nothing older vouches for it, but its own signers have agreed to it."""
     assert verify_first_governance(signed("bo cy", Kind.GOVERNANCE)) == ROOT
     with pytest.raises(SignatureError, match="nobody of community"):
         verify_first_governance(signed("ana bo", Kind.GOVERNANCE))
@@ -284,7 +294,7 @@ def test_standing_of_an_unfinished_file() -> None:
 
 @pytest.mark.parametrize("algorithm", [-7, -53, "EdDSA"])
 def test_other_algorithms_are_refused_by_name(algorithm: Any) -> None:
-    """The units' table has Ed25519 only; a right signature under another name is refused."""
+    """SG-3: The units' table has Ed25519 only; a right signature under another name is refused."""
     key: Ed25519PrivateKey = KEYS["ana"]
     body = cbor.encode({3: Kind.POLICY.content_type})
     header = cbor.encode({1: algorithm, 4: cose.key_id(public_bytes(key))})
@@ -324,7 +334,7 @@ def test_a_payload_that_is_no_policy_is_refused_after_its_signatures() -> None:
 
 
 def test_a_signed_file_is_bounded() -> None:
-    """64 KiB, as what crosses a boundary."""
+    """SG-1: 64 KiB, as what crosses a boundary."""
     with pytest.raises(PolicyError, match=f"at most {MAX_SIGNED_BYTES} bytes"):
         verify_units(signed("ana cy", Kind.UNITS) + bytes(MAX_SIGNED_BYTES), ROOT, NOW_S)
 
@@ -337,7 +347,7 @@ _EDITS = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_si
 def test_only_the_documented_errors_escape_from_damaged_files(
     kind: Kind, edits: list[tuple[int, int]], cut: int, swap: bool
 ) -> None:
-    """Truncated, swapped, flipped: refused with one of the two errors, or what was signed comes out."""
+    """Truncated, swapped, flipped: refused with one of the two errors, or what was signed comes out, by nobody else."""
     data = bytearray(GOOD[kind])
     for place, value in edits:
         data[place % len(data)] = value
@@ -345,8 +355,13 @@ def test_only_the_documented_errors_escape_from_damaged_files(
     if swap:
         half = len(message) // 2
         message = message[half:] + message[:half]
+    good = VERIFY[kind](GOOD[kind])
     with contextlib.suppress(SignatureError, PolicyError):
-        assert VERIFY[kind](message) == VERIFY[kind](GOOD[kind])
+        found = VERIFY[kind](message)
+        if isinstance(found, StopOrder):  # with its kid damaged, one of two signers is a stranger: one is enough
+            assert set(found.signers) <= set(good.signers)
+            found = replace(found, signers=good.signers)
+        assert found == good
 
 
 @given(st.sampled_from(Kind), st.binary(max_size=200))

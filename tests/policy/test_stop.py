@@ -36,7 +36,7 @@ def test_round_trip() -> None:
     ],
 )
 def test_whom_an_order_stops(city: str, unit: str, covered: bool) -> None:
-    """One unit by its name, alone or behind its site, or every unit of its city."""
+    """SG-10: One unit by its name, alone or behind its site, or every unit of its city."""
     assert stop_order(city, unit, "a reason", NOW_S).covers(UNIT) is covered
 
 
@@ -60,7 +60,7 @@ def test_whom_an_order_stops(city: str, unit: str, covered: bool) -> None:
     ],
 )
 def test_odd_orders_are_refused_by_field(change: dict[str, Any], words: str) -> None:
-    """Each with the field's name."""
+    """SG-10: Each with the field's name."""
     given_ = {"city": "springfield", "unit": "", "reason": "a reason", "issued": NOW_S, **change}
     with pytest.raises(PolicyError, match=f"stop order: {words}"):
         stop_order(**given_)

@@ -1,9 +1,12 @@
 """PB-12: TLS with an own authority and a client certificate; whatever does not verify is not spoken to."""
 
+import dataclasses
+import time
 from pathlib import Path
 
 import pytest
 
+from agent.disclosure.datachain import compile_disclosure
 from tests.brokers import Mosquitto, TlsFiles
 from tests.publisher.certificates import Authority, Issued
 from tests.publisher.unit_folders import PublisherProcess, UnitFolder, wait_until
@@ -71,3 +74,36 @@ def test_client_key_that_others_can_read_is_refused(tmp_path: Path, unit: UnitFo
         assert publisher.process is not None
         assert publisher.process.wait(25) == 2
         assert "chmod 600" in publisher.log
+
+
+def test_a_policy_that_demands_tls_is_not_relaxed_by_a_setting(tmp_path: Path) -> None:
+    """PB-17: under `transport = "tls"`, `tls = false` on a working broker connects to nobody and says why."""
+    unit = UnitFolder(tmp_path / "unit", transport="tls")
+    unit.announce()
+    unit.release_windows(0, 3)
+    with Mosquitto(tmp_path) as broker:
+        unit.configure(broker.port, "tls = false")
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: '"broker_tls"' in unit.status(), "the fault")
+            assert "no device setting relaxes a policy" in unit.status()
+            assert publisher.stop() == 0
+        assert not unit.cursor.exists()
+        assert "dtpr-springfield" not in broker.log
+
+
+def test_a_policy_that_comes_to_demand_tls_ends_a_plain_connection(tmp_path: Path) -> None:
+    """PB-17: the connection that spoke without TLS is dropped, and what is logged from then on stays here."""
+    unit = UnitFolder(tmp_path / "unit")
+    unit.announce()
+    unit.release_windows(0, 2)
+    with Mosquitto(tmp_path) as broker:
+        unit.configure(broker.port, "tls = false")
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: unit.cursor.exists() and unit.cursor.read_bytes().startswith(b"1 2 "), "delivery")
+            unit.disclosure = compile_disclosure(dataclasses.replace(unit.disclosure.policy, transport="tls"))
+            unit.announce(disclosure=unit.disclosure.digest.hex())
+            wait_until(lambda: '"broker_tls"' in unit.status(), "the fault")
+            unit.release_windows(2, 2)
+            time.sleep(1.5)
+            assert publisher.stop() == 0
+        assert unit.cursor.read_bytes().startswith(b"1 2 ")

@@ -43,12 +43,13 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_
 class UnitFolder:
     """`log/`, `public/`, `status/` and a cursor below `folder`; `append` logs, `announce` writes state and envelope."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, transport: str = "any") -> None:
         self.folder = folder
         self.log, self.public = folder / "log", folder / "public"
         self.cursor = folder / "cursor"
         self.config = folder / "agent.toml"
-        self.disclosure: Disclosure = compile_disclosure(load_policy(POLICY))
+        policy = dataclasses.replace(load_policy(POLICY), transport=transport)
+        self.disclosure: Disclosure = compile_disclosure(policy)
         self.head = TreeHead()
         self.bytes = 0
         self.log.mkdir(parents=True)

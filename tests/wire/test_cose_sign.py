@@ -161,7 +161,7 @@ def test_a_number_is_not_its_text() -> None:
 
 
 def test_malleable_signatures_are_refused() -> None:
-    """S + L for S (RFC 8032 section 5.1.7)."""
+    """SG-5: S + L for S (RFC 8032 section 5.1.7)."""
     message = cose.sign(PAYLOAD, KEYS[:1], content_type=TYPE)
     with pytest.raises(SignatureError, match="does not verify"):
         verified(parts_changed(message, lambda parts: parts[0].__setitem__(2, stretched(parts[0][2]))))
@@ -207,7 +207,7 @@ def test_the_callers_table_decides() -> None:
 
 
 def test_odd_headers_are_refused() -> None:
-    """A label in both maps is malformed; a critical parameter is one we do not know."""
+    """SG-1: A label in both maps is malformed; a critical parameter is one we do not know."""
     with pytest.raises(EncodingError, match="4 in both"):
         verified(signed_with({1: -8, 4: KIDS[0]}, {4: KIDS[1]}))
     with pytest.raises(SignatureError, match="crit"):

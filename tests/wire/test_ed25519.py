@@ -35,8 +35,14 @@ def test_every_key_that_was_made_is_one(seed: bytes) -> None:
 
 @pytest.mark.parametrize("key", [*SMALL_ORDER, *NOT_CANONICAL])
 def test_weak_and_second_encodings_are_none(key: str) -> None:
-    """The eight points of small order, and encodings that stand for a point that has another."""
+    """SG-5: The eight points of small order, and encodings that stand for a point that has another."""
     assert not is_public_key(bytes.fromhex(key))
+
+
+def test_no_second_encoding_is_one() -> None:
+    """SG-5: every encoding that is not below p, with either sign: a key has one spelling, so it cannot stand twice in two."""
+    above = [(y | sign).to_bytes(32, "little") for y in range(2**255 - 19, 2**255) for sign in (0, 2**255)]
+    assert not any(is_public_key(key) for key in above)
 
 
 def test_a_small_order_key_would_verify_anything() -> None:
@@ -48,7 +54,7 @@ def test_a_small_order_key_would_verify_anything() -> None:
 
 
 def test_a_slip_is_mostly_found() -> None:
-    """Of the 64 x 15 keys that differ from one in a single hex digit, about fifteen of sixteen are no keys."""
+    """SG-5: Of the 64 x 15 keys that differ from one in a single hex digit, about fifteen of sixteen are no keys."""
     key = cose.public_bytes(Ed25519PrivateKey.from_private_bytes(b"\x05" * 32)).hex()
     slips = [
         key[:at] + digit + key[at + 1 :] for at in range(0, 64, 8) for digit in "0123456789abcdef" if digit != key[at]

@@ -13,8 +13,8 @@ class Locale:
     """One language: how it writes numbers, dates and lists, and every sentence in it.
 
     `reviewed` is True once a speaker has signed the sentences off. `grouped_from` is the number of digits from which a whole number is
-    grouped by thousands; `single_below` the number below which the singular is used (2 in French: 1.5 is singular), or None: for 1 only.
-    `date` has the places {day}, {month} and {year}; `first_day` is how the first of a month is written.
+    grouped by thousands. `single_below` is the number below which the singular is used (2 in French: 1.5 is singular), or None where only
+    1 has it. `date` has the places {day}, {month} and {year}; `first_day` is how the first of a month is written.
     """
 
     code: str

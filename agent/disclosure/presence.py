@@ -1,0 +1,65 @@
+"""What the policy's noise means for one person: how often somebody who tells from the published figures is right. Pure.
+
+`period` is for one period (24 h but in demonstrations), `month` for presence in every period of 30 days. Both count what a person may do to
+all streams with noise together; streams without noise that people cause are `open`: no bound holds for them, and the sentences must say so
+(PRIVACY.md 4.1).
+"""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from agent.disclosure import bound
+from agent.policy.model import (
+    CoarsePrivacy,
+    CountPrivacy,
+    NoPrivacy,
+    Policy,
+    ScalarPrivacy,
+    Stream,
+    ThresholdOnly,
+    UniquePrivacy,
+)
+from agent.policy.vocabulary import QUANTITIES
+
+MONTH_S = 30 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """`period` and `month` are N of "right at most N times in 100"; 50 is guessing, 100 no limit at all. `covered` and `open` are streams' names."""
+
+    period: int
+    month: int
+    covered: tuple[str, ...]
+    open: tuple[str, ...]
+
+
+def presence(policy: Policy) -> Presence:
+    """The bounds of agent/disclosure/bound for this policy; a bound stands for the covered streams only."""
+    noises = [noise for stream in policy.streams if (noise := _noise(stream)) is not None]
+    months = -(-MONTH_S // policy.period_s)
+    return Presence(
+        period=bound.right_in_100(bound.total_variation(noises)),
+        month=bound.right_in_100(bound.total_variation(noises, months)),
+        covered=tuple(stream.name for stream in policy.streams if _noise(stream) is not None),
+        open=tuple(stream.name for stream in policy.streams if _noise(stream) is None and caused_by_people(stream)),
+    )
+
+
+def caused_by_people(stream: Stream) -> bool:
+    """Could this stream's numbers tell something of a person? Counts, durations and devices always; scalars by their quantity."""
+    return stream.kind != "scalar" or QUANTITIES[stream.quantity].person_derived
+
+
+def _noise(stream: Stream) -> bound.Noise | None:
+    """What one person can do to the stream in a period; None where it carries no noise."""
+    privacy = stream.privacy
+    match privacy:
+        case CountPrivacy() | ScalarPrivacy():
+            return bound.Noise(privacy.rho, privacy.sigma_squared, privacy.m)
+        case UniquePrivacy():
+            return bound.Noise(privacy.rho, None, privacy.m)
+        case ThresholdOnly() | CoarsePrivacy() | NoPrivacy():
+            return None
+        case _:
+            assert_never(privacy)

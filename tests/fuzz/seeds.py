@@ -1,0 +1,177 @@
+"""Valid examples of everything that is parsed, made by the code that writes it: where a fuzzer begins, and what a mutation spoils."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.beacon import gatt
+from agent.contracts import aggregate, board, lease, log, public, reading
+from agent.contracts.aggregate import Aggregate, Cell, Guarantee
+from agent.disclosure.datachain import compile_disclosure, to_datachain
+from agent.policy.compile import compile_policy
+from agent.policy.governance import compile_governance, parse_governance
+from agent.policy.parse import parse_policy
+from agent.policy.signed import Kind
+from agent.policy.stop import compile_stop, stop_order
+from agent.policy.units import compile_units, parse_units
+from agent.publisher import cursor
+from agent.wire import cbor, cose, senml, tlog
+from firmware_bridge import cobs, frame
+
+NAME = "input"
+PROJECT = Path(__file__).parents[2]
+KEYS = tuple(Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in range(1, 4))
+KEY_BYTES = cose.public_bytes(KEYS[0])
+NOW_S = 1_790_000_000
+SCHEMA_HASH = bytes(range(32))
+
+POLICIES = tuple(
+    path.read_bytes()
+    for path in (PROJECT / "config" / "policy.toml", *sorted((PROJECT / "config" / "examples").glob("*.toml")))
+)
+POLICY = parse_policy(POLICIES[0], NAME)
+COMPILED = tuple(compile_policy(parse_policy(text, NAME)) for text in POLICIES)
+DISCLOSURE = compile_disclosure(POLICY)
+
+
+def _governance() -> bytes:
+    """The shipped trust root with keys of which we have the private halves."""
+    text = (PROJECT / "config" / "governance.toml").read_text()
+    lines = []
+    keys = [cose.public_bytes(key).hex() for key in KEYS]
+    for line in text.splitlines():
+        lines.append(f'public_key = "{keys.pop(0)}"' if line.startswith("public_key") else line)
+    return "\n".join(lines).encode()
+
+
+GOVERNANCE = _governance()
+ROOT = parse_governance(GOVERNANCE, NAME)
+UNITS = (PROJECT / "config" / "units.toml").read_bytes()
+STOP = compile_stop(stop_order("springfield", "bridge-01", "A pipe burst", NOW_S - 60))
+COMPILED_UNITS = compile_units(parse_units(UNITS, NAME))
+CHECKPOINT = tlog.sign_checkpoint(
+    tlog.Checkpoint("springfield/river-bridge/bridge-01", 3, bytes(32), ()),
+    "springfield/river-bridge/bridge-01",
+    KEYS[0],
+)
+ENVELOPE = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S), KEYS[0])
+PACK = aggregate.encode(
+    Aggregate(
+        city="springfield",
+        site="river-bridge",
+        unit="bridge-01",
+        stream="crossings",
+        window_start=1_790_000_100,
+        window_s=900,
+        coverage_percent=95,
+        reason=None,
+        noise_sd_thousandths=4000,
+        threshold=13,
+        guarantee=Guarantee(Fraction(1, 8), 86_400, 4, 1),
+        policy_version=1,
+        disclosure_digest=DISCLOSURE.digest,
+        log_index=17,
+        cells=(("bike", 23), ("foot", Cell.SUPPRESSED)),
+        value_digits=4,
+    )
+)
+RELEASE = log.Release(
+    "crossings",
+    1_790_000_100,
+    900,
+    PACK,
+    cose.sign1(PACK, KEYS[0], detached=True),
+    log.Charge(Fraction(1, 32)),
+    DISCLOSURE.digest,
+).encode()
+NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
+HELLO = board.Board(
+    "0011223344", "1.0", bytes(32), SCHEMA_HASH, (board.Channel("crossings", "count", ("bike", "foot")),)
+).encode()
+BATCH = cbor.encode(
+    {0: 0, 1: cbor.CBORTag(reading.TAG_UINT16_LE, bytes(4)), 2: cbor.CBORTag(reading.TAG_UINT8, b"\x00\x01")}
+)
+READING = reading.Header(reading.Kind.READINGS, 2, 1, 1000, 10**12, len(BATCH)).pack() + BATCH
+FRAMES = b"".join(
+    frame.encode(frame.Frame(kind, number, 1000, count, body, b""), SCHEMA_HASH)
+    for number, (kind, count, body) in enumerate(((frame.Type.HELLO, 0, HELLO), (frame.Type.READINGS, 2, BATCH)))
+)
+STATE = public.State(
+    city="springfield",
+    site="river-bridge",
+    unit="bridge-01",
+    gate="open",
+    reason=public.Reason.OPEN,
+    since=NOW_S,
+    policy_version=1,
+    disclosure=DISCLOSURE.digest.hex(),
+    notice_remaining_s=0,
+    expires=POLICY.expires,
+    clock_trusted=True,
+    demo=False,
+    public_key=KEY_BYTES.hex(),
+    collect_within_s=604_800,
+).encode()
+REPLAY = b"time,bike,foot\n2025-09-03T00:00:00,1,2\n2025-09-03T01:00:00,3,\n2025-09-03T02:00:00,0,5\n"
+DATACHAIN = json.dumps(to_datachain(DISCLOSURE)).encode()
+ATTRIBUTES = gatt.attributes(ENVELOPE, 7)
+LEASE = lease.Lease(DISCLOSURE.digest, lease.OnAir.SERVING, 10**12).encode()
+
+
+def _signed(kind: Kind, payload: bytes) -> bytes:
+    return cose.sign(payload, [KEYS[0], KEYS[2]], content_type=kind.content_type)
+
+
+SEEDS: dict[str, tuple[bytes, ...]] = {
+    "toml": (b'a.b = 1\n[[c]]\nd = ["x", {e = 0.5}]\n', *POLICIES),
+    "policy": POLICIES,
+    "compiled_policy": COMPILED,
+    "governance": (GOVERNANCE,),
+    "compiled_governance": (compile_governance(ROOT),),
+    "units": (UNITS,),
+    "compiled_units": (COMPILED_UNITS,),
+    "compiled_stop": (STOP,),
+    "signed": (
+        *(_signed(Kind.POLICY, compiled) for compiled in COMPILED),
+        _signed(Kind.STOP, STOP),
+        _signed(Kind.UNITS, COMPILED_UNITS),
+        _signed(Kind.GOVERNANCE, compile_governance(ROOT)),
+    ),
+    "cbor": (HELLO, RELEASE, cbor.encode([1, -1, None, True, {"a": b"b", 1: [[]]}])),
+    "cose_sign1": (cose.sign1(b"payload", KEYS[0]), cose.sign1(b"payload", KEYS[0], detached=True)),
+    "cose_sign": (cose.sign(b"payload", KEYS, content_type="text/plain"),),
+    "senml": (PACK, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
+    "aggregate": (PACK,),
+    "log": (RELEASE, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
+    "checkpoint": (CHECKPOINT,),
+    "envelope": (ENVELOPE,),
+    "disclosure": (DISCLOSURE.cbor,),
+    "datachain": (DATACHAIN,),
+    "state": (STATE,),
+    "lease": (LEASE,),
+    "hello": (HELLO,),
+    "reading": (READING,),
+    "frame": (FRAMES, b"\0" + FRAMES[:-3], bytes(cobs.encode(HELLO)) + b"\0"),
+    "gatt": (ATTRIBUTES[0].value, ATTRIBUTES[0].value + b"".join(one.value for one in ATTRIBUTES[1:])),
+    "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
+    "cursor": (cursor.encode(cursor.START.follows(RELEASE, 900), cursor.START),),
+    "replay": (REPLAY,),
+    "subscriber": (PACK, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
+}
+"""Target -> its seeds."""
+
+ACCEPTED = frozenset(SEEDS) - {"frame", "gatt", "subscriber", "reading"}
+"""Targets whose parser accepts each seed; of the others, some seeds are whole only in part."""
+
+
+def write(folder: Path) -> int:
+    """Write the corpus, one folder a target; the number of files."""
+    count = 0
+    for target, seeds in SEEDS.items():
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        for number, seed in enumerate(seeds):
+            (folder / target / f"{number}").write_bytes(seed)
+            count += 1
+    return count

@@ -1,0 +1,326 @@
+"""One function a parser: the documented error may be raised inside, nothing else; a value that comes back must survive its own encoding.
+
+To add a parser, write `target_<name>` with `@reads("package.module.function")` and give it seeds in `seeds`; a test finds parsers without one.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+
+from agent.anonymizer import batch
+from agent.beacon import gatt
+from agent.contracts import aggregate, board, lease, log, public, reading
+from agent.disclosure import datachain, validation
+from agent.errors import (
+    BoardError,
+    DisclosureError,
+    EncodingError,
+    LogDamaged,
+    MessageError,
+    PolicyError,
+    ReplayError,
+    SettingsError,
+    SignatureError,
+)
+from agent.local import settings
+from agent.operations.verification import Received, Verification
+from agent.policy import compile as policy_compile
+from agent.policy import governance, signed, stop, units
+from agent.policy.parse import parse_policy
+from agent.publisher import cursor
+from agent.wire import cbor, cose, senml, tlog, toml
+from firmware_bridge import cobs, frame
+from firmware_bridge.simulator import replay
+from tests.fuzz.seeds import KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH
+
+Target = Callable[[bytes], None]
+TARGETS: dict[str, Target] = {}
+READS: dict[str, tuple[str, ...]] = {}
+"""Target -> the parsers that it runs."""
+
+
+def reads(*parsers: str) -> Callable[[Target], Target]:
+    """Register a target under its name without `target_`."""
+
+    def register(target: Target) -> Target:
+        name = target.__name__.removeprefix("target_")
+        TARGETS[name] = target
+        READS[name] = parsers
+        return target
+
+    return register
+
+
+@reads("agent.wire.toml.parse")
+def target_toml(data: bytes) -> None:
+    """Any TOML, with the lines of every key."""
+    with contextlib.suppress(PolicyError):
+        top = toml.parse(data, NAME, PolicyError)
+        for name in top.names():
+            assert top.where(name).startswith(f"{NAME}:")
+
+
+@reads("agent.policy.parse.parse_policy")
+def target_policy(data: bytes) -> None:
+    """A policy that is accepted compiles, comes back and can be disclosed or is too long for the air."""
+    with contextlib.suppress(PolicyError):
+        policy = parse_policy(data, NAME)
+        assert policy_compile.decompile_policy(policy_compile.compile_policy(policy)) == policy
+        disclosure = datachain.compile_disclosure(policy)
+        validation.validate(datachain.to_datachain(disclosure))
+
+
+@reads("agent.policy.compile.decompile_policy")
+def target_compiled_policy(data: bytes) -> None:
+    """One encoding a policy."""
+    with contextlib.suppress(PolicyError):
+        assert policy_compile.compile_policy(policy_compile.decompile_policy(data)) == data
+
+
+@reads("agent.policy.governance.parse_governance")
+def target_governance(data: bytes) -> None:
+    """A trust root as text."""
+    with contextlib.suppress(PolicyError):
+        root = governance.parse_governance(data, NAME)
+        assert governance.decompile_governance(governance.compile_governance(root)) == root
+
+
+@reads("agent.policy.governance.decompile_governance")
+def target_compiled_governance(data: bytes) -> None:
+    """One encoding a trust root."""
+    with contextlib.suppress(PolicyError):
+        assert governance.compile_governance(governance.decompile_governance(data)) == data
+
+
+@reads("agent.policy.units.parse_units")
+def target_units(data: bytes) -> None:
+    """A list of units as text."""
+    with contextlib.suppress(PolicyError):
+        found = units.parse_units(data, NAME)
+        assert units.decompile_units(units.compile_units(found)) == found
+
+
+@reads("agent.policy.units.decompile_units")
+def target_compiled_units(data: bytes) -> None:
+    """One encoding a list of units."""
+    with contextlib.suppress(PolicyError):
+        assert units.compile_units(units.decompile_units(data)) == data
+
+
+@reads("agent.policy.stop.decompile_stop")
+def target_compiled_stop(data: bytes) -> None:
+    """One encoding a stop order."""
+    with contextlib.suppress(PolicyError):
+        assert stop.compile_stop(stop.decompile_stop(data)) == data
+
+
+@reads(
+    "agent.policy.signed.read_signed",
+    "agent.policy.signed.read_standing",
+    "agent.policy.signed.verify_policy",
+    "agent.policy.signed.verify_units",
+    "agent.policy.signed.verify_stop",
+    "agent.policy.signed.verify_governance",
+    "agent.policy.signed.verify_first_governance",
+)
+def target_signed(data: bytes) -> None:
+    """Whatever it is called, only enough signatures under the trust root let it through."""
+    for verify in (signed.verify_policy, signed.verify_units, signed.verify_stop, signed.verify_governance):
+        with contextlib.suppress(PolicyError, SignatureError):
+            verify(data, ROOT, NOW_S)
+    with contextlib.suppress(PolicyError, SignatureError):
+        signed.verify_first_governance(data)
+    with contextlib.suppress(PolicyError, SignatureError):
+        kind, _ = signed.read_signed(data)
+        signed.read_standing(data, ROOT, kind)
+
+
+@reads("agent.wire.cbor.decode")
+def target_cbor(data: bytes) -> None:
+    """What decodes has one encoding."""
+    with contextlib.suppress(EncodingError):
+        assert cbor.encode(cbor.decode(data)) == data
+
+
+@reads("agent.wire.cose.decode_sign1", "agent.wire.cose.verify1")
+def target_cose_sign1(data: bytes) -> None:
+    """One signer, attached and detached."""
+    with contextlib.suppress(EncodingError):
+        assert isinstance(cose.decode_sign1(data).kid, bytes)
+    for detached in (None, b"payload"):
+        with contextlib.suppress(EncodingError, SignatureError):
+            assert isinstance(cose.verify1(data, KEY_BYTES, detached_payload=detached), bytes)
+
+
+@reads("agent.wire.cose.decode_sign", "agent.wire.cose.verify_sign")
+def target_cose_sign(data: bytes) -> None:
+    """Several signers."""
+    with contextlib.suppress(EncodingError):
+        assert all(isinstance(part.kid, bytes) for part in cose.decode_sign(data).signatures)
+    with contextlib.suppress(EncodingError, SignatureError):
+        cose.verify_sign(
+            data, {cose.key_id(KEY_BYTES): KEY_BYTES}, content_type="text/plain", algorithms=cose.UNIT_ALGORITHMS
+        )
+
+
+@reads("agent.wire.senml.decode")
+def target_senml(data: bytes) -> None:
+    """A pack comes back as the same records."""
+    with contextlib.suppress(EncodingError):
+        records = senml.decode(data)
+        assert senml.decode(senml.encode(records)) == records
+
+
+@reads("agent.contracts.aggregate.decode")
+def target_aggregate(data: bytes) -> None:
+    """A release's payload comes back byte for byte."""
+    with contextlib.suppress(EncodingError, MessageError):
+        assert aggregate.encode(aggregate.decode(data)) == data
+
+
+@reads("agent.contracts.log.decode_entry", "agent.contracts.log.iter_records")
+def target_log(data: bytes) -> None:
+    """One encoding an entry; records stop at the first damage and never go past the end."""
+    with contextlib.suppress(LogDamaged):
+        assert log.decode_entry(data).encode() == data
+    end = 0
+    for end_of_record, entry in log.iter_records(data):
+        assert end < end_of_record <= len(data)
+        end = end_of_record
+        with contextlib.suppress(LogDamaged):
+            log.decode_entry(entry)
+
+
+@reads("agent.wire.tlog.decode_checkpoint", "agent.wire.tlog.open_checkpoint")
+def target_checkpoint(data: bytes) -> None:
+    """A signed note."""
+    with contextlib.suppress(EncodingError):
+        checkpoint = tlog.decode_checkpoint(data)
+        assert data.startswith(checkpoint.body().encode())
+    with contextlib.suppress(EncodingError, SignatureError):
+        tlog.open_checkpoint(data, "springfield/river-bridge/bridge-01", KEY_BYTES)
+
+
+@reads("agent.contracts.public.read_envelope", "agent.contracts.public.open_envelope")
+def target_envelope(data: bytes) -> None:
+    """What travels by air."""
+    with contextlib.suppress(EncodingError):
+        assert len(public.read_envelope(data).digest) == 32
+    with contextlib.suppress(EncodingError, SignatureError):
+        public.open_envelope(data, KEY_BYTES)
+
+
+@reads("agent.disclosure.datachain.decode_disclosure")
+def target_disclosure(data: bytes) -> None:
+    """A disclosure that decodes is the one that its policy gives."""
+    with contextlib.suppress(DisclosureError):
+        disclosure = datachain.decode_disclosure(data)
+        assert disclosure.cbor == data
+        assert disclosure == datachain.compile_disclosure(disclosure.policy)
+
+
+@reads("agent.disclosure.validation.validate")
+def target_datachain(data: bytes) -> None:
+    """A datachain from anywhere, as JSON values."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    with contextlib.suppress(DisclosureError):
+        validation.validate(document)
+
+
+@reads("agent.contracts.public.decode_state")
+def target_state(data: bytes) -> None:
+    """The state file."""
+    with contextlib.suppress(MessageError):
+        state = public.decode_state(data)
+        assert public.decode_state(state.encode()) == state
+
+
+@reads("agent.contracts.lease.decode")
+def target_lease(data: bytes) -> None:
+    """A lease."""
+    with contextlib.suppress(MessageError):
+        assert lease.decode(data).encode() == data
+
+
+@reads("agent.contracts.board.decode")
+def target_hello(data: bytes) -> None:
+    """A board's hello."""
+    with contextlib.suppress(BoardError):
+        assert board.decode(data).encode() == data
+
+
+@reads("agent.contracts.reading.unpack_header", "agent.anonymizer.batch.decode")
+def target_reading(data: bytes) -> None:
+    """A message through reading.sock, with its batch."""
+    with contextlib.suppress(MessageError):
+        header = reading.unpack_header(data)
+        decoded = batch.decode(header, memoryview(data))
+        assert len(decoded.times_boot_ns) == len(decoded.classes) == header.reading_count
+
+
+@reads("firmware_bridge.cobs.decode_in_place")
+def target_frame(data: bytes) -> None:
+    """The serial line raises nothing, and gives the same frames however the bytes are cut."""
+
+    def feed(step: int) -> list[tuple[object, ...]]:
+        decoder = frame.Decoder(SCHEMA_HASH)
+        found: list[tuple[object, ...]] = []
+        for start in range(0, len(data), step):
+            for one in decoder.feed(memoryview(data)[start : start + step]):
+                found.append((one.type, one.sequence, one.board_ms, bytes(one.body), bytes(one.identifiers)))
+        return [*found, tuple(decoder.damaged.values())]
+
+    assert feed(max(1, len(data))) == feed(7 if len(data) < 4096 else 4093)
+    buffer = bytearray(data)
+    length = cobs.decode_in_place(memoryview(buffer))
+    assert length is None or 0 <= length <= len(data)
+
+
+@reads("agent.beacon.gatt.read_header", "agent.beacon.gatt.assemble")
+def target_gatt(data: bytes) -> None:
+    """The header's value alone, and header and chunks cut from the same bytes."""
+    with contextlib.suppress(DisclosureError):
+        header = gatt.read_header(data)
+        assert gatt.read_header(header.encode()) == header
+    head, rest = data[:64], data[64:]
+    chunks = [rest[i : i + gatt.CHUNK_BYTES] for i in range(0, len(rest), gatt.CHUNK_BYTES)]
+    with contextlib.suppress(DisclosureError):
+        gatt.assemble(head, chunks)
+    true = gatt.Header(len(rest), -(-len(rest) // gatt.CHUNK_BYTES), 1, hashlib.sha256(rest).digest())
+    with contextlib.suppress(DisclosureError):
+        assert gatt.assemble(true.encode(), chunks) == rest
+
+
+@reads("agent.local.settings.parse")
+def target_settings(data: bytes) -> None:
+    """agent.toml."""
+    with contextlib.suppress(SettingsError):
+        settings.parse(data, NAME)
+
+
+@reads("agent.publisher.cursor.decode")
+def target_cursor(data: bytes) -> None:
+    """The publisher's cursor: damage is returned, not raised."""
+    cursors, damage = cursor.decode(data, NAME)
+    assert damage is not None or cursor.encode(*cursors) == data
+
+
+@reads("firmware_bridge.simulator.replay.parse")
+def target_replay(data: bytes) -> None:
+    """A file of counts."""
+    with contextlib.suppress(ReplayError):
+        assert replay.parse(data, NAME).rows
+
+
+@reads()
+def target_subscriber(data: bytes) -> None:
+    """Each sort of topic with any payload: one record at least, nothing raised."""
+    verification = Verification([KEY_BYTES])
+    for last in ("agg/crossings", "agg/crossings/sig", "state", "disclosure", "checkpoint"):
+        topic = f"dtpr/v1/springfield/river-bridge/bridge-01/{last}"
+        for record, _ in verification.take(Received(topic, data, (("sig", "AA=="),), False, 0.0)):
+            json.dumps(record)

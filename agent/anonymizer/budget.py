@@ -7,6 +7,7 @@ span when it starts in it. The result depends on the log's entries alone; a filt
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -66,6 +67,10 @@ class Budget:
         self._newest = 0
         self._finished = Fraction(0)
         self._periods: dict[int, dict[str, Counter[Fraction]]] = {}
+
+    def copy(self) -> "Budget":
+        """The same charges, to be added to independently."""
+        return deepcopy(self)
 
     def change_terms(self, at: int, terms: Terms) -> None:
         """A policy is in force from `at` on (Unix seconds). For one period after it the stricter of both applies, item by item."""

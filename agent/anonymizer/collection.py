@@ -53,7 +53,7 @@ class Collection:
     def __init__(
         self, *, ledger: Ledger, key: Ed25519PrivateKey, random_bytes: RandomBytes, disclose: Callable[[Policy], bytes]
     ) -> None:
-        self.ledger = ledger
+        self.ledger = self._logged = ledger
         self.tally = Tally()
         self.reason = Reason.NO_POLICY
         self.since = 0
@@ -200,6 +200,7 @@ class Collection:
         """
         entries: list[Entry] = []
         outcomes: list[Outcome] = []
+        self._logged = self.ledger
         if self.clock_right:
             shown = self._moment.boot_ns < self._leases.valid_until_ns(self.notice.digest) if self.notice else False
             for entry in self._course.due(self.ledger.adoption, self._utc_s, on_air=shown):
@@ -224,6 +225,7 @@ class Collection:
     def adopt(self, entry: Entry) -> Due:
         """A decision of governance that was verified (PolicyOffered, StopTaken, GovernanceTaken), folded like what is due."""
         entries: list[Entry] = []
+        self._logged = self.ledger
         self._fold(entries, entry)
         return Due(tuple(entries))
 
@@ -240,9 +242,9 @@ class Collection:
         self._regimes.drop_finished()
         self._decide()
 
-    def lose(self, due: Due, ledger: Ledger) -> None:
-        """`due` could not be logged: its windows become part of a Gap. `ledger` is folded anew from the log."""
-        self.ledger = ledger
+    def lose(self, due: Due) -> None:
+        """`due` could not be logged: its windows become part of a Gap, and the ledger is again what the log says."""
+        self.ledger = self._logged
         for outcome in due.outcomes:
             self.tally.discard(Discard.STORAGE, outcome.readings)
 
@@ -277,6 +279,8 @@ class Collection:
         return due
 
     def _fold(self, entries: list[Entry], entry: Entry) -> None:
+        if not entries:
+            self._logged, self.ledger = self.ledger, self.ledger.copy()
         self.ledger.fold(entry)
         entries.append(entry)
 

@@ -152,13 +152,13 @@ class Daemon:
             self._storage_ready = False
             _log.warning("%s", full)
             if log.size == size:
-                self._collection.lose(due, Ledger(log.entries()))
+                self._collection.lose(due)
                 return False
         self._collection.commit(due)
         return True
 
     def _open_log(self, origin: str, ledger: Ledger) -> ReleaseLog:
-        log = ReleaseLog(self._log_folder, origin, self._key, ledger.fold)
+        log = ReleaseLog(self._log_folder, origin, self._key, ledger.fold, self._watchdog.feed_start)
         if log.recovered:
             _log.warning("release log %s", log.recovered)
         return log

@@ -5,6 +5,7 @@ again (I5).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from itertools import pairwise
 
 from agent.anonymizer.budget import Budget, terms_of
@@ -26,6 +27,13 @@ class Ledger:
         self._last_end: dict[str, int] = {}
         for entry in entries:
             self.fold(entry)
+
+    def copy(self) -> "Ledger":
+        """The same state, to be folded on independently; its size does not grow with the log's."""
+        same = copy(self)
+        same.budget = self.budget.copy()
+        same._last_end = dict(self._last_end)
+        return same
 
     @property
     def newest_at(self) -> int:

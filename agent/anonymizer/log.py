@@ -9,7 +9,6 @@ An append that fails leaves nothing of itself behind the end.
 import contextlib
 import errno
 import fcntl
-import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +27,9 @@ STEP_BYTES = 1 << 20
 
 RESERVE_BYTES = STEP_BYTES // 2
 """Less than this left and no more to be had closes the gate: hours of windows still fit, saying `not_collected`."""
+
+_BLOCK_BYTES = 1 << 18
+"""Holds several of the longest records."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REMEDY = "free space on this file system; nothing logged is lost"
@@ -57,19 +59,30 @@ def _any_order(entry: Entry) -> None:
     """For who only keeps entries."""
 
 
+def _no_matter() -> None:
+    """For who does not wait."""
+
+
 class ReleaseLog:
     """An open log. `recovered` says in words what was done to its tail on opening, or None.
 
-    On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it.
+    On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. Opening
+    reads the whole log twice, first to verify its root; `progress` is called for each record read.
     """
 
     def __init__(
-        self, folder: Path, origin: str, key: Ed25519PrivateKey, fold: Callable[[Entry], None] = _any_order
+        self,
+        folder: Path,
+        origin: str,
+        key: Ed25519PrivateKey,
+        fold: Callable[[Entry], None] = _any_order,
+        progress: Callable[[], None] = _no_matter,
     ) -> None:
         self._folder = folder
         self._origin = origin
         self._key = key
         self._fold = fold
+        self._progress = progress
         self._path = folder / RELEASES
         self._head = TreeHead()
         self._covered = 0
@@ -227,23 +240,26 @@ class ReleaseLog:
         return checkpoint, covered
 
     def _records(self, end: int) -> Iterator[bytes]:
-        """Entries of the first `end` bytes; raise LogDamaged unless records fill them exactly."""
+        """Entries of the first `end` bytes; raise LogDamaged unless records fill them exactly.
+
+        Reads block by block: the pages of a mapping would all be locked, and count against the unit's MemoryMax=.
+        """
         at = 0
-        if end:
-            with mmap.mmap(self._fd, end, prot=mmap.PROT_READ) as pages, memoryview(pages) as view:
-                for after, entry in iter_records(view):
-                    yield entry
-                    at = after
+        while at < end:
+            begin = at
+            for after, entry in iter_records(os.pread(self._fd, min(_BLOCK_BYTES, end - begin), begin)):
+                self._progress()
+                yield entry
+                at = begin + after
+            if at == begin:
+                break
         if at != end:
             raise LogDamaged(
                 str(self._path), expected=f"records up to byte {end}", got=f"damage at byte {at}", remedy=_RESTORE
             )
 
     def _tail(self, start: int) -> list[tuple[int, bytes]]:
-        if start == self._allocated:
-            return []
-        with mmap.mmap(self._fd, self._allocated, prot=mmap.PROT_READ) as pages, memoryview(pages) as view:
-            return list(iter_records(view, start))
+        return [(start + end, entry) for end, entry in iter_records(os.pread(self._fd, self._allocated - start, start))]
 
     def _is_zero(self, start: int) -> bool:
         at = start

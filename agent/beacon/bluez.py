@@ -5,6 +5,7 @@ A session is one bus connection; BlueZ drops all that a connection registered wh
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,12 +22,15 @@ ADAPTER = "org.bluez.Adapter1"
 GATT_MANAGER = "org.bluez.GattManager1"
 ADVERTISING_MANAGER = "org.bluez.LEAdvertisingManager1"
 
+_ALREADY_EXISTS = "org.bluez.Error.AlreadyExists"
 _BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 _MATCHES = (
     f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{BLUEZ}'",
     f"type='signal',sender='{BLUEZ}',interface='{OBJECT_MANAGER}'",
     f"type='signal',sender='{BLUEZ}',interface='{PROPERTIES}',member='PropertiesChanged',arg0='{ADAPTER}'",
 )
+
+_log = logging.getLogger(__name__)
 
 
 class _Refusal(Exception):
@@ -105,7 +109,7 @@ class BluezRadio(RetryingRadio):
                 path = objects.advertise(broadcast)
                 await self._manage(bus, ADVERTISING_MANAGER, "RegisterAdvertisement", "oa{sv}", path, {})
                 shown = broadcast.name
-            await self._prove(bus)
+            await self._prove(bus, objects)
             if self._ended is None:
                 self._set_on_air(broadcast, OnAir.ADVERTISING)
                 await self._pause(EVIDENCE_EVERY_S)
@@ -136,8 +140,8 @@ class BluezRadio(RetryingRadio):
         await self._pause(LONGEST_RETRY_S)
         raise down
 
-    async def _prove(self, bus: MessageBus) -> None:
-        """BE-11: the same bluetoothd, powered, with an active advertisement; else end the session."""
+    async def _prove(self, bus: MessageBus, objects: Objects) -> None:
+        """BE-11: the same bluetoothd, powered, and it holds what this connection registered, or takes it again; else end the session."""
         (owner,) = await _call(bus, _BUS, _BUS_PATH, _BUS, "GetNameOwner", "s", BLUEZ)
         (adapter,) = await _call(bus, self._owner, self._adapter, PROPERTIES, "GetAll", "s", ADAPTER)
         (manager,) = await _call(bus, self._owner, self._adapter, PROPERTIES, "GetAll", "s", ADVERTISING_MANAGER)
@@ -148,6 +152,18 @@ class BluezRadio(RetryingRadio):
         active = manager.get("ActiveInstances")
         if active is None or active.value < 1:
             raise RadioDown(Cause.RELEASED, self._adapter, why="BlueZ no longer has an active advertisement")
+        await self._keep(bus, GATT_MANAGER, "RegisterApplication", APPLICATION)
+        await self._keep(bus, ADVERTISING_MANAGER, "RegisterAdvertisement", objects.advertisement_path)
+
+    async def _keep(self, bus: MessageBus, interface: str, member: str, path: str) -> None:
+        """Ask for `path` to be registered once more: the only way to learn that BlueZ still holds ours is that it refuses."""
+        try:
+            await self._manage(bus, interface, member, "oa{sv}", path, {})
+        except _Refusal as refusal:
+            if refusal.name != _ALREADY_EXISTS:
+                raise
+        else:
+            _log.warning("BlueZ had lost %s; it is registered again", path)
 
     async def _manage(self, bus: MessageBus, interface: str, member: str, signature: str, *body: Any) -> None:
         await _call(bus, self._owner, self._adapter, interface, member, signature, *body)

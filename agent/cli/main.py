@@ -13,6 +13,8 @@ COMMANDS = {
     "demo": ("agent.cli.demo.command", "see a whole unit at work on this machine: board, radio, broker, daemons"),
     "subscribe": ("agent.operations.subscribe", "print and verify the releases below a topic root"),
     "policy": ("agent.cli.policy", "check, explain, compare, compile, sign and verify policies; see where they stand"),
+    "disclosure": ("agent.cli.disclosure", "show what residents read, in their language"),
+    "taxonomy": ("agent.cli.taxonomy", "take over DTPR's official texts and icons, and see how they fit"),
     "key": ("agent.cli.key", "make a unit's signing key"),
 }
 

@@ -165,24 +165,28 @@ def standing(state: State) -> str:
     until = f"until {day_words(state.expires)}"
     if state.notice_remaining_s:
         until = f"on notice: {time_words(state.notice_remaining_s)} still to be on air; then {until}"
-    lines += [
-        f"    version {state.policy_version:<6} {'a demonstration, ' if state.demo else ''}{until}",
-        f"                   disclosure {state.disclosure}",
-        f"    gate           {state.gate} ({state.reason}) since {day_words(state.since)}",
-    ]
+    if state.policy_version:
+        lines += _policy_lines(
+            state.policy_version, ("a demonstration, " if state.demo else "") + until, state.disclosure
+        )
+    else:
+        lines.append("    no policy")
+    # What a unit says of policies that are not in force; units of an older version are silent on it.
     upcoming = getattr(state, "upcoming_version", 0)
     if upcoming:
         remaining = getattr(state, "upcoming_remaining_s", 0)
         left = (
             f"on notice: {time_words(remaining)} still to be on air" if remaining else "takes over at the next window"
         )
-        lines += [
-            f"    version {upcoming:<6} {left}",
-            f"                   disclosure {getattr(state, 'upcoming_disclosure', '')}",
-        ]
+        lines += _policy_lines(upcoming, left, getattr(state, "upcoming_disclosure", ""))
+    lines.append(f"    gate           {state.gate} ({state.reason}) since {day_words(state.since)}")
     if refused := getattr(state, "offer_refused", ""):
         lines.append(f"    last offer     refused: {refused}")
     if reason := getattr(state, "stop_reason", ""):
         lines.append(f"    stopped        by {getattr(state, 'stop_by', '') or 'an order'}: {reason}")
         lines.append("                   only a new policy lifts this")
     return "\n".join(lines) + "\n"
+
+
+def _policy_lines(version: int, stands: str, disclosure: str) -> list[str]:
+    return [f"    version {version:<6} {stands}", f"                   disclosure {disclosure}"]

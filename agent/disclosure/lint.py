@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from agent.disclosure.wording import LOCALES, missing
 from agent.policy.epsilon import DELTA, epsilon
 from agent.policy.model import CoarsePrivacy, CountPrivacy, NoPrivacy, Policy, Stream, ThresholdOnly, UniquePrivacy
 from agent.policy.vocabulary import QUANTITIES
@@ -286,11 +287,24 @@ def _transport(text: Text) -> Iterator[Finding]:
         )
 
 
+def _translations(text: Text) -> Iterator[Finding]:
+    """Sentences that a locale lacks: those of the elements that this policy names, and those that any policy needs."""
+    policy = text.policy
+    chosen = (*policy.purposes, *(stream.technology for stream in policy.streams), *policy.access, *policy.storage)
+    for locale, key in missing(chosen):
+        yield Finding(
+            Severity.WARNING,
+            f"agent/disclosure/sentences/{locale}.py",
+            f"there is no text for {key}, so residents cannot read this policy in {LOCALES[locale].name}",
+            "translate it",
+        )
+
+
 def _what(stream: Stream) -> str:
     """A stream in the words of `SERVES`."""
     return stream.quantity or stream.kind
 
 
 CHECKS: Sequence[Callable[[Text], Iterator[Finding]]] = (
-    *(_feedback, _as_measured, _unserved, _location, _uniques, _budget, _retention, _modes, _transport),
+    *(_feedback, _as_measured, _unserved, _location, _uniques, _budget, _retention, _modes, _transport, _translations),
 )

@@ -11,7 +11,6 @@ from fractions import Fraction
 from math import isqrt
 from typing import assert_never
 
-from agent.disclosure import wording
 from agent.disclosure.datachain import Disclosure
 from agent.disclosure.presence import caused_by_people, presence
 from agent.disclosure.rules import Category, Element, Mark
@@ -126,8 +125,8 @@ class _Writer:
         if policy.demo:
             yield self._enforced("unit.demo")
         yield self._promised("unit.title", title=policy.title)
-        yield self._promised(f"place.{policy.location.precision}", "institution", place=policy.location.text)
         yield self._promised("institution", "institution", name=policy.accountable.name)
+        yield self._promised(f"place.{policy.location.precision}", "institution", place=policy.location.text)
         for vendor in policy.vendors:
             yield self._promised("organization", "organization", name=vendor)
 
@@ -192,6 +191,8 @@ class _Writer:
             case ScalarPrivacy():
                 yield self._range(stream, privacy)
                 usual = Fraction(root_words(4 * privacy.mean_sigma_squared))
+                samples = self._words.plural("reading", privacy.samples)
+                yield self._enforced("dp.mean", "aggregated", samples=samples)
                 yield self._noise("dp.noise_value", self._measured(stream, usual))
                 yield self._presence(stream, privacy.m, privacy.c)
             case ThresholdOnly():
@@ -249,12 +250,13 @@ class _Writer:
         if not found.covered and not found.open:
             yield self._promised("guarantee.no_people")
             return
-        if found.open and found.covered:
+        limited = bool(found.open or found.apart)
+        if limited and found.covered:
             yield from self._lists("guarantee.only", "streams", found.covered, element)
         if not found.covered or found.period == 100:
             yield self._enforced(f"guarantee.open_{period}", **filled)
         else:
-            some = "some_" if found.open else ""
+            some = "some_" if limited else ""
             yield self._enforced(f"guarantee.{some}{period}", element, n=str(found.period), **filled)
             yield self._enforced("guarantee.guess", element)
         if not found.covered or found.month == 100:
@@ -272,10 +274,10 @@ class _Writer:
 
     def _receivers(self, policy: Policy) -> Iterator[Statement]:
         for audience in policy.audiences:
-            yield self._promised("audience.name", audience.access, audience=audience.name.replace("_", " "))
+            yield self._promised("audience.name", audience=audience.name.replace("_", " "))
             streams = [stream.name for stream in policy.streams if audience.name in stream.receivers]
             if len(streams) < len(policy.streams):
-                yield from self._lists("audience.streams", "streams", streams, audience.access, Mark.PROMISED)
+                yield from self._lists("audience.streams", "streams", streams, "", Mark.PROMISED)
             yield from self._of(Category.ACCESS, audience.access)
             yield from self._of(Category.STORAGE, *audience.storage)
             kept = self._words.duration(audience.retention_days * 86_400)
@@ -308,8 +310,3 @@ def _usual(variance: Fraction) -> int:
     whole = -(-4 * variance.numerator // variance.denominator)
     root = isqrt(whole)
     return root if root * root == whole else root + 1
-
-
-def untranslated() -> tuple[tuple[str, str], ...]:
-    """(locale, key) of every sentence that a locale lacks."""
-    return wording.missing(())

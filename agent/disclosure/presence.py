@@ -2,7 +2,8 @@
 
 `period` is for one period (24 h but in demonstrations), `month` for presence in every period of 30 days. Both count what a person may do to
 all streams with noise together; streams without noise that people cause are `open`: no bound holds for them, and the sentences must say so
-(PRIVACY.md 4.1).
+(PRIVACY.md 4.1). A bound is enforced, so it never rests on a promise either: where other streams are published beside the covered ones,
+it is stated of the covered ones only.
 """
 
 from dataclasses import dataclass
@@ -26,23 +27,30 @@ MONTH_S = 30 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """`period` and `month` are N of "right at most N times in 100"; 50 is guessing, 100 no limit at all. `covered` and `open` are streams' names."""
+    """`period` and `month` are N of "right at most N times in 100"; 50 is guessing, 100 no limit at all.
+
+    The rest are streams' names: `covered` carry noise, `open` carry none and are caused by people, `apart` carry none and are promised
+    not to be about anybody.
+    """
 
     period: int
     month: int
     covered: tuple[str, ...]
     open: tuple[str, ...]
+    apart: tuple[str, ...]
 
 
 def presence(policy: Policy) -> Presence:
     """The bounds of agent/disclosure/bound for this policy; a bound stands for the covered streams only."""
     noises = [noise for stream in policy.streams if (noise := _noise(stream)) is not None]
+    bare = [stream for stream in policy.streams if _noise(stream) is None]
     months = -(-MONTH_S // policy.period_s)
     return Presence(
         period=bound.right_in_100(bound.total_variation(noises)),
         month=bound.right_in_100(bound.total_variation(noises, months)),
         covered=tuple(stream.name for stream in policy.streams if _noise(stream) is not None),
-        open=tuple(stream.name for stream in policy.streams if _noise(stream) is None and caused_by_people(stream)),
+        open=tuple(stream.name for stream in bare if caused_by_people(stream)),
+        apart=tuple(stream.name for stream in bare if not caused_by_people(stream)),
     )
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from agent.disclosure import taxonomy_text
@@ -94,7 +95,7 @@ def _place(
     identity = _id(fields["id"], f"{where}: {kind}.id")
     known: Mapping[str, object] = elements if kind == "element" else categories
     if identity in known:
-        _refuse(f"{name}: {kind} {identity}", "each id once", "a second one", "import each file once")
+        _refuse(f"{name}: {kind} {identity}", "each id once", _Said("a second one"), "import each file once")
     if kind == "element":
         elements[identity] = _element(fields, f"{name}: element {identity}")
     else:
@@ -123,7 +124,7 @@ def _element(fields: Mapping[str, Any], where: str) -> OfficialElement:
     ids = [_id(one, f"{where}: category_ids") for one in _list(fields["category_ids"], f"{where}: category_ids")]
     categories = tuple(one for one in ids if one.startswith("device__"))
     if not categories or len(set(ids)) != len(ids):
-        _refuse(f"{where}: category_ids", "distinct ids, of which one begins with device__", "others")
+        _refuse(f"{where}: category_ids", "distinct ids, of which one begins with device__", _Said("others"))
     icon = _map(fields["icon"], f"{where}: icon", "url") if fields.get("icon") is not None else {"url": ""}
     url = _string(icon["url"], f"{where}: icon.url") if icon["url"] else ""
     found = _ICON.fullmatch(url)
@@ -155,7 +156,7 @@ def _category(fields: Mapping[str, Any], where: str) -> OfficialCategory:
         contexts = _list(context["values"], f"{where}: context.values")
     values = tuple(_context(value, f"{where}: context.values[{i}]") for i, value in enumerate(contexts))
     if len({value.id for value in values}) != len(values):
-        _refuse(f"{where}: context.values", "each id once", "a second one")
+        _refuse(f"{where}: context.values", "each id once", _Said("a second one"))
     return OfficialCategory(
         id=_id(fields["id"], f"{where}: id"),
         version=_time(fields["version"], f"{where}: version"),
@@ -196,7 +197,7 @@ def _variables(item: Any, where: str) -> tuple[Variable, ...]:
             )
         )
     if len({variable.id for variable in found}) != len(found):
-        _refuse(where, "each id once", "a second one")
+        _refuse(where, "each id once", _Said("a second one"))
     return tuple(found)
 
 
@@ -214,10 +215,10 @@ def _words(item: Any, where: str, low: int = 0) -> Words:
         if not isinstance(locale, str) or not _LOCALE.fullmatch(locale):
             _refuse(f"{where}: locale", "a locale such as en or fr-CA", locale)
         if locale in found:
-            _refuse(f"{where}: {locale}", "each locale once", "a second one")
+            _refuse(f"{where}: {locale}", "each locale once", _Said("a second one"))
         found[locale] = taxonomy_text.plain(_string(value, f"{where}: {locale}"), f"{where}: {locale}")
     if len(found) < low:
-        _refuse(where, "a text in one locale at least", "none")
+        _refuse(where, "a text in one locale at least", _Said("none"))
     return found
 
 
@@ -228,11 +229,11 @@ def _json(name: str, data: bytes) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            _refuse(name, "each key of an object once", "one twice")
+            _refuse(name, "each key of an object once", _Said("one twice"))
         return found
 
     if taxonomy_text.depth(data) > MAX_DEPTH:
-        _refuse(name, f"at most {MAX_DEPTH} levels of nesting", "more")
+        _refuse(name, f"at most {MAX_DEPTH} levels of nesting", _Said("more"))
     try:
         return json.loads(data.decode(), object_pairs_hook=once)
     except ValueError as bad:
@@ -245,7 +246,7 @@ def _map(value: Any, where: str, *required: str) -> Mapping[str, Any]:
         _refuse(where, "an object", value)
     for key in required:
         if key not in value:
-            _refuse(where, f"the field {key}", "nothing")
+            _refuse(where, f"the field {key}", _Said("nothing"))
     return value
 
 
@@ -274,5 +275,12 @@ def _time(value: Any, where: str) -> str:
 
 
 def _refuse(where: str, expected: str, got: Any, remedy: str = "") -> NoReturn:
-    words = repr(got[:60]) if isinstance(got, str) else type(got).__name__
+    words = got.words if isinstance(got, _Said) else repr(got[:60]) if isinstance(got, str) else type(got).__name__
     raise TaxonomyError(where, expected=expected, got=words, remedy=remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was found, in our words instead of the file's."""
+
+    words: str

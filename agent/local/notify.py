@@ -21,6 +21,10 @@ def notify(message: str) -> None:
             return  # the manager went away; it will notice us by other means
 
 
+EXTEND_S = 30
+"""A start that goes on asks for this much more each time it speaks (EXTEND_TIMEOUT_USEC=, after TimeoutStartSec=)."""
+
+
 class Watchdog:
     """Tells the service manager that the main loop still turns."""
 
@@ -29,7 +33,14 @@ class Watchdog:
 
     def feed(self) -> None:
         """Call it on every turn; it speaks every FEED_EVERY_S."""
+        self._say("WATCHDOG=1")
+
+    def feed_start(self) -> None:
+        """The same before READY=1, for each step of a start that may take long."""
+        self._say(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
+
+    def _say(self, message: str) -> None:
         now = time.monotonic()
         if now - self._fed_at >= FEED_EVERY_S:
             self._fed_at = now
-            notify("WATCHDOG=1")
+            notify(message)

@@ -216,9 +216,9 @@ LICENCE_REF = re.compile(r"LicenseRef-[A-Za-z0-9.-]{1,48}")
 COMMUNITY_LABELS = (
     *("bc-clan", "bc-consent-non-verified", "bc-consent-verified", "bc-multiple-communities", "bc-non-commercial"),
     *("bc-open-to-collaboration", "bc-open-to-commercialization", "bc-outreach", "bc-provenance", "bc-research-use"),
-    *("tk-attribution", "tk-clan", "tk-community-use-only", "tk-community-voice", "tk-creative"),
+    *("tk-attribution", "tk-clan", "tk-commercial", "tk-community-use-only", "tk-community-voice", "tk-creative"),
     *("tk-culturally-sensitive", "tk-family", "tk-men-general", "tk-men-restricted", "tk-multiple-communities"),
-    *("tk-non-commercial", "tk-non-verified", "tk-open-to-collaboration", "tk-open-to-commercialization"),
+    *("tk-non-commercial", "tk-non-verified", "tk-open-to-collaboration"),
     *("tk-outreach", "tk-seasonal", "tk-secret-sacred", "tk-verified", "tk-women-general", "tk-women-restricted"),
 )
 """Local Contexts' Traditional Knowledge and Biocultural Labels, by the last part of their web addresses."""

@@ -8,18 +8,22 @@ import contextlib
 import select
 import socket
 import ssl
+import struct
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.exception import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.errors import InvariantBroken
 from agent.local.settings import Mqtt
 from agent.publisher.faults import BrokerFault, Code, VersionRefused
+from agent.publisher.inbound import MAX_PACKET_BYTES, Inbound
 from agent.publisher.message import Message
 
 CONNECT_TIMEOUT_S = 5.0
@@ -30,6 +34,9 @@ OWN_WINDOW = 20
 _UNSUPPORTED_VERSION = 132
 _REMEDY_NETWORK = "check [mqtt] host and port in agent.toml, and the network"
 _REMEDY_ACCESS = "check user name, password file and client certificate in agent.toml with the broker's operator"
+_REMEDY_PROTOCOL = (
+    "is it an MQTT broker, and does it subscribe clients by itself? the agent subscribes to nothing and connects again"
+)
 _REMEDY_LATER = "nothing to do unless it lasts: the agent connects again by itself"
 
 
@@ -54,6 +61,17 @@ def tls_context(mqtt: Mqtt) -> ssl.SSLContext:
     return context
 
 
+class _GuardedClient(Client):
+    """paho's client, with `inbound` reading along before paho keeps anything. paho has no public place for that."""
+
+    inbound: Inbound
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        octets = super()._sock_recv(bufsize)
+        self.inbound.take(octets)  # what it raises is an OSError, by which paho ends the connection
+        return octets
+
+
 class Connection:
     """One connection. `open` once, then `publish` and `turn`; `acknowledged` collects the identifiers of what was taken."""
 
@@ -67,9 +85,10 @@ class Connection:
         self._broker = f"{mqtt.host}:{mqtt.port}"
         self._mqtt = mqtt
         self._tls = context is not None
-        self._fault: BrokerFault | VersionRefused | None = None
+        self._fault: BrokerFault | None = None
         self._max_packet_bytes = 0
         self._tls_words = ""
+        self._inbound = Inbound(mqtt5=mqtt5)
         self._client = self._make_client(context, login, client_id)
 
     def open(self, will: Message) -> None:
@@ -78,7 +97,7 @@ class Connection:
         client.will_set(
             will.topic, will.payload, qos=1, retain=True, properties=self._properties(will, PacketTypes.WILLMESSAGE)
         )
-        kept: dict[str, Any] = {"clean_start": True} if self.mqtt5 else {}
+        kept: dict[str, Any] = {"clean_start": True, "properties": _connect_properties()} if self.mqtt5 else {}
         try:
             client.connect(self._mqtt.host, self._mqtt.port, self._mqtt.keepalive_s, **kept)
         except ssl.SSLError as bad:
@@ -124,7 +143,7 @@ class Connection:
         readable, writable, _ = select.select([sock], writers, [], 0 if pending else timeout_s)
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
         if readable or pending:
-            result = self._client.loop_read()
+            result = self._read()
         if writable and result == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.socket() is not None:
             result = self._client.loop_write()
         if result == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.socket() is not None:
@@ -133,6 +152,18 @@ class Connection:
             raise self._fault
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None:
             raise self._ended()
+
+    def _read(self) -> MQTTErrorCode:
+        """Let paho take what is there; what it cannot read is a fault of the broker."""
+        try:
+            result = self._client.loop_read()
+        except _UNREADABLE as bad:
+            raise self._broke_protocol(f"it sent a packet that cannot be read ({type(bad).__name__})") from None
+        if self._fault is None and self._inbound.broken is not None:
+            self._fault = self._broke_protocol(str(self._inbound.broken))
+        elif self._fault is None and result == MQTTErrorCode.MQTT_ERR_PROTOCOL and (self.answered or self.mqtt5):
+            self._fault = self._broke_protocol("it sent a packet that cannot be read")
+        return result
 
     def close(self) -> None:
         """Say goodbye, so that no will is sent, and forget the client."""
@@ -150,13 +181,14 @@ class Connection:
             sock.close()
 
     def _make_client(self, context: ssl.SSLContext | None, login: Login, client_id: str) -> Client:
-        client = Client(
+        client = _GuardedClient(
             CallbackAPIVersion.VERSION2,
             client_id,
             clean_session=None if self.mqtt5 else True,
             protocol=MQTTv5 if self.mqtt5 else MQTTv311,
             reconnect_on_failure=False,
         )
+        client.inbound = self._inbound
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(0)  # the window is ours
         if context is not None:
@@ -172,8 +204,10 @@ class Connection:
     def _on_connect(
         self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        if not self._inbound.answered:
+            raise InvariantBroken("this version of paho-mqtt reads the broker's packets past their check")
         if reason.value == _UNSUPPORTED_VERSION:
-            self._fault = VersionRefused(f"MQTT broker {self._broker}", why="it does not speak this version of MQTT")
+            self._fault = VersionRefused(self._broker)
         elif reason.is_failure:
             self._fault = self._refused(reason)
         else:
@@ -220,6 +254,15 @@ class Connection:
             remedy="check ca_file, the broker's name in its certificate, the clock and our client certificate",
         )
 
+    def _broke_protocol(self, why: str) -> BrokerFault:
+        return BrokerFault(
+            Code.BROKER_PROTOCOL,
+            self._broker,
+            why=why,
+            remedy=_REMEDY_PROTOCOL,
+            before_answer=not self.answered,
+        )
+
     def _lost(self, why: str) -> BrokerFault:
         return BrokerFault(
             Code.BROKER_LOST if self.answered else Code.BROKER_ABSENT,
@@ -229,7 +272,7 @@ class Connection:
             before_answer=not self.answered,
         )
 
-    def _ended(self) -> BrokerFault | VersionRefused:
+    def _ended(self) -> BrokerFault:
         if self._fault is not None:
             return self._fault
         return self._tls_fault(self._tls_words) if self._tls_words else self._lost("the connection ended")
@@ -250,6 +293,16 @@ class Connection:
             properties.UserProperty = list(message.user_properties)
         return properties
 
+
+def _connect_properties() -> Properties:
+    """What we tell the broker of ourselves (MQTT 5, 3.1.2.11)."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+    properties.MaximumPacketSize = MAX_PACKET_BYTES
+    return properties
+
+
+_UNREADABLE = (ValueError, LookupError, TypeError, AssertionError, struct.error, MQTTException)
+"""What paho lets out when it decodes a malformed packet: it has no one error for that in all versions."""
 
 _REFUSALS = frozenset({135, 138, 140, 151, 156, 157})
 """Not authorized, banned, bad authentication method, quota exceeded, use another server, server moved."""

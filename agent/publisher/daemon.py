@@ -6,11 +6,12 @@ import time
 from ssl import SSLContext
 from types import FrameType
 
+from agent.contracts.public import MAX_STATE_BYTES, STATE, decode_state
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status, bucket
-from agent.errors import SettingsError
+from agent.errors import BadInput, SettingsError
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_credential
-from agent.local.files import ReplacedFile
+from agent.local.files import ReplacedFile, read_capped
 from agent.local.notify import Watchdog, notify
 from agent.local.settings import Mqtt, Settings
 from agent.publisher.connection import Login, tls_context
@@ -31,6 +32,7 @@ class Daemon:
         mqtt = settings.mqtt
         self._session = Session(settings, _context(mqtt) if mqtt.tls else None, _login(mqtt))
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
+        self._state_path = settings.paths.public / STATE
         self._status_file = ReplacedFile(settings.paths.status / DAEMON / STATUS)
         self._watchdog = Watchdog()
         self._shown: tuple[Code, str] | None = None
@@ -81,10 +83,14 @@ class Daemon:
         self._status_file.replace(status.encode())
 
     def _count(self) -> None:
-        state = self._session.unit.state
-        if state is None:
-            return  # whose policy it is, is not known yet
-        self._counters.allow(demo=state.demo)
+        try:
+            text = read_capped(self._state_path, MAX_STATE_BYTES)
+            if text is None:
+                return  # whose policy it is, is not known now
+            demo = decode_state(text).demo
+        except (BadInput, OSError):
+            return  # the status says so
+        self._counters.allow(demo=demo)
         backlog = self._session.backlog
         self._counters.write(
             {

@@ -16,6 +16,7 @@ class Code(enum.StrEnum):
     BROKER_REFUSED = "broker_refused"
     BROKER_LIMIT = "broker_limit"
     BROKER_LOST = "broker_lost"
+    BROKER_PROTOCOL = "broker_protocol"
     CONNECTING = "connecting"
     LOG_DAMAGED = "log_damaged"
     CURSOR_DAMAGED = "cursor_damaged"
@@ -32,8 +33,16 @@ class BrokerFault(BrokerUnavailable):
         self.before_answer = before_answer
 
 
-class VersionRefused(BrokerUnavailable):
-    """The broker does not speak this version of MQTT."""
+class VersionRefused(BrokerFault):
+    """The broker does not speak the version of MQTT that was tried."""
+
+    def __init__(self, broker: str) -> None:
+        super().__init__(
+            Code.BROKER_REFUSED,
+            broker,
+            why="it does not speak this version of MQTT",
+            remedy="use a broker for MQTT 5 or 3.1.1",
+        )
 
 
 def backoff_s(failures: int, jitter: int) -> float:

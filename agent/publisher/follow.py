@@ -9,10 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import CHECKPOINT, MAX_ENTRY_BYTES, RECORD, RELEASES, Entry, decode_entry, iter_records
+from agent.contracts.log import (
+    CHECKPOINT,
+    MAX_ENTRY_BYTES,
+    RECORD,
+    RELEASES,
+    Entry,
+    Release,
+    decode_entry,
+    iter_records,
+)
 from agent.errors import EncodingError, LogDamaged, MessageError, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
 from agent.publisher.cursor import START, Cursor
+from agent.publisher.topics import is_stream
 from agent.wire.tlog import MAX_NOTE_BYTES, decode_checkpoint
 
 POLL_S = 0.2
@@ -85,6 +95,8 @@ class Follower:
         at = cursor
         for end, entry in iter_records(data):
             decoded = decode_entry(entry, f"{self._folder / RELEASES} byte {at.offset}")
+            if isinstance(decoded, Release) and not is_stream(decoded.stream):
+                raise self._damaged(at.offset, "a stream that can be a topic level", ascii(decoded.stream)[:40])
             logged = Logged(at.entries, decoded, at.follows(entry, cursor.offset + end))
             yield logged
             at = logged.cursor

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from agent.contracts.log import Release
 from agent.contracts.public import State, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
+from agent.errors import MessageError
 from agent.publisher.topics import Topics
 
 SENML_JSON = "application/senml+json"
 JSON = "application/json"
 NOTE = "text/plain; charset=utf-8"
+MAX_EXPIRY_S = 2**32 - 1
+"""A message expiry interval is four octets (MQTT 5, 3.3.2.3.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,10 @@ class Message:
 
 
 def state_message(topics: Topics, state: State, *, session: str, connection: str, publisher: str) -> Message:
-    """The unit's state (PB-3). `connection` is "online", or "offline" for the will; `publisher` is "ok" or a fault's code."""
+    """The unit's state (PB-3). `connection` is "online", or "offline" for the will; `publisher` is "ok" or a fault's code.
+
+    Raises MessageError for a state whose texts are not UTF-8.
+    """
     item = {"v": 1, "session": session, "connection": connection, "publisher": publisher, **dataclasses.asdict(state)}
     return Message(topics.state, _json(item), True, JSON)
 
@@ -74,4 +80,9 @@ def release_messages(
 
 
 def _json(item: object) -> bytes:
-    return json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as bad:  # JSON's \ud800 is text to Python, and not to MQTT
+        raise MessageError(
+            "message", expected="text in UTF-8", got=f"a lone surrogate at character {bad.start}"
+        ) from None

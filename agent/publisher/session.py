@@ -117,11 +117,7 @@ class Session:
                 _log.warning("%s; falling back to MQTT 3.1.1", refused)
             else:
                 self._mqtt5 = True
-                self._failed(
-                    BrokerFault(
-                        Code.BROKER_REFUSED, refused.what, why=refused.why, remedy="use a broker for MQTT 5 or 3.1.1"
-                    )
-                )
+                self._failed(refused)
             return
         except BrokerFault as fault:
             connection.drop()
@@ -146,8 +142,6 @@ class Session:
         except BrokerFault as fault:
             self._take_acknowledged(connection)
             self._end(fault)
-        except VersionRefused as refused:
-            raise AssertionError("a version is refused before a connection is open") from refused
         else:
             self._take_acknowledged(connection)
 
@@ -208,7 +202,7 @@ class Session:
                 connection.turn(0.1)
                 self._take_acknowledged(connection)
             connection.close()
-        except (BrokerFault, VersionRefused):
+        except BrokerFault:
             connection.drop()  # it went away first; its will says the same
 
     def _end(self, fault: BrokerFault | None) -> None:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from agent.contracts.public import TOPIC_NAME, State
 from agent.errors import MessageError
 
 VERSION = "v1"
@@ -13,7 +14,7 @@ _STREAM = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics of one unit. The four levels were checked by the settings and by contracts/public."""
+    """The topics of one unit. The root was checked by the settings, the other levels are by `unit_topics`."""
 
     root: str
     city: str
@@ -42,10 +43,23 @@ class Topics:
 
     def data(self, stream: str) -> str:
         """Where a stream's Releases go; raise MessageError for a name that is not one topic level."""
-        if not _STREAM.fullmatch(stream):
-            raise MessageError("stream name", expected="one lower-case topic level", got=repr(stream)[:40])
+        if not is_stream(stream):
+            raise MessageError("stream name", expected="one lower-case topic level", got=ascii(stream)[:40])
         return f"{self.base}/agg/{stream}"
 
     def signature(self, stream: str) -> str:
         """Where a Release's signature follows on an MQTT 3.1.1 connection (PB-6)."""
         return f"{self.data(stream)}/sig"
+
+
+def is_stream(name: str) -> bool:
+    """Can this stream be a topic level?"""
+    return _STREAM.fullmatch(name) is not None
+
+
+def unit_topics(root: str, state: State) -> Topics:
+    """The topics of the unit that `state` names; raise MessageError for a name that is not one topic level."""
+    for field, name in (("city", state.city), ("site", state.site), ("unit", state.unit)):
+        if not TOPIC_NAME.fullmatch(name):
+            raise MessageError(f"state {field}", expected="one lower-case topic level", got=ascii(name)[:40])
+    return Topics(root, state.city, state.site, state.unit)

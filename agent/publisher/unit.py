@@ -16,11 +16,11 @@ from agent.contracts.public import (
     read_envelope,
 )
 from agent.disclosure.datachain import decode_disclosure
-from agent.errors import BadInput, StorageUnavailable
+from agent.errors import BadInput, MessageError, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
 from agent.publisher.faults import BrokerFault, Code
-from agent.publisher.message import Message, checkpoint_message, disclosure_message, state_message
-from agent.publisher.topics import Topics
+from agent.publisher.message import MAX_EXPIRY_S, Message, checkpoint_message, disclosure_message, state_message
+from agent.publisher.topics import Topics, unit_topics
 
 
 class Unit:
@@ -61,6 +61,7 @@ class Unit:
             except (BadInput, StorageUnavailable, BrokerFault) as bad:
                 self._faults[name] = bad
             except OSError as bad:
+                self._stamps.pop(name, None)  # read it again once that is over
                 self._faults[name] = StorageUnavailable(
                     str(path), why=bad.strerror or "an error", remedy="check the folder's owner and mode"
                 )
@@ -84,7 +85,7 @@ class Unit:
 
     def _take(self, name: str, content: bytes) -> None:
         if name == STATE:
-            self.state = decode_state(content)
+            self.state = self._publishable(decode_state(content))
         else:
             message = disclosure_message(Topics(self._root, "", "", ""), content)
             policy = decode_disclosure(read_envelope(content).disclosure).policy
@@ -98,3 +99,12 @@ class Unit:
                 )
             self._disclosure = message
             self._envelope = content
+
+    def _publishable(self, state: State) -> State:
+        """`state`, if every message of this unit can be made from it; raise MessageError."""
+        state_message(unit_topics(self._root, state), state, session="", connection="online", publisher="ok")
+        if not 0 <= state.collect_within_s <= MAX_EXPIRY_S:
+            raise MessageError(
+                "state collect_within_s", expected=f"0 to {MAX_EXPIRY_S} seconds", got=str(state.collect_within_s)[:20]
+            )
+        return state

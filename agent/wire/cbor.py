@@ -24,6 +24,9 @@ DEFAULT_MAX_DEPTH = 16
 """Deeper than anything we define; bounds the recursion of every decoder behind the scan."""
 
 
+_AS_THEY_ARE = frozenset({bytes, str, bool, type(None)})
+
+
 def encode(value: Any) -> bytes:
     """Return the one deterministic encoding of `value`; raise EncodingError for a type outside the subset."""
     return cbor2.dumps(_ordered(value, "$"))
@@ -52,6 +55,8 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, max_depth: int = 
 
 def _plain(value: Any) -> Any:
     """cbor2 6 returns tuples and frozen maps below a tag, older ones do not: lists and dicts for all."""
+    if type(value) in _AS_THEY_ARE or type(value) is int:
+        return value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -63,15 +68,20 @@ def _plain(value: Any) -> Any:
 
 def _ordered(value: Any, where: str) -> Any:
     """Rebuild `value` with every map in bytewise order of its encoded keys."""
-    if value is None or isinstance(value, bool | int | bytes | str):
+    if type(value) in _AS_THEY_ARE:
+        return value
+    if isinstance(value, int | bytes | str):
         if isinstance(value, int) and not -(1 << 64) <= value < (1 << 64):
             raise EncodingError(f"CBOR {where}", expected="an integer of at most 64 bits", got="a larger one")
         return value
     if isinstance(value, list | tuple):
         return [_ordered(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, dict):
-        items = sorted((cbor2.dumps(key), key) for key in value if _is_key(key, where))
-        return {key: _ordered(value[key], f"{where}.{key}") for _, key in items}
+        if all(type(key) is int and key >= 0 for key in value):  # their encodings have the order of the numbers
+            keys = sorted(value)
+        else:
+            keys = [key for _, key in sorted((cbor2.dumps(key), key) for key in value if _is_key(key, where))]
+        return {key: _ordered(value[key], f"{where}.{key}") for key in keys}
     if isinstance(value, CBORTag):
         return CBORTag(value.tag, _ordered(value.value, f"{where}#{value.tag}"))
     raise EncodingError(

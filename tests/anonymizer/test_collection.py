@@ -328,6 +328,19 @@ def test_a_full_disk_loses_windows_into_a_gap_and_nothing_logged() -> None:
     assert world.sent == world.accounted
 
 
+def test_what_could_not_be_logged_leaves_no_trace_in_the_ledger() -> None:
+    """AN-57: after a failed append the ledger is that of the log's entries, without reading them again."""
+    world = opened()
+    world.run(30)
+    world.boot_ns += 4 * NS
+    world.fail_to_log(room=True)
+    kept, folded = world.collection.ledger, Ledger(world.entries)
+    assert vars(kept.budget) == vars(folded.budget)
+    assert vars(kept) | {"budget": None} == vars(folded) | {"budget": None}
+    world.run(30)
+    assert_whole(world)
+
+
 def test_a_spent_budget_is_said_and_not_exceeded() -> None:
     """AN-31: charges in the log above the policy's own rate (here from Gaps at a higher one) make windows `budget` for a period."""
     world = opened()
@@ -466,6 +479,7 @@ def test_any_life_conserves_readings_windows_budget_and_length(life: list[tuple[
                 world.storage = bool(value)
             case "lose":
                 world.fail_to_log(room=bool(value))
+                assert vars(world.collection.ledger.budget) == vars(Ledger(world.entries).budget)
             case _:
                 world.restart()
                 world.tick()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ def keep(unit: Unit, beacon: Beacon, bridge: Bridge | None, seconds: float, clas
 def test_from_notice_to_releases(unit: Unit) -> None:
     """AN-44, AN-61: notice, taking, counting, sealing; every reading is accounted for; SIGTERM ends with 0 within 2 s."""
     unit.start()
+    unit.wait((unit.folder / "public" / "envelope").exists, "envelope")
     envelope = open_envelope((unit.folder / "public" / "envelope").read_bytes(), PUBLIC)
     assert envelope.digest == unit.digest
     beacon, bridge = unit.beacon(), unit.bridge()
@@ -201,6 +203,25 @@ def test_exact_counters_are_refused_without_a_demo_policy(unit: Unit) -> None:
     code, said = unit.refused()
     assert code == 4
     assert "exact counters" in said
+
+
+def test_a_long_start_asks_for_time(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AN-57: while the log is read, the service manager is asked to wait, before READY=1 and not after."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(unit.folder / "notify"))
+        manager.settimeout(15)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(unit.folder / "notify"))
+        for logged in (False, True):
+            unit.start()
+            said = []
+            while "READY=1" not in said:
+                said.append(manager.recv(200).decode())
+            assert ("EXTEND_TIMEOUT_USEC=30000000" in said) is logged
+            unit.wait(lambda: unit.counters().get("entries", 0) >= 1, "an entry")
+            unit.stop()
+            while "STOPPING=1" not in said:
+                said.append(manager.recv(200).decode())
+            assert said.count("EXTEND_TIMEOUT_USEC=30000000") == logged
 
 
 def test_one_writer(unit: Unit) -> None:

@@ -220,6 +220,30 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def test_reading_takes_no_memory_that_grows_with_the_log(tmp_path: Path) -> None:
+    """AN-57: the anonymizer's memory is locked and its unit capped, so a long log is read in pieces, whatever their bounds."""
+    log = ReleaseLog(tmp_path, ORIGIN, KEY)
+    for number in range(32):
+        log.append([release(number * 100 + i, 10_000 + 77 * i) for i in range(64)])
+    assert log.end > 24 << 20
+    log.close()
+
+    def work() -> None:
+        before = peak_kib()
+        seen: list[int] = []
+        log = ReleaseLog(tmp_path, ORIGIN, KEY, lambda entry: seen.append(len(entry.encode())))
+        assert len(seen) == log.size == 32 * 64
+        assert peak_kib() - before < 6 * 1024
+
+    assert in_child(work) == 77
+
+
+def peak_kib() -> int:
+    """The most that this process has had resident."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
 def test_a_file_size_limit_is_a_full_disk(tmp_path: Path) -> None:
     """AN-55: the gate closes half a step before the end; what fits is logged; the rest is refused whole; nothing logged is lost."""
 

@@ -123,7 +123,7 @@ class World:
         self.boot_ns += 6 * NS
         self.look()
         if room:
-            self.collection.lose(self.collection.close_due(), Ledger(self.entries))
+            self.collection.lose(self.collection.close_due())
         else:
             self.collection.give_up_due()
 

@@ -20,6 +20,9 @@ ADAPTER_PATH = "/org/bluez/hci0"
 ADAPTER, GATT, ADVERTISING = "org.bluez.Adapter1", "org.bluez.GattManager1", "org.bluez.LEAdvertisingManager1"
 PROPERTIES, MANAGER = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"
 MAX_ADVERTISEMENT_BYTES, MAX_ATTRIBUTE_BYTES, MAX_INSTANCES = 31, 512, 5
+OTHER = ":other.program"
+"""Who owns the advertisement that is not ours."""
+
 KNOWN = {"Type", "ServiceUUIDs", "LocalName", "Discoverable", "MinInterval", "MaxInterval"}
 """Properties that may be sent; anything else (SecondaryChannel crashes 5.66) is refused loudly."""
 
@@ -96,10 +99,10 @@ class FakeBluez:
 
     async def _register_application(self, message: Message) -> Message:
         sender, root = message.sender or "", message.body[0]
-        if self.fail == "application":
-            raise ValueError("Failed to register application")
         if (sender, root) in self.applications:
             return Message.new_error(message, "org.bluez.Error.AlreadyExists", "Already Exists")
+        if self.fail == "application":
+            raise ValueError("Failed to register application")
         (tree,) = await self._ask(sender, root, MANAGER, "GetManagedObjects")
         services = [path for path, found in tree.items() if "org.bluez.GattService1" in found]
         if len(services) != 1 or tree[services[0]]["org.bluez.GattService1"]["Primary"].value is not True:
@@ -117,13 +120,13 @@ class FakeBluez:
 
     async def _register_advertisement(self, message: Message) -> Message | None:
         sender, path = message.sender or "", message.body[0]
+        if (sender, path) in self.advertisements:
+            return Message.new_error(message, "org.bluez.Error.AlreadyExists", "Already Exists")
         self.registrations += 1
         if self.fail == "mute":
             return None
         if self.fail == "failed":
             raise ValueError("Failed to register advertisement")
-        if (sender, path) in self.advertisements:
-            return Message.new_error(message, "org.bluez.Error.AlreadyExists", "Already Exists")
         if len(self.advertisements) >= MAX_INSTANCES:
             return Message.new_error(message, "org.bluez.Error.NotPermitted", "Maximum advertisements reached")
         await self._ask(sender, path, MANAGER, "GetManagedObjects")  # GDBusClient asks this of the object first
@@ -171,7 +174,11 @@ class FakeBluez:
             case {"do": "release"}:
                 await self._release_all()
             case {"do": "forget"}:
-                self.advertisements.clear()
+                self.advertisements = {key: value for key, value in self.advertisements.items() if key[0] == OTHER}
+            case {"do": "forget application"}:
+                self.applications.clear()
+            case {"do": "other"}:
+                self.advertisements[OTHER, "/other"] = {"advertisement": "020106", "scan_response": ""}
             case {"do": "read", "uuid": str(wanted), **options}:
                 return await self._read(wanted, options)
             case {"do": "registrations"}:
@@ -193,6 +200,8 @@ class FakeBluez:
 
     async def _release_all(self) -> None:
         for sender, path in list(self.advertisements):
+            if sender == OTHER:
+                continue
             del self.advertisements[sender, path]
             with contextlib.suppress(ValueError):
                 await self._ask(sender, path, "org.bluez.LEAdvertisement1", "Release")

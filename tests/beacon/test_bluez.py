@@ -222,6 +222,53 @@ def test_silently_lost_advertisement_is_noticed(bluetoothd: Bluetoothd, monkeypa
     play(scene)
 
 
+def test_anothers_advertisement_is_no_evidence_of_ours(
+    bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """BE-11: ours is lost in silence while another program's keeps ActiveInstances at 1: registered again, or off air."""
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.2)
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        await tell(bluetoothd, "other")
+        before = (await tell(bluetoothd, "registrations"))["registrations"]
+        await asyncio.sleep(0.6)
+        assert (await tell(bluetoothd, "registrations"))[
+            "registrations"
+        ] == before  # what BlueZ holds is not sent twice
+        await tell(bluetoothd, "forget")
+        async with asyncio.timeout(PATIENCE_S):
+            while (await tell(bluetoothd, "registrations"))["registrations"] == before:
+                await asyncio.sleep(0.05)
+        await on(radio)
+        assert "BlueZ had lost /org/dtpr/beacon/advertisement" in caplog.text
+        await tell(bluetoothd, "fail", how="failed")
+        await tell(bluetoothd, "forget")
+        await off(radio, Cause.REFUSED)
+        await tell(bluetoothd, "fail", how="")
+        await on(radio)
+
+    play(scene)
+
+
+def test_lost_application_is_registered_again(bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BE-11: an advertisement without a readable disclosure is no notice."""
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.2)
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        await tell(bluetoothd, "forget application")
+        async with asyncio.timeout(PATIENCE_S):
+            while (await tell(bluetoothd, "registrations"))["applications"] == 0:
+                await asyncio.sleep(0.05)
+        await on(radio)
+        await tell(bluetoothd, "fail", how="application")
+        await tell(bluetoothd, "forget application")
+        await off(radio, Cause.REFUSED)
+
+    play(scene)
+
+
 @pytest.mark.parametrize("how", ["failed", "application"])
 def test_refused_registration_is_a_reported_state(bluetoothd: Bluetoothd, how: str) -> None:
     """BE-11: kernels of 2026 refuse advertisements: a code, BlueZ's words, and another try."""

@@ -65,13 +65,15 @@ def test_missing_short_swapped_and_mixed_chunks_are_noticed() -> None:
     assert len(old) == len(new)  # so that only the hash can tell
     header, chunks = parts(old)
     _, others = parts(new, 2)
-    with pytest.raises(DisclosureError, match="chunks: expected 2 to 8"):
-        gatt.assemble(header, chunks[:1])
+    used = gatt.read_header(header).count
+    chunks, others = chunks[:used], others[:used]
+    with pytest.raises(DisclosureError, match=f"chunks: expected {len(chunks)} to 8"):
+        gatt.assemble(header, chunks[:-1])
     with pytest.raises(DisclosureError, match="chunk 1"):
-        gatt.assemble(header, [chunks[0], chunks[1][:-1]])
-    with pytest.raises(DisclosureError, match="chunk 2: expected 0"):
-        gatt.assemble(header, [*chunks[:2], b"more"])
-    for mixed in ([chunks[0], others[1]], [others[0], chunks[1]], others[:2]):
+        gatt.assemble(header, [chunks[0], chunks[1][:-1], *chunks[2:]])
+    with pytest.raises(DisclosureError, match=f"chunk {len(chunks)}: expected 0"):
+        gatt.assemble(header, [*chunks, b"more"])
+    for mixed in ([chunks[0], *others[1:]], [others[0], *chunks[1:]], others):
         with pytest.raises(DisclosureError, match="hash"):
             gatt.assemble(header, mixed)
 

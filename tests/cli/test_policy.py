@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -215,6 +217,21 @@ def test_status_without_a_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "state").write_bytes(b"{}")
     assert main(["policy", "status", "--public", str(tmp_path)]) == 2
     assert not capsys.readouterr().out
+
+
+def test_status_of_a_change() -> None:
+    """A policy on notice beside the one in force, an offer refused, a stop order with its reason and by whom."""
+    said = {field.name: getattr(STATE, field.name) for field in dataclasses.fields(STATE)}
+    said |= {"notice_remaining_s": 0, "upcoming_version": 2, "upcoming_disclosure": "ef" * 32}
+    said |= {"offer_refused": "1 of 2 signatures", "stop_reason": "A pipe burst", "stop_by": "steward/ana"}
+    text = standing(cast(State, SimpleNamespace(**said | {"upcoming_remaining_s": 7200})))
+    assert "    version 1      until 15 September 2028\n" in text
+    assert "    version 2      on notice: 2 hours still to be on air\n                   disclosure efef" in text
+    assert "    last offer     refused: 1 of 2 signatures\n" in text
+    assert "    stopped        by steward/ana: A pipe burst\n" in text
+    ready = standing(cast(State, SimpleNamespace(**said | {"upcoming_remaining_s": 0})))
+    assert "version 2      takes over at the next window" in ready
+    assert "no policy" in standing(dataclasses.replace(STATE, policy_version=0, disclosure=""))
 
 
 def test_status_in_force() -> None:

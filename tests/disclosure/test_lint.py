@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.disclosure import wording
 from agent.disclosure.lint import CHECKS, FINEST_WINDOW_S, SERVES, Finding, Severity, lint
 from agent.errors import PolicyError
 from agent.policy import vocabulary
@@ -130,6 +131,16 @@ def test_what_the_parser_refuses_is_an_error_here_too() -> None:
         assert words in found[0].words
 
 
+def test_a_missing_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locale without a sentence that this policy needs is named with its file."""
+    french = wording.LOCALES["fr"]
+    texts = {key: text for key, text in french.texts.items() if key != "mobility"}
+    monkeypatch.setattr(wording, "LOCALES", {**wording.LOCALES, "fr": dataclasses.replace(french, texts=texts)})
+    (found,) = _lint(SOUND)
+    assert found.where == "agent/disclosure/sentences/fr.py"
+    assert "mobility" in found.words
+
+
 def test_the_heaviest_come_first() -> None:
     text = SOUND.replace('transport = "tls"', 'transport = "any"')
     weights = [[*Severity].index(one.severity) for one in (*_lint(text), *_directly(streams=True))]
@@ -143,4 +154,4 @@ def test_the_tables_are_complete() -> None:
     assert set(FINEST_WINDOW_S) == set(vocabulary.PRECISIONS)
     served = {what for serves in SERVES.values() for what in serves}
     assert served == {*vocabulary.QUANTITIES, *vocabulary.KIND_MODES} - {"scalar"}
-    assert len(CHECKS) == 9
+    assert len(CHECKS) == 10

@@ -98,6 +98,8 @@ BOMBS = {
     "cbor huge text": b"\x7b\x7f" + b"\xff" * 7,
     "cbor wide array": b"\x99\xff\xff" + b"\x00" * 65_535,
     "cbor wide map": b"\xb9\x3f\xff" + b"".join(b"\x19" + i.to_bytes(2, "big") + b"\x00" for i in range(16_383)),
+    "svg depth": b'<svg xmlns="http://www.w3.org/2000/svg">' + b"<g>" * 15_000,
+    "entities": b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><svg>&b;</svg>',
     "record lengths": b"\xff" * 60_000,
     "zeros": bytes(200_000),
     "cobs codes": b"\xff" * 100_000 + b"\0",

@@ -10,6 +10,8 @@ from agent.beacon import gatt
 from agent.contracts import aggregate, board, lease, log, public, reading
 from agent.contracts.aggregate import Aggregate, Cell, Guarantee
 from agent.disclosure.datachain import compile_disclosure, to_datachain
+from agent.disclosure.taxonomy import encode_taxonomy
+from agent.disclosure.taxonomy_export import read_exports
 from agent.policy.compile import compile_policy
 from agent.policy.governance import compile_governance, parse_governance
 from agent.policy.parse import parse_policy
@@ -120,6 +122,34 @@ ATTRIBUTES = gatt.attributes(ENVELOPE, 7)
 LEASE = lease.Lease(DISCLOSURE.digest, lease.OnAir.SERVING, 10**12).encode()
 
 
+_WORDS = [{"locale": "en", "value": "Words with a {{duration}}"}, {"locale": "fr", "value": "Des mots"}]
+_API = {"name": "DTPR Element", "version": "0.2"}
+EXPORT = json.dumps(
+    [
+        {
+            "schema": _API,
+            "element": {
+                "id": "data_retained",
+                "category_ids": ["device__retention"],
+                "title": _WORDS,
+                "description": _WORDS,
+                "version": "2026-08-21T00:00:00Z",
+                "icon": {"url": "/dtpr-icons/data_retained.svg", "alt_text": _WORDS},
+                "variables": [{"id": "duration", "label": _WORDS, "required": True}],
+            },
+        },
+        {
+            "schema": {**_API, "name": "DTPR Category"},
+            "category": {"id": "device__retention", "name": _WORDS, "version": "2026-08-21T00:00:00Z"},
+        },
+    ]
+).encode()
+ICON = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 36 36"><title>x</title><g fill="#000">'
+    b'<path d="M0 0h36v36z"/><circle cx="1" cy="1" r="1" style="fill:#fff"/></g></svg>'
+)
+
+
 def _signed(kind: Kind, payload: bytes) -> bytes:
     return cose.sign(payload, [KEYS[0], KEYS[2]], content_type=kind.content_type)
 
@@ -149,6 +179,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "envelope": (ENVELOPE,),
     "disclosure": (DISCLOSURE.cbor,),
     "datachain": (DATACHAIN,),
+    "taxonomy": (EXPORT, encode_taxonomy(read_exports([(NAME, EXPORT)]))),
+    "icon": (ICON,),
     "state": (STATE,),
     "lease": (LEASE,),
     "hello": (HELLO,),

@@ -12,6 +12,9 @@ from agent.anonymizer import batch
 from agent.beacon import gatt
 from agent.contracts import aggregate, board, lease, log, public, reading
 from agent.disclosure import datachain, validation
+from agent.disclosure.icon import check_icon
+from agent.disclosure.taxonomy import encode_taxonomy
+from agent.disclosure.taxonomy_export import decode_taxonomy, read_exports
 from agent.errors import (
     BoardError,
     DisclosureError,
@@ -22,6 +25,7 @@ from agent.errors import (
     ReplayError,
     SettingsError,
     SignatureError,
+    TaxonomyError,
 )
 from agent.local import settings
 from agent.operations.verification import Received, Verification
@@ -229,6 +233,26 @@ def target_datachain(data: bytes) -> None:
         return
     with contextlib.suppress(DisclosureError):
         validation.validate(document)
+
+
+@reads("agent.disclosure.taxonomy_export.read_exports", "agent.disclosure.taxonomy_export.decode_taxonomy")
+def target_taxonomy(data: bytes) -> None:
+    """An export of the DTPR API, elements and categories in one array, and the form that is kept."""
+    with contextlib.suppress(TaxonomyError):
+        found = read_exports([(NAME, data)])
+        assert decode_taxonomy(encode_taxonomy(found), NAME) == found
+    with contextlib.suppress(TaxonomyError):
+        found = decode_taxonomy(data, NAME)
+        assert decode_taxonomy(encode_taxonomy(found), NAME) == found
+
+
+@reads("agent.disclosure.icon.check_icon")
+def target_icon(data: bytes) -> None:
+    """An official icon: what passes says nothing that runs or refers elsewhere."""
+    with contextlib.suppress(TaxonomyError):
+        check_icon(data, NAME)
+        assert b"<script" not in data.lower()
+        assert b"<!doctype" not in data.lower()
 
 
 @reads("agent.contracts.public.decode_state")

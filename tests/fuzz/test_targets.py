@@ -38,7 +38,6 @@ EXEMPT = {
     "agent.local.files.read_capped": "reads a file",
     "agent.policy.file.load_policy": "reads a file and calls parse_policy",
     "agent.policy.file.read_policy": "reads a file",
-    "agent.cli.policy.load": "reads a file and calls parsers listed here",
     "agent.operations.subscribe.load_public_key": "a command-line argument",
     "agent.beacon.daemon.open_radio": "opens a radio",
     "agent.wire.cose.verify_ed25519": "run by each verify target",
@@ -54,6 +53,7 @@ PARSER_NAMES = (
     "open_",
     "verify",
     "unpack",
+    "check_icon",
     "iter_records",
     "assemble",
     "validate",
@@ -139,17 +139,17 @@ def test_seeds_are_valid(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(refused) - before <= allowed, refused
 
 
-_REFUSALS = {"signed": 4, "cose_sign1": 1, "log": 1}
+_REFUSALS = {"taxonomy": 1, "signed": 4, "cose_sign1": 1, "log": 1}
 """Targets that try one message as several things: how many of these tries fail on a valid seed."""
 
 
 def _parsers() -> Iterator[str]:
-    """Every public function of the product whose name says that it reads something from outside."""
+    """Every public function whose name says that it reads something from outside; commands only hand bytes on."""
     for package in ("agent", "firmware_bridge"):
         for path in sorted((PROJECT / package).rglob("*.py")):
             module = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
             for node in ast.parse(path.read_text()).body:
-                if isinstance(node, ast.FunctionDef) and node.name.startswith(PARSER_NAMES):
+                if isinstance(node, ast.FunctionDef) and node.name.startswith(PARSER_NAMES) and ".cli." not in module:
                     yield f"{module}.{node.name}"
 
 

@@ -217,6 +217,82 @@ def test_the_edge_of_each_rule_is_inside(old: str, new: str) -> None:
     assert parse_policy(text, "p")
 
 
+BINS = str([f"{hour} hours" for hour in range(1, 32)])
+
+
+@pytest.mark.parametrize(
+    ("stream", "old", "new"),
+    [
+        (vectors.SOUND, "low = 30", "low = -30"),
+        (vectors.SOUND, "step = 0.1", "step = 0.01"),
+        (vectors.SOUND, "m = 60", "m = 1440"),
+        (vectors.SOUND, "samples = 3600", "samples = 60"),
+        (vectors.COARSE, "min_samples = 600", "min_samples = 3600"),
+        (vectors.COARSE, '"mean"', '"median"'),
+        (vectors.UNIQUE, "m = 4", "m = 4\n# as many as the windows would cost more"),
+        (vectors.UNIQUE, "epsilon = 0.25\nm = 4", 'epsilon = "1/40"\nm = 288'),
+        (vectors.UNIQUE, "addresses = 2", "addresses = 1"),
+        (vectors.UNIQUE, "k = 5", "k = 65513"),
+        (vectors.DURATION, '["5 minutes", "1 hour"]', BINS),
+        (vectors.DURATION, '["5 minutes", "1 hour"]', '["1 second", "7 days"]'),
+        (vectors.THRESHOLD_ONLY, "max_count = 5000", "max_count = 10"),
+        (vectors.NONE, '"pm2_5"', '"co2_outdoor"'),
+        (vectors.COARSE, '"sound_level_meter"', '"microphone"'),
+    ],
+)
+def test_the_edge_of_each_rule_of_other_kinds_is_inside(stream: str, old: str, new: str) -> None:
+    """The same for scalars, uniques, durations and thresholds without noise."""
+    assert parse_policy(GOOD.replace(*vectors.instead(stream, old, new)), "p")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('vendors = ["Kerbside Sensors Ltd"]', 'vendors = ["A", "B", "C", "D", "E"]'),
+        ('vendors = ["Kerbside Sensors Ltd"]', "vendors = []"),
+        ('phone = "+1 555 0100"\n', 'phone = "911"\n'),
+        ("CC-BY-4.0", "LicenseRef-a-nation.s-own"),
+        ("community_labels = []", 'community_labels = ["tk-attribution", "bc-provenance"]'),
+        ('feedback = ["url", "phone"]', 'feedback = ["address", "email", "url", "phone"]'),
+        ('precision = "street"', 'precision = "exact"'),
+        ('transport = "tls"', 'transport = "any"'),
+    ],
+)
+def test_what_an_institution_may_say_of_itself(old: str, new: str) -> None:
+    """Other good values of the tables that nobody enforces."""
+    assert parse_policy(changed(old, new), "p")
+
+
+def test_feedback_keeps_its_order() -> None:
+    """The preferred channel first, each with where it leads; channels that are not given are left out."""
+    contact = parse_policy(changed('email = "data@springfield.example"\n', ""), "p").contact
+    assert contact.feedback_channels == (("url", "https://springfield.example/sensors"), ("phone", "+1 555 0100"))
+    assert [name for name, _ in contact.channels] == ["address", "phone", "url"]
+
+
+def test_six_audiences_and_no_more() -> None:
+    """Each with a name of its own, and each receives something."""
+    first = GOOD[GOOD.index("[[audience]]") : GOOD.index("[access]")]
+    names = [f"a{i}" for i in range(7)]
+
+    def text(count: int) -> str:
+        several = "".join(
+            f'[[audience]]\nname = "{name}"\naccess = "available_to_3rd_parties"\nstorage = ["stored_locally"]\n'
+            f'kept = "{i + 1} days"\n'
+            for i, name in enumerate(names[:count])
+        )
+        return GOOD.replace(first, several).replace('["city", "public"]', str(names[:count]))
+
+    policy = parse_policy(text(6), "p")
+    assert (policy.access, policy.storage, policy.retention_days) == (
+        ("available_to_3rd_parties",),
+        ("stored_locally",),
+        6,
+    )
+    with pytest.raises(PolicyError, match=r"1 to 6 tables \[\[audience\]\], got 7 values"):
+        parse_policy(text(7), "p")
+
+
 def test_eight_streams_and_no_more() -> None:
     """At most eight, each under a name of its own; their costs add up against the cap."""
     stream = GOOD[GOOD.index("[[stream]]") :]

@@ -42,6 +42,9 @@ def test_time_words(seconds: int | Fraction, words: str) -> None:
         (Fraction(1, 1_000_000), "0.000001"),
         (Fraction(5, 4), "1.25"),
         (Fraction(1, 2**20), "1/1048576"),
+        (Fraction(-40), "-40"),
+        (Fraction(-1, 2), "-0.5"),
+        (Fraction(-1, 3), "-1/3"),
     ],
 )
 def test_exact_words(value: Fraction, words: str) -> None:

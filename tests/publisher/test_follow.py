@@ -1,5 +1,6 @@
 """PB-8, PB-10, PB-11: reading the log folder without a daemon around it."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,14 @@ def test_missing_releases_file_is_log_damaged(unit: UnitFolder) -> None:
     (unit.log / RELEASES).unlink()
     with pytest.raises(LogDamaged, match="none"):
         everything(Follower(unit.log))
+
+
+@pytest.mark.parametrize("stream", ["#", "+", "a/b", "", " ", "A", "\u00e4", "\0", "x" * 40, "$SYS", "a\n"])
+def test_stream_that_is_no_topic_level_is_log_damaged(unit: UnitFolder, stream: str) -> None:
+    """PB-11: found where the log is read, after what is whole before it; a topic is never made of it."""
+    unit.release_windows(0, 2)
+    unit.append(dataclasses.replace(unit.release(2), stream=stream))
+    read: list[Logged] = []
+    with pytest.raises(LogDamaged, match="topic level"):
+        read.extend(Follower(unit.log).entries(START, 10))
+    assert len(read) == 2

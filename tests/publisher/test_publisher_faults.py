@@ -1,21 +1,27 @@
 """What goes wrong around the publisher, each with its name. Rules PB-n are those of agent/publisher/SPEC.md."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from agent.contracts.log import CHECKPOINT, RELEASES
-from agent.contracts.public import ENVELOPE
+from agent.contracts.log import CHECKPOINT, RELEASES, iter_records
+from agent.contracts.public import ENVELOPE, STATE
+from agent.local.files import write_atomic
+from agent.wire.tlog import TreeHead
 from tests.brokers import Mosquitto, free_port
 from tests.publisher.listeners import Listener
 from tests.publisher.unit_folders import STREAM, PublisherProcess, UnitFolder, wait_until
 
 DATA = f"agg/{STREAM}"
+TOPIC_ENDS = ("state", "disclosure", "checkpoint", DATA)
 
 
 @pytest.fixture
@@ -105,7 +111,7 @@ def test_checkpoint_beyond_the_file_waits_for_it(tmp_path: Path, unit: UnitFolde
         unit.configure(broker.port)
         with PublisherProcess(unit):
             wait_until(lambda: '"log_damaged"' in unit.status(), "the damage")
-            wait_until(lambda: b'"publisher":"log_damaged"' in city.payloads("/state")[-1], "the state")
+            wait_until(lambda: b'"publisher":"log_damaged"' in b"".join(city.payloads("/state")[-1:]), "the state")
             expected += unit.release_windows(2, 1)
             wait_until(lambda: len(city.heard(DATA)) >= 3, "releases")
             wait_until(lambda: '"ok": true' in unit.status(), "recovery")
@@ -185,6 +191,57 @@ def test_envelope_that_is_none_is_named(tmp_path: Path, unit: UnitFolder) -> Non
             wait_until(lambda: len(city.heard(DATA)) >= 1, "the release")
 
 
+def test_stream_that_is_no_topic_level_is_log_damaged(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-11: the record is whole, its stream is not one: what is before it is sent, nothing of it, and the process lives."""
+    expected = unit.release_windows(0, 2)
+    whole = (unit.log / RELEASES).read_bytes(), (unit.log / CHECKPOINT).read_bytes()
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: len(city.heard(DATA)) >= 2, "releases")
+            for number, stream in enumerate(("#", "a/b")):
+                unit.append(dataclasses.replace(unit.release(10 + number), stream=stream))
+                wait_until(lambda: '"log_damaged"' in unit.status(), repr(stream))
+                assert publisher.process is not None
+                assert publisher.process.poll() is None
+                (unit.log / RELEASES).write_bytes(whole[0])
+                write_atomic(unit.log / CHECKPOINT, whole[1])
+                unit.head, unit.bytes = TreeHead(), len(whole[0])
+                for _, entry in iter_records(whole[0]):
+                    unit.head.append(entry)
+                wait_until(lambda: '"ok": true' in unit.status(), "the log as it was")
+            expected += unit.release_windows(2, 1)
+            wait_until(lambda: len(city.heard(DATA)) >= 3, "the next release")
+        assert city.payloads(DATA) == expected
+        assert {heard.topic for heard in city.heard()} <= {f"{unit.base}/{end}" for end in TOPIC_ENDS}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"city": "a/b"}, {"site": "#"}, {"unit": "+"}, {"unit": ""}, {"unit": "\ud800"}, {"gate": "\ud800"}, {"city": "a\n"},
+     {"collect_within_s": -1}, {"collect_within_s": 2**32}],
+)  # fmt: skip
+def test_state_that_cannot_be_published_is_public_damaged(
+    tmp_path: Path, unit: UnitFolder, change: dict[str, object]
+) -> None:
+    """PB-1, PB-3: the last good state stays in use, the process lives, and a good state ends it."""
+    good = unit.state
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: bool(city.heard("/disclosure")), "the announcements")
+            unit.announce(**change)
+            wait_until(lambda: '"public_damaged"' in unit.status(), "the damage")
+            expected = unit.release_windows(0, 1)
+            wait_until(lambda: city.payloads(DATA) == expected, "a release under the last good state")
+            assert publisher.process is not None
+            assert publisher.process.poll() is None
+            unit.state = good
+            unit.announce()
+            wait_until(lambda: '"public_damaged"' not in unit.status(), "recovery")
+            assert publisher.stop() == 0
+
+
 def test_cursor_that_cannot_be_written_is_named(tmp_path: Path, unit: UnitFolder) -> None:
     """PB-9: publishing goes on; the status says that a restart would repeat releases."""
     unit.release_windows(0, 2)
@@ -227,6 +284,46 @@ def test_exact_counters_are_refused_outside_the_demo(unit: UnitFolder) -> None:
     os.close(reader)
 
 
+@pytest.mark.parametrize("after", ["absent", "damaged", "another policy"])
+def test_exact_counters_stop_when_the_policy_is_no_longer_known_to_be_the_demos(unit: UnitFolder, after: str) -> None:
+    """I1, PB-14: the permission is asked for at every line: silence without a state, exit 4 under another policy."""
+    unit.configure(free_port())
+    unit.announce(demo=True)
+    reader, writer = os.pipe()
+    with PublisherProcess(unit, "--exact-counters", str(writer), pass_fds=(writer,)) as publisher:
+        os.close(writer)
+        os.set_blocking(reader, False)
+        wait_until(lambda: drained(reader) > 0, "a line")
+        match after:
+            case "absent":
+                (unit.public / STATE).unlink()
+            case "damaged":
+                (unit.public / STATE).write_bytes(b"{")
+            case _:
+                unit.announce(demo=False)
+        time.sleep(0.2)
+        drained(reader)  # one that was being written
+        time.sleep(1.5)
+        assert drained(reader) == 0
+        assert publisher.process is not None
+        if after == "another policy":
+            assert publisher.process.wait(25) == 4
+        else:
+            assert publisher.process.poll() is None
+            unit.announce(demo=True)
+            wait_until(lambda: drained(reader) > 0, "a line again")
+    os.close(reader)
+
+
+def drained(reader: int) -> int:
+    """How many bytes the pipe held."""
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while octets := os.read(reader, 65536):
+            count += len(octets)
+    return count
+
+
 def test_settings_that_cannot_work_are_one_line_and_exit_2(tmp_path: Path, unit: UnitFolder) -> None:
     """I8: missing agent.toml, an open password file, a CA that is none."""
     secret = tmp_path / "password"
@@ -257,8 +354,12 @@ def test_the_process_never_loads_what_it_must_not_see(unit: UnitFolder) -> None:
     """Separation: the running daemon's modules hold no reading, numpy, anonymizer, serial, cryptography or random noise."""
     unit.release_windows(0, 2)
     code = """
-import sys, json, threading, os, signal
-threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+import sys, json, threading, os, signal, time
+def end():
+    while not os.path.exists(sys.argv[2]):  # the cursor: it has sent something, and heard that it arrived
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=end, daemon=True).start()
 from agent.publisher.__main__ import main
 code = main(["--config", sys.argv[1]])
 print(json.dumps([code, sorted(sys.modules)]))
@@ -266,7 +367,11 @@ print(json.dumps([code, sorted(sys.modules)]))
     with Mosquitto(unit.folder) as broker, Listener(broker.port) as city:
         unit.configure(broker.port)
         done = subprocess.run(
-            [sys.executable, "-c", code, str(unit.config)], capture_output=True, text=True, timeout=25, check=True
+            [sys.executable, "-c", code, str(unit.config), str(unit.cursor)],
+            capture_output=True,
+            text=True,
+            timeout=25,
+            check=True,
         )
         assert len(city.heard(DATA)) == 2  # it did its whole job
     status, modules = json.loads(done.stdout)

@@ -97,6 +97,7 @@ _TEXTS = {
     "dp.noise": "Chance changes each number, at least nine times in ten by {amount} or less.",
     "dp.noise_value": "Chance changes each value, at least nine times in ten by {amount} or less.",
     "dp.noise_marks": "Chance changes the number of marks, at least nine times in ten by {amount} or less.",
+    "dp.mean": "Each value is the average of {samples}.",
     "dp.threshold": "Numbers below {tau} after that are not shown.",
     "dp.threshold_marks": "With fewer than {tau} marks after that, no number is shown.",
     "dp.presence": "This covers up to {readings} of you in {period}, at most {c} in {window}.",
@@ -107,7 +108,7 @@ _TEXTS = {
     "coarse.median": "Each value is the middle one of at least {samples}, rounded to {step}.",
     "coarse.warning": "Chance does not change these values, so they may show what one person did.",
     "raw_data": "Each value is the average as measured, in steps of {step}.",
-    "none.people": "People do not cause these values.",
+    "none.people": "These values are not about any one person.",
     "transport_layer_security": "It sends its numbers only over an encrypted line.",
     "transport.any": "It may send its numbers over a line that others can read.",
     # what others can learn

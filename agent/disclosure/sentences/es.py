@@ -97,6 +97,7 @@ _TEXTS = {
     "dp.noise": "El azar cambia cada número; al menos nueve de cada diez veces, en {amount} o menos.",
     "dp.noise_value": "El azar cambia cada valor; al menos nueve de cada diez veces, en {amount} o menos.",
     "dp.noise_marks": "El azar cambia el número de marcas; al menos nueve de cada diez veces, en {amount} o menos.",
+    "dp.mean": "Cada valor es el promedio de {samples}.",
     "dp.threshold": "Después, los números menores que {tau} no se muestran.",
     "dp.threshold_marks": "Si después hay menos de {tau} marcas, no se muestra ningún número.",
     "dp.presence": "Esto cubre hasta {readings} de usted en {period}, como máximo {c} en {window}.",
@@ -107,7 +108,7 @@ _TEXTS = {
     "coarse.median": "Cada valor es el central de al menos {samples}, redondeado a {step}.",
     "coarse.warning": "El azar no cambia estos valores, así que pueden mostrar lo que hizo una persona.",
     "raw_data": "Cada valor es el promedio tal como se midió, en pasos de {step}.",
-    "none.people": "Estos valores no los causan las personas.",
+    "none.people": "Estos valores no tratan de ninguna persona en particular.",
     "transport_layer_security": "Envía sus números solo por una línea cifrada.",
     "transport.any": "Puede enviar sus números por una línea que otros pueden leer.",
     # what others can learn

@@ -97,6 +97,7 @@ _TEXTS = {
     "dp.noise": "Le hasard modifie chaque nombre, au moins neuf fois sur dix de {amount} ou moins.",
     "dp.noise_value": "Le hasard modifie chaque valeur, au moins neuf fois sur dix de {amount} ou moins.",
     "dp.noise_marks": "Le hasard modifie le nombre de marques, au moins neuf fois sur dix de {amount} ou moins.",
+    "dp.mean": "Chaque valeur est la moyenne de {samples}.",
     "dp.threshold": "Ensuite, les nombres inférieurs à {tau} ne sont pas montrés.",
     "dp.threshold_marks": "S'il y a ensuite moins de {tau} marques, aucun nombre n'est montré.",
     "dp.presence": "Cela couvre jusqu'à {readings} de vous en {period}, au plus {c} en {window}.",
@@ -107,7 +108,7 @@ _TEXTS = {
     "coarse.median": "Chaque valeur est celle du milieu d'au moins {samples}, arrondie à {step}.",
     "coarse.warning": "Le hasard ne modifie pas ces valeurs : elles peuvent montrer ce qu'une personne a fait.",
     "raw_data": "Chaque valeur est la moyenne telle que mesurée, par pas de {step}.",
-    "none.people": "Ces valeurs ne viennent pas des gens.",
+    "none.people": "Ces valeurs ne portent sur aucune personne en particulier.",
     "transport_layer_security": "Il n'envoie ses chiffres que par une ligne chiffrée.",
     "transport.any": "Il peut envoyer ses chiffres par une ligne que d'autres peuvent lire.",
     # what others can learn

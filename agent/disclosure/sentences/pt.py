@@ -97,6 +97,7 @@ _TEXTS = {
     "dp.noise": "O acaso muda cada número; pelo menos nove em cada dez vezes, em {amount} ou menos.",
     "dp.noise_value": "O acaso muda cada valor; pelo menos nove em cada dez vezes, em {amount} ou menos.",
     "dp.noise_marks": "O acaso muda o número de marcas; pelo menos nove em cada dez vezes, em {amount} ou menos.",
+    "dp.mean": "Cada valor é a média de {samples}.",
     "dp.threshold": "Depois disso, números menores que {tau} não são mostrados.",
     "dp.threshold_marks": "Com menos de {tau} marcas depois disso, nenhum número é mostrado.",
     "dp.presence": "Isto cobre até {readings} suas em {period}, no máximo {c} em {window}.",
@@ -107,7 +108,7 @@ _TEXTS = {
     "coarse.median": "Cada valor é o do meio de pelo menos {samples}, arredondado para {step}.",
     "coarse.warning": "O acaso não muda estes valores; por isso eles podem mostrar o que uma pessoa fez.",
     "raw_data": "Cada valor é a média tal como foi medida, em passos de {step}.",
-    "none.people": "Estes valores não são causados por pessoas.",
+    "none.people": "Estes valores não são sobre nenhuma pessoa em particular.",
     "transport_layer_security": "Envia seus números somente por uma linha cifrada.",
     "transport.any": "Pode enviar seus números por uma linha que outros podem ler.",
     # what others can learn

@@ -97,6 +97,7 @@ _TEXTS = {
     "dp.noise": "Binabago ng pagkakataon ang bawat numero, nang {amount} o mas kaunti sa siyam man lang sa sampung beses.",
     "dp.noise_value": "Binabago ng pagkakataon ang bawat halaga, nang {amount} o mas kaunti sa siyam man lang sa sampung beses.",
     "dp.noise_marks": "Binabago ng pagkakataon ang bilang ng marka, nang {amount} o mas kaunti sa siyam man lang sa sampung beses.",
+    "dp.mean": "Ang bawat halaga ay karaniwan ng {samples}.",
     "dp.threshold": "Pagkatapos nito, hindi ipinapakita ang mga numerong mas mababa sa {tau}.",
     "dp.threshold_marks": "Kung mas kaunti sa {tau} ang marka pagkatapos nito, walang numerong ipinapakita.",
     "dp.presence": "Saklaw nito ang hanggang {readings} mo sa loob ng {period}, at hindi hihigit sa {c} sa loob ng {window}.",
@@ -107,7 +108,7 @@ _TEXTS = {
     "coarse.median": "Ang bawat halaga ay ang gitna ng hindi bababa sa {samples}, na ni-round sa {step}.",
     "coarse.warning": "Hindi binabago ng pagkakataon ang mga halagang ito, kaya maaaring magpakita ng ginawa ng isang tao.",
     "raw_data": "Ang bawat halaga ay ang karaniwan ayon sa pagkasukat, sa hakbang na {step}.",
-    "none.people": "Hindi mga tao ang sanhi ng mga halagang ito.",
+    "none.people": "Hindi tungkol sa sinumang tao ang mga halagang ito.",
     "transport_layer_security": "Ipinapadala nito ang mga numero sa naka-encrypt na linya lamang.",
     "transport.any": "Maaaring ipadala nito ang mga numero sa linyang nababasa ng iba.",
     # what others can learn

@@ -23,6 +23,8 @@ from tests.beacon.stage import (
     lines,
     running,
     start,
+    stop_notice,
+    upcoming,
     virtual_radio,
 )
 
@@ -195,6 +197,84 @@ def test_waits_for_an_envelope_and_follows_a_change(stage: Stage, inbox: Inbox) 
         assert (again.disclosure_digest, again.on_air) == (second.disclosure_digest, second.on_air)
         assert again.sent_boot_ns > second.sent_boot_ns
         stage.show(envelope(2))
+        stage.wait_code("on_air")
+
+
+def test_an_upcoming_disclosure_is_served_beside_and_leased_while_it_is(stage: Stage, inbox: Inbox) -> None:
+    """BE-18, BE-19, BE-26, BE-27: on the same connection, without a pause; the phone reads both, and the stop notice; gone is gone."""
+    stage.show(envelope(1))
+    with running(stage.beacon()), running(phone(stage, "--key", PUBLIC_KEY.hex(), "--every", "0")) as reader:
+        inbox.accept()
+        first = inbox.next_lease()
+        assert first is not None
+        assert first.digests == (disclosure(1).digest,)
+        stage.show_beside(upcoming(2), stop_notice())
+        until_leased(inbox, disclosure(1).digest, disclosure(2).digest)
+        seen = {}
+        for line in lines(reader):
+            seen[line["type"]] = line
+            if "upcoming" in seen and "stop" in seen:
+                break
+        assert (seen["upcoming"]["version"], seen["upcoming"]["verified"]) == (2, True)
+        assert seen["upcoming"]["not_before"] == 1_800_000_000
+        assert seen["upcoming"]["digest"] == disclosure(2).digest.hex()
+        assert seen["disclosure"]["digest"] == disclosure(1).digest.hex()
+        assert (seen["stop"]["reason"], seen["stop"]["verified"]) == ("Recorded speech", True)
+        assert seen["stop"]["by"] == ["steward/ana", "community/chi"]
+        stage.show_beside(upcoming(3))
+        until_leased(inbox, disclosure(1).digest, disclosure(3).digest)
+        stage.show_beside(None)
+        until_leased(inbox, disclosure(1).digest)
+        kinds: list[str] = []
+        while kinds[-3:] != ["advertisement", "disclosure", "advertisement"]:  # nothing follows the disclosure any more
+            kinds.append(next(lines(reader))["type"])
+
+
+def until_leased(inbox: Inbox, *wanted: bytes) -> None:
+    """Wait for a lease of exactly these digests; every one before it names the first, and the beacon must not hang up."""
+    for _ in range(20):
+        said = inbox.next_lease()
+        assert said is not None, "the beacon hung up"
+        assert said.disclosure_digest == wanted[0]
+        if said.digests == wanted:
+            return
+    raise AssertionError("never leased")
+
+
+def test_the_upcoming_disclosure_takes_over(stage: Stage, inbox: Inbox) -> None:
+    """BE-13, BE-22: as at the instant of a change: envelope first, then `upcoming` goes; the new one is leased alone."""
+    stage.show(envelope(1))
+    stage.show_beside(upcoming(2))
+    with running(stage.beacon()):
+        inbox.accept()
+        stage.show(envelope(2))
+        inbox.until_hang_up()
+        inbox.accept()
+        said = inbox.next_lease()
+        assert said is not None
+        assert said.digests == (disclosure(2).digest,), "never twice the same"
+        stage.show_beside(None)
+        stage.wait_code("on_air")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"no envelope", envelope(2), upcoming(2, unit="fremont-02"), bytes(5000), b""],
+    ids=["garbage", "in force", "another unit's", "too long", "empty"],
+)
+def test_a_bad_upcoming_envelope_is_left_out_and_reported(stage: Stage, inbox: Inbox, bad: bytes) -> None:
+    """BE-19: the disclosure in force stays on air, leased alone."""
+    stage.show_beside(bad)
+    stage.show(envelope(1))
+    with running(stage.beacon()):
+        inbox.accept()
+        said = inbox.next_lease()
+        assert said is not None
+        assert said.digests == (disclosure(1).digest,)
+        if bad:
+            stage.wait_code("bad_envelope")
+        stage.show_beside(upcoming(2))
+        until_leased(inbox, disclosure(1).digest, disclosure(2).digest)
         stage.wait_code("on_air")
 
 

@@ -21,6 +21,7 @@ from bumble.transport import open_transport
 from bumble.transport.common import Transport
 
 from agent.beacon.advertisement import SERVICE
+from agent.beacon.cancellation import end_if_cancelled
 from agent.beacon.radio import (
     ADVERTISING_INTERVAL_MS,
     EVIDENCE_EVERY_S,
@@ -159,8 +160,7 @@ class BumbleRadio(RetryingRadio):
         sent = ""
         while True:
             self._wake.clear()
-            if _is_cancelled():
-                raise asyncio.CancelledError
+            end_if_cancelled()
             if _is_lost(transport):
                 raise RadioDown(Cause.TRANSPORT_LOST, self._transport, why="the controller went away")
             broadcast = self._wanted
@@ -254,12 +254,6 @@ def _status_of(response: hci.HCI_Command_Complete_Event[Any]) -> hci.HCI_ErrorCo
 
 def _is_lost(transport: Transport) -> bool:
     return transport.source.terminated.done()
-
-
-def _is_cancelled() -> bool:
-    """Was the end asked for? Python 3.11's wait_for, around each of Bumble's commands, swallows that when the answer comes with it."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _farewell(device: Device, transport: Transport) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.beacon.broadcast import Broadcast
+from agent.beacon.cancellation import end_if_cancelled
 from agent.contracts.lease import OnAir
 from agent.errors import RadioUnavailable
 
@@ -125,6 +126,7 @@ class RetryingRadio(ABC):
         """See Radio."""
         pause_s = FIRST_RETRY_S
         while True:
+            end_if_cancelled()
             self._wake.clear()
             if self._wanted is None:
                 await self._wake.wait()

@@ -25,6 +25,7 @@ from bumble.host import Host
 from bumble.transport import open_transport
 
 from agent.beacon import advertisement, gatt
+from agent.beacon.cancellation import end_if_cancelled
 from agent.contracts.public import open_envelope, read_envelope
 from agent.errors import BadInput, DisclosureError, SignatureError
 
@@ -191,9 +192,11 @@ async def run(transport: str, key: bytes | None, every_s: float, count: int | No
     done = 0
     loop = asyncio.get_running_loop()
     while count is None or done < count:
+        end_if_cancelled()
         try:
             async with phone(transport) as device:
                 while count is None or done < count:
+                    end_if_cancelled()
                     started = loop.time()
                     done += await look(device, key)
                     if count is None or done < count:

@@ -25,6 +25,7 @@ SHELLS = {
     "agent.beacon.bluez",
     "agent.beacon.bluez_objects",
     "agent.beacon.bumble",
+    "agent.beacon.cancellation",
     "agent.beacon.daemon",
     "agent.beacon.lease_line",
     "agent.beacon.radio",

@@ -80,7 +80,9 @@ class Daemon:
         self._watchdog = Watchdog()
         origin = f"{policy.unit.city}/{policy.unit.site}/{policy.unit.name}"
         ledger = Ledger()
-        self._release_log = ReleaseLog(paths.log, origin, self._key, ledger.fold, self._watchdog.feed_start)
+        self._release_log = ReleaseLog(
+            paths.log, origin, self._key, ledger.fold, self._watchdog.feed_start, copy=paths.checkpoint_copy
+        )
         if self._release_log.recovered:
             _log.warning("release log %s", self._release_log.recovered)
         if ledger.policy is not None and policy.version < ledger.policy.version:

@@ -7,7 +7,6 @@ An append that fails leaves nothing of itself behind the end.
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +14,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.anonymizer.checkpoint import NO_SPACE, Past, read_checkpoint, write_checkpoint
 from agent.contracts.log import CHECKPOINT, RELEASES, Entry, decode_entry, iter_records, pack_record
-from agent.errors import EncodingError, InvariantBroken, LogDamaged, MessageError, SignatureError, StorageUnavailable
-from agent.local.files import read_capped, sync_folder, write_atomic
+from agent.errors import InvariantBroken, LogDamaged, StorageUnavailable
+from agent.local.files import sync_folder
 from agent.wire import tlog
 from agent.wire.cose import public_bytes
 from agent.wire.tlog import Checkpoint, TreeHead
@@ -31,7 +31,6 @@ RESERVE_BYTES = STEP_BYTES // 2
 _BLOCK_BYTES = 1 << 18
 """Holds several of the longest records."""
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REMEDY = "free space on this file system; nothing logged is lost"
 _RESTORE = "keep this folder as it is and restore it from a copy, or begin a new log in another folder"
 
@@ -48,7 +47,8 @@ class ReleaseLog:
     """An open log. `recovered` says in words what was done to its tail on opening, or None.
 
     On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. Opening
-    reads the whole log twice, first to verify its root; `progress` is called for each record read.
+    reads the whole log twice, first to verify its root; `progress` is called for each record read. `copy` is where the newest checkpoint
+    is kept a second time, outside `folder`: a log that is shorter, or another, was put back or exchanged.
     """
 
     def __init__(
@@ -58,12 +58,15 @@ class ReleaseLog:
         key: Ed25519PrivateKey,
         fold: Callable[[Entry], None] = _any_order,
         progress: Callable[[], None] = _no_matter,
+        *,
+        copy: Path | None = None,
     ) -> None:
         self._folder = folder
         self._origin = origin
         self._key = key
         self._fold = fold
         self._progress = progress
+        self._copy = copy
         self._path = folder / RELEASES
         self._head = TreeHead()
         self._covered = 0
@@ -89,7 +92,7 @@ class ReleaseLog:
 
     @property
     def covered(self) -> bool:
-        """Does the checkpoint on the disk cover every entry?"""
+        """Do the checkpoint on the disk and its copy cover every entry?"""
         return self._covered == self.end
 
     def close(self) -> None:
@@ -147,13 +150,16 @@ class ReleaseLog:
         return fd
 
     def _recover(self) -> None:
-        checkpoint, covered = self._checkpoint()
+        kept_copy = self._read_copy()
+        past = Past(self._copy, kept_copy)
+        checkpoint, covered = self._checkpoint(past)
         if covered > self._allocated:
             raise LogDamaged(
                 str(self._path), expected=f"at least {covered} bytes", got=f"{self._allocated}", remedy=_RESTORE
             )
         for entry in self._records(covered):
             self._head.append(entry)
+            past.see(self._head)
         if (self._head.size, self._head.root()) != (checkpoint.size, checkpoint.root):
             raise LogDamaged(
                 str(self._path),
@@ -161,6 +167,7 @@ class ReleaseLog:
                 got="other bytes",
                 remedy=_RESTORE,
             )
+        past.require_root()
         self.end = self._covered = covered
         for decoded in self.entries():
             self._fold(decoded)
@@ -183,19 +190,30 @@ class ReleaseLog:
             removed = "one out of order removed" if disorder else "a torn one removed"
             words = [f"{kept} whole entries kept"] * bool(kept) + [removed] * torn
             self.recovered = f"after the checkpoint: {', '.join(words)}"
+        if self._copy is not None and kept_copy is None and checkpoint.size:
+            words = [self.recovered] if self.recovered else []
+            self.recovered = "; ".join(
+                [*words, f"taken as it is: {self._copy}, which would tell an older one, was absent"]
+            )
         if kept:
             self._sync()
+        if kept or (self._copy is not None and (kept_copy is None or kept_copy.size != checkpoint.size)):
+            self._covered = -1
             with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
                 self._cover()
 
-    def _checkpoint(self) -> tuple[Checkpoint, int]:
+    def _read_copy(self) -> Checkpoint | None:
+        if self._copy is None:
+            return None
+        remedy = f"put back this unit's own; when that is lost and the log's folder is known to be the newest, move {self._copy} away"
+        return read_checkpoint(self._copy, self._origin, public_bytes(self._key), remedy)
+
+    def _checkpoint(self, past: Past) -> tuple[Checkpoint, int]:
         """The checkpoint on the disk, verified; a new log gets its first one."""
         path = self._folder / CHECKPOINT
-        try:
-            note = read_capped(path, tlog.MAX_NOTE_BYTES)
-        except MessageError as bad:
-            raise LogDamaged(str(path), expected="a checkpoint", got=bad.got, remedy=_RESTORE) from None
-        if note is None:
+        checkpoint = read_checkpoint(path, self._origin, public_bytes(self._key), _RESTORE)
+        past.require_size(checkpoint.size if checkpoint is not None else 0)
+        if checkpoint is None:
             if not self._is_zero(0):
                 raise LogDamaged(str(path), expected="the checkpoint of this log", got="no file", remedy=_RESTORE)
             self._sync()
@@ -205,20 +223,10 @@ class ReleaseLog:
                 raise InvariantBroken(f"{self._folder}: sync failed: {bad.strerror}") from bad
             self._cover()
             return Checkpoint(self._origin, 0, tlog.EMPTY_ROOT), 0
-        try:
-            checkpoint = tlog.open_checkpoint(note, self._origin, public_bytes(self._key))
-            extensions = [line for line in checkpoint.extensions if line.startswith("bytes ")]
-            covered = int(extensions[0].removeprefix("bytes "))
-            if checkpoint.origin != self._origin or covered < 0:
-                raise ValueError
-        except (EncodingError, SignatureError, IndexError, ValueError) as bad:
-            raise LogDamaged(
-                str(path),
-                expected=f"the checkpoint of {self._origin}, signed by this unit",
-                got=str(bad)[:120] or "another",
-                remedy=_RESTORE,
-            ) from None
-        return checkpoint, covered
+        lengths = [line.removeprefix("bytes ") for line in checkpoint.extensions if line.startswith("bytes ")]
+        if not lengths or not (lengths[0].isascii() and lengths[0].isdigit()):
+            raise LogDamaged(str(path), expected="a line `bytes N`", got="none", remedy=_RESTORE)
+        return checkpoint, int(lengths[0])
 
     def _records(self, end: int) -> Iterator[bytes]:
         """Entries of the first `end` bytes; raise LogDamaged unless records fill them exactly.
@@ -276,7 +284,7 @@ class ReleaseLog:
                 view = view[written:]
                 at += written
         except OSError as bad:
-            if bad.errno in _NO_SPACE:
+            if bad.errno in NO_SPACE:
                 self._unwrite(begin, at)
                 raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
             raise InvariantBroken(f"{self._path}: write failed: {bad.strerror}") from bad
@@ -300,10 +308,7 @@ class ReleaseLog:
     def _cover(self) -> None:
         checkpoint = Checkpoint(self._origin, self._head.size, self._head.root(), (f"bytes {self.end}",))
         note = tlog.sign_checkpoint(checkpoint, self._origin, self._key)
-        try:
-            write_atomic(self._folder / CHECKPOINT, note, mode=0o640, durable=True)
-        except StorageUnavailable as bad:
-            if isinstance(bad.__cause__, OSError) and bad.__cause__.errno in _NO_SPACE:
-                raise
-            raise InvariantBroken(f"{self._folder / CHECKPOINT}: {bad.why}") from bad
+        write_checkpoint(self._folder / CHECKPOINT, note)
+        if self._copy is not None:
+            write_checkpoint(self._copy, note)
         self._covered = self.end

@@ -25,6 +25,7 @@ class Paths:
     policy: Path
     signing_key: Path
     log: Path
+    checkpoint_copy: Path
     public: Path
     status: Path
     cursor: Path
@@ -116,10 +117,15 @@ def _required_path(table: toml.Table, key: str, default: str) -> Path:
 
 
 def _paths(table: toml.Table) -> Paths:
+    log = _required_path(table, "log", "/var/lib/dtpr/log")
+    copy = _required_path(table, "checkpoint_copy", str(log.parent / "checkpoint"))
+    if log in (copy, *copy.parents):
+        table.refuse("checkpoint_copy", expected="a file outside the log's folder", got=str(copy)[:80])
     paths = Paths(
         policy=_required_path(table, "policy", "/etc/dtpr/policy.toml"),
         signing_key=_required_path(table, "signing_key", "/etc/dtpr/unit-key"),
-        log=_required_path(table, "log", "/var/lib/dtpr/log"),
+        log=log,
+        checkpoint_copy=copy,
         public=_required_path(table, "public", "/run/dtpr-public"),
         status=_required_path(table, "status", "/run/dtpr-status"),
         cursor=_required_path(table, "cursor", "/var/lib/dtpr-publisher/cursor"),

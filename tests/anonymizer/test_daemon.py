@@ -3,6 +3,7 @@
 import ctypes
 import os
 import resource
+import shutil
 import signal
 import socket
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.contracts import aggregate
+from agent.contracts import log as log_contract
 from agent.contracts.log import Gap, NoticeServed, PolicyTaken, Release
 from agent.contracts.public import open_envelope
 from agent.wire import cose
@@ -272,6 +274,38 @@ def test_a_long_start_asks_for_time(unit: Unit, monkeypatch: pytest.MonkeyPatch)
             while "STOPPING=1" not in said:
                 said.append(manager.recv(200).decode())
             assert said.count("EXTEND_TIMEOUT_USEC=30000000") == logged
+
+
+def test_a_log_put_back_from_a_backup_is_refused(unit: Unit) -> None:
+    """AN-58, I5: a clock set back would release its last windows again. Nothing is changed; the newest log is accepted again."""
+    unit.start()
+    unit.wait(lambda: unit.counters().get("entries", 0) >= 2, "entries")
+    unit.stop()
+    backup, newest = unit.folder / "backup", unit.folder / "newest"
+    shutil.copytree(unit.log, backup)
+    unit.start()
+    unit.wait(lambda: unit.counters().get("entries", 0) >= 5, "more entries")
+    unit.stop()
+    size = len(unit.entries())
+    unit.log.rename(newest)
+    shutil.copytree(backup, unit.log)
+    code, said = unit.refused()
+    assert code == 2
+    assert f"expected a log of at least {size} entries" in said
+    assert "put back the newest copy of the log's folder" in said
+    for name in (log_contract.RELEASES, log_contract.CHECKPOINT):
+        assert (unit.log / name).read_bytes() == (backup / name).read_bytes()
+    shutil.rmtree(unit.log)
+    assert unit.refused()[0] == 2, "no log at all is the shortest"
+    shutil.rmtree(unit.log)
+    newest.rename(unit.log)
+    unit.start()
+    unit.wait(lambda: unit.counters().get("entries", 0) > size, "entries on top of the newest log")
+    assert unit.stop() == 0
+    (unit.folder / "checkpoint").unlink()
+    unit.start()
+    unit.wait(lambda: (unit.folder / "checkpoint").exists(), "a new copy")
+    assert "release log taken as it is" in unit.errors()
 
 
 def test_one_writer(unit: Unit) -> None:

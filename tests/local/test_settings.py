@@ -49,6 +49,15 @@ def test_the_example_is_the_default() -> None:
     assert example.boards["street"].baud == 115200
 
 
+def test_the_copy_of_the_checkpoint_lies_outside_the_log() -> None:
+    """By default beside the log's folder, wherever that is; never in it, where a backup would take both."""
+    paths = changed('backend = "bluez"', 'backend = "bluez"\n[paths]\nlog = "/data/log"')
+    assert settings.parse(paths, "agent.toml").paths.checkpoint_copy == Path("/data/checkpoint")
+    for inside in ("/data/log", "/data/log/checkpoint", "/data/log/a/b"):
+        with pytest.raises(SettingsError, match="checkpoint_copy: expected a file outside the log's folder"):
+            settings.parse(f'{paths}checkpoint_copy = "{inside}"\n', "agent.toml")
+
+
 def test_the_example_explains_every_key() -> None:
     """Every key that the parser knows stands in config/agent.toml, in use or in a comment."""
     text = EXAMPLE.read_text()

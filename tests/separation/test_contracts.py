@@ -17,6 +17,7 @@ SHELLS = {
     "agent",
     "agent.anonymizer",
     "agent.anonymizer.__main__",
+    "agent.anonymizer.checkpoint",
     "agent.anonymizer.daemon",
     "agent.anonymizer.inbox",
     "agent.anonymizer.log",

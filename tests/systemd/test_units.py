@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from agent.local import settings
 from tests.systemd.unit_files import HARDENING, SERVICES, SYSTEMD, Unit, read_file, read_unit
 
 USERS = {
@@ -140,6 +141,17 @@ def test_only_the_anonymizer_is_handed_the_signing_key(service: Unit) -> None:
 def test_each_folder_has_one_kind_of_writer(service: Unit) -> None:
     assert service.value("Service", "ProtectSystem") == "strict"
     assert set(service.words("Service", "ReadWritePaths")) == MAY_WRITE[service.name]
+
+
+def test_the_copy_of_the_checkpoint_is_the_anonymizers_and_outside_the_log() -> None:
+    """Where config/agent.toml puts it, in a folder that tmpfiles gives to the anonymizer alone."""
+    paths = settings.load(SYSTEMD.parent / "config" / "agent.toml").paths
+    folder = str(paths.checkpoint_copy.parent)
+    assert folder in MAY_WRITE[ANONYMIZER]
+    assert not any(folder in MAY_WRITE[name] for name in SERVICES - {ANONYMIZER})
+    lines = [line.split() for line in (SYSTEMD / "dtpr.tmpfiles.conf").read_text().splitlines()]
+    assert ["d", folder, "0711", "dtpr-anonymizer", "dtpr-anonymizer", "-"] in lines
+    assert paths.log not in paths.checkpoint_copy.parents
 
 
 def test_the_publisher_cannot_see_the_inboxes_nor_write_the_log() -> None:

@@ -121,13 +121,13 @@ def _split(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
             or not origin
         ):
             raise ValueError
-        checkpoint = Checkpoint(origin, int(size), base64.b64decode(root, validate=True), tuple(extensions))
+        checkpoint = Checkpoint(origin, int(size), _exactly(root), tuple(extensions))
         signatures = []
         for line in tail[:-1].split("\n"):
             dash, name, blob = line.split(" ")
             if dash != "\u2014":
                 raise ValueError
-            signatures.append((name, base64.b64decode(blob, validate=True)))
+            signatures.append((name, _exactly(blob)))
     except (ValueError, UnicodeDecodeError):
         raise EncodingError(
             "checkpoint", expected="a C2SP signed note holding a checkpoint", got="something else"
@@ -135,3 +135,11 @@ def _split(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
     if len(checkpoint.root) != 32:
         raise EncodingError("checkpoint root", expected="32 bytes", got=str(len(checkpoint.root)))
     return checkpoint, signatures
+
+
+def _exactly(text: str) -> bytes:
+    """Base64 in its one encoding (RFC 4648 section 3.5): other trailing bits would be another note with the same signature."""
+    octets = base64.b64decode(text, validate=True)
+    if base64.b64encode(octets).decode() != text:
+        raise ValueError
+    return octets

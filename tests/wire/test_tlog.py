@@ -199,3 +199,14 @@ def test_a_huge_size_is_an_error_or_a_number(size: int) -> None:
     note = NOTE.replace(b"\n7\n", b"\n" + text + b"\n")
     with pytest.raises((EncodingError, SignatureError)):
         tlog.open_checkpoint(note, NAME, PUBLIC)
+
+
+def test_base64_has_one_encoding() -> None:
+    """RFC 4648 section 3.5: the last character before `=` holds bits that count for nothing; only zero is taken."""
+    root = base64.b64encode(HEAD.root).decode()
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = alphabet[alphabet.index(root[-2]) ^ 1]
+    changed = root[:-2] + other + "="
+    assert base64.b64decode(changed) == HEAD.root
+    with pytest.raises(EncodingError):
+        tlog.open_checkpoint(NOTE.replace(root.encode(), changed.encode()), NAME, PUBLIC)

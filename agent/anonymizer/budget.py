@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 
 from agent.policy.enforcement import count_privacy
 from agent.policy.model import Policy
@@ -37,8 +38,8 @@ class Terms:
 
 def terms_of(policy: Policy) -> Terms:
     """The budget's part of a policy."""
-    stated = {stream.name: count_privacy(stream) for stream in policy.streams}
-    presence = {name: Presence(privacy.m, privacy.c) for name, privacy in stated.items()}
+    privacy = {stream.name: count_privacy(stream) for stream in policy.streams}
+    presence = {name: Presence(each.m, each.c) for name, each in privacy.items()}
     return Terms(policy.period_s, policy.cap_rho, presence)
 
 
@@ -72,7 +73,7 @@ class Budget:
         return deepcopy(self)
 
     def change_terms(self, at: int, terms: Terms) -> None:
-        """A policy came into force at `at` (Unix seconds). For one period after it the stricter of both applies, item by item."""
+        """A policy is in force from `at` on (Unix seconds). For one period after it the stricter of both applies, item by item."""
         for period in sorted(self._periods):
             self._finish(period)
         self._terms.append((at, terms))
@@ -128,9 +129,10 @@ class Budget:
         """The terms at `at`, made stricter by those that ended less than a period before."""
         if not self._terms:
             raise AssertionError("a charge before the first policy")
-        now = self._terms[-1][1]
+        begun = [item for item in self._terms if item[0] <= at] or self._terms[:1]
+        now = begun[-1][1]
         merged = now
-        for (_, older), (ended, _) in zip(self._terms[:-1], self._terms[1:], strict=True):
+        for (_, older), (ended, _) in pairwise(begun):
             if ended > at - max(older.period_s, now.period_s):
                 merged = replace(
                     merged,

@@ -6,12 +6,49 @@ Invariant: the copy is written only after the log's own is durable, so an undama
 import errno
 from pathlib import Path
 
+from agent.contracts.log import CHECKPOINT, RELEASES
 from agent.errors import EncodingError, InvariantBroken, LogDamaged, MessageError, SignatureError, StorageUnavailable
 from agent.local.files import read_capped, write_atomic
 from agent.wire import tlog
 from agent.wire.tlog import EMPTY_ROOT, Checkpoint, TreeHead
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+RESTORE = "keep this folder as it is and restore it from a copy, or begin a new log in another folder"
+
+MAX_UNCOVERED_BYTES = 1 << 20
+"""A log that has no checkpoint yet is no longer than its first allocation."""
+
+
+def logged_origin(folder: Path, copy: Path | None) -> str | None:
+    """Whose log lies in `folder`, or did when the `copy` of its checkpoint was made: its origin, not yet verified; None where no log has
+    begun. Raises LogDamaged."""
+    origin = _named_origin(folder / CHECKPOINT)
+    if origin is not None:
+        return origin
+    records = _read(folder / RELEASES, MAX_UNCOVERED_BYTES) or b""
+    if records.count(0) != len(records):
+        raise LogDamaged(str(folder / CHECKPOINT), expected="the checkpoint of this log", got="no file", remedy=RESTORE)
+    return _named_origin(copy) if copy is not None else None
+
+
+def _named_origin(path: Path) -> str | None:
+    note = _read(path, tlog.MAX_NOTE_BYTES)
+    try:
+        return tlog.decode_checkpoint(note).origin if note is not None else None
+    except EncodingError as bad:
+        raise LogDamaged(str(path), expected="a checkpoint", got=bad.got, remedy=RESTORE) from None
+
+
+def _read(path: Path, max_bytes: int) -> bytes | None:
+    try:
+        return read_capped(path, max_bytes)
+    except MessageError as bad:
+        raise LogDamaged(str(path), expected=bad.expected, got=bad.got, remedy=RESTORE) from None
+    except OSError as bad:
+        raise StorageUnavailable(
+            str(path), why=bad.strerror or str(bad), remedy="check the file's owner and mode"
+        ) from bad
 
 
 def read_checkpoint(path: Path, origin: str, public_key: bytes, remedy: str) -> Checkpoint | None:

@@ -1,37 +1,39 @@
 """The anonymizer without its sockets and files: messages and clock readings in, log entries and state out. Pure.
 
 Invariants: readings are counted only when they were taken and arrived while the gate was open; every window that closes gives one
-entry, a Release or its part of a Gap; what the ledger holds is what was committed to the log.
+entry, a Release or its part of a Gap; what the ledger holds is what was committed to the log; which policy holds when is the ledger's
+alone to say.
 
 Order of use: `look` at the clock first, then deliver messages for that moment, then `close_due` and `commit` or `lose` the result.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from numpy.typing import NDArray
 
 from agent.anonymizer import batch, gate
-from agent.anonymizer.govern import NOTHING, Terms, charge_for, govern, terms_for
+from agent.anonymizer.boards import Boards
+from agent.anonymizer.course import Course
+from agent.anonymizer.govern import NOTHING, charge_for, govern
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.notice import Notice
+from agent.anonymizer.regime import Regime, Regimes
 from agent.anonymizer.seal import seal
 from agent.anonymizer.tally import Outcome, Tally
-from agent.anonymizer.window import NS, Discard, Moment, Part, StreamWindows, stepped, window_start
+from agent.anonymizer.window import NS, Discard, Moment, stepped
 from agent.contracts import board as board_contract
 from agent.contracts import lease as lease_contract
 from agent.contracts.aggregate import END_START, FIRST_START, NotCollected
 from agent.contracts.board import Board
-from agent.contracts.log import Charge, Entry, Gap
+from agent.contracts.log import Entry, PolicyOffered, StopTaken
 from agent.contracts.public import Reason
 from agent.contracts.reading import HEADER, Header, Kind, unpack_header
 from agent.errors import MessageError
+from agent.policy.adopt import Taken, Upcoming
 from agent.policy.model import Policy
-
-ALIVE_LIFETIME_NS = 5 * NS
-"""A board says once a second that it is there; five chances before it counts as gone."""
 
 MAX_LOOK_NS = 2 * NS
 """Between two looks further apart than this the process was stopped or starved: that time counts as not running."""
@@ -39,80 +41,102 @@ MAX_LOOK_NS = 2 * NS
 MAX_WINDOW_S = 86_400
 """The window in progress began at most so long ago (contracts/aggregate)."""
 
-MAX_CATCH_UP = 16
-"""Windows of a stream that are closed one by one after a standstill; more than that become one Gap."""
-
 
 @dataclass(frozen=True, slots=True)
 class Due:
     """Entries to append together, and the windows they stand for."""
 
     entries: tuple[Entry, ...]
-    outcomes: tuple[Outcome, ...]
-
-
-@dataclass(slots=True)
-class _BoardLink:
-    """The board behind one connection to reading.sock; `tables` has one item a stream (agent.anonymizer.batch)."""
-
-    board: Board | None = None
-    tables: list[tuple[int, NDArray[np.int64]] | None] = field(default_factory=list)
-    alive_until_ns: int = 0
-    told: bool = False
+    outcomes: tuple[Outcome, ...] = ()
 
 
 class Collection:
-    """Everything that the anonymizer knows between two messages."""
+    """Everything that the anonymizer knows between two messages. `disclose` gives the disclosure digest of a policy."""
 
     def __init__(
         self,
-        policy: Policy,
-        compiled: bytes,
-        disclosure_digest: bytes,
         *,
         ledger: Ledger,
         key: Ed25519PrivateKey,
         random_bytes: RandomBytes,
         memory_locked: bool,
+        disclose: Callable[[Policy], bytes],
     ) -> None:
-        self.policy = policy
-        self.disclosure_digest = disclosure_digest
-        self.ledger = ledger
-        self._logged = ledger
-        self.notice = Notice(
-            disclosure_digest,
-            compiled,
-            policy.notice_s,
-            logged_s=ledger.notice_s(disclosure_digest),
-            taken=ledger.disclosure_digest == disclosure_digest,
-        )
-        self.tally = Tally.of(stream.name for stream in policy.streams)
-        self.reason = Reason.CLOCK_UNTRUSTED
+        self.ledger = self._logged = ledger
+        self.tally = Tally()
+        self.reason = Reason.NO_POLICY
         self.since = 0
         self.clock_trusted = False
         self._key = key
         self._random_bytes = random_bytes
-        self._memory_safe = memory_locked or policy.demo
-        self._terms: list[Terms] = [terms_for(policy, stream, disclosure_digest) for stream in policy.streams]
-        first_of_channel = {stream.channel: stream.name for stream in reversed(policy.streams)}
-        self._accounting = [first_of_channel[stream.channel] == stream.name for stream in policy.streams]
-        self._windows: list[StreamWindows] = []
-        self._owed: tuple[Gap, ...] = ()
-        self._links: dict[int, _BoardLink] = {}
+        self._memory_locked = memory_locked
+        self._course = Course(ledger.adoption, disclose)
+        self._regimes = Regimes()
+        self._boards = Boards()
         self._leases = gate.Leases()
         self._now: Moment | None = None
         self._storage_ready = False
+        self._serving = False
         self._opened_boot_ns = 0
         self._not_before_s = 0
+
+    # --- what holds -----------------------------------------------------------------------------------------------
+
+    @property
+    def disclosed(self) -> Taken | Upcoming | None:
+        """What the beacon shows first: the policy in force, before there is one the policy on notice."""
+        return self._course.disclosed(self.ledger.adoption, self.holds_s)
+
+    @property
+    def upcoming(self) -> Taken | Upcoming | None:
+        """What the beacon shows beside it: the policy on notice, or taken and not begun yet."""
+        return self._course.beside(self.ledger.adoption, self.holds_s)
+
+    @property
+    def holds_s(self) -> int:
+        """The instant (Unix seconds) at which is asked what holds: now, or the newest logged one while the clock is behind it."""
+        return max(self._utc_s, self.ledger.newest_at)
+
+    @property
+    def notice(self) -> Notice | None:
+        """The notice being served."""
+        return self._course.notice
+
+    @property
+    def clock_right(self) -> bool:
+        """Is the time known, and not behind what is logged? Only then may an offer be judged."""
+        return self.clock_trusted and self._utc_s >= self._not_before()
+
+    @property
+    def streams(self) -> int:
+        """Streams whose windows are open."""
+        return sum(len(regime.windows) for regime in self._regimes)
+
+    @property
+    def pending(self) -> int:
+        """Readings in windows that have not closed."""
+        return self._regimes.pending()
 
     # --- time -----------------------------------------------------------------------------------------------------
 
     def look(self, now: Moment, *, clock_trusted: bool, storage_ready: bool) -> None:
         """Time has come to `now`: account for what held since the last look, and decide anew about the gate."""
-        before, self._now = self._now, now
-        was_trusted = self.clock_trusted
+        before, was_trusted = self._now, self.clock_trusted
         self.clock_trusted = clock_trusted and FIRST_START + MAX_WINDOW_S <= now.utc_ns // NS < END_START
         self._storage_ready = storage_ready
+        for at in self._switches(before, now):
+            self._look(Moment(at * NS - now.offset_ns, at * NS), was_trusted=was_trusted)
+        self._look(now, was_trusted=was_trusted)
+
+    def _switches(self, before: Moment | None, now: Moment) -> list[int]:
+        """Instants between two looks at which another policy begins."""
+        if before is None or stepped(before, now):
+            return []
+        begins = (regime.taken.effective for regime in self._regimes)
+        return sorted(at for at in begins if max(before.utc_ns, before.boot_ns + now.offset_ns) < at * NS < now.utc_ns)
+
+    def _look(self, now: Moment, *, was_trusted: bool) -> None:
+        before, self._now = self._now, now
         if before is not None:
             if self.reason is not Reason.OPEN:
                 self.tally.gate_closed_ns += now.boot_ns - before.boot_ns
@@ -120,38 +144,23 @@ class Collection:
                 self._cover(before.boot_ns, now)
             if stepped(before, now):
                 known = [m.utc_ns for m, trusted in ((before, was_trusted), (now, self.clock_trusted)) if trusted]
-                for windows in self._windows if known else ():
-                    windows.step(known[0], known[-1])
-                self._not_before_s = max((windows.next_start for windows in self._windows), default=0)
-        if self.clock_trusted and not self._windows:
-            self._windows = [
-                StreamWindows(
-                    terms.stream, max(window_start(now.utc_ns, terms.stream.window_s), self._first_free(terms))
-                )
-                for terms in self._terms
-            ]
-            self._owed = tuple(self.ledger.lost(now.utc_ns // NS))
+                for regime in self._regimes if known else ():
+                    regime.step(known[0], known[-1])
+                begun = self._regimes.begun(before.utc_ns)
+                self._not_before_s = max((w.next_start for regime in begun for w in regime.windows), default=0)
+        self._begin()
         self._decide()
 
     def next_closing_utc_ns(self) -> int | None:
         """When the next window closes; None while the time is not known."""
-        if not self.clock_trusted:
-            return None
-        return min((windows.closes_at_ns for windows in self._windows), default=None)
-
-    @property
-    def pending(self) -> int:
-        """Readings in windows that have not closed."""
-        return sum(
-            windows.pending for windows, accounts in zip(self._windows, self._accounting, strict=False) if accounts
-        )
+        return self._regimes.next_closing_ns() if self.clock_trusted else None
 
     # --- lease.sock -----------------------------------------------------------------------------------------------
 
     def lease_message(self, connection: int, message: bytes) -> None:
         """One message of lease.sock; raise MessageError."""
         lease = lease_contract.decode(message)
-        self._leases.receive(connection, lease.disclosure_digest, self._moment.boot_ns, lease.sent_boot_ns)
+        self._leases.receive(connection, lease.digests, self._moment.boot_ns, lease.sent_boot_ns)
         self._decide()
 
     def lease_end(self, connection: int) -> None:
@@ -164,77 +173,87 @@ class Collection:
     def reading_message(self, connection: int, message: memoryview) -> None:
         """One message of reading.sock; raise MessageError or BoardError after it is accounted for."""
         header = unpack_header(message)
-        link = self._links.setdefault(connection, _BoardLink())
         match header.kind:
             case Kind.BOARD:
-                self._links[connection] = _BoardLink()
-                board = board_contract.decode(bytes(message[HEADER.size : HEADER.size + header.body_length]))
-                tables = [batch.class_table(board, stream) for stream in self.policy.streams]
-                self._links[connection] = _BoardLink(board, tables, self._moment.boot_ns + ALIVE_LIFETIME_NS)
+                self._meet(connection, None)
+                self._meet(
+                    connection,
+                    board_contract.decode(bytes(message[HEADER.size : HEADER.size + header.body_length])),
+                )
             case Kind.ALIVE:
-                if link.board is not None:
-                    link.alive_until_ns = self._moment.boot_ns + ALIVE_LIFETIME_NS
+                self._boards.alive(connection, self._moment.boot_ns)
             case Kind.BOARD_GONE:
-                self._links[connection] = _BoardLink()
+                self._meet(connection, None)
             case Kind.READINGS:
                 try:
-                    self._readings(link, header, message)
+                    self._readings(connection, header, message)
                 except MessageError:
                     self.tally.discard(Discard.MALFORMED, header.reading_count)
                     raise
 
     def reading_end(self, connection: int) -> None:
         """A connection to reading.sock ended: its board is gone."""
-        self._links.pop(connection, None)
+        self._meet(connection, None)
+        self._boards.end(connection)
 
     def newly_unmeasured(self, connection: int) -> tuple[str, ...]:
         """Streams that the board behind `connection` does not measure, for want of the channel or a class; told once a hello."""
-        link = self._links.get(connection)
-        if link is None or link.told:
+        shown, board = self.disclosed, self._boards.board(connection)
+        if shown is None or board is None or not self._boards.tell_once(connection):
             return ()
-        link.told = True
-        return tuple(s.name for s, table in zip(self.policy.streams, link.tables, strict=False) if table is None)
+        return tuple(s.name for s in shown.policy.streams if batch.class_table(board, s) is None)
 
-    # --- windows --------------------------------------------------------------------------------------------------
+    # --- windows and policies -------------------------------------------------------------------------------------
 
     def close_due(self) -> Due:
         """Close every window whose time has come and turn it into entries, folded into the ledger at once.
 
         The caller appends them in order and calls `commit`, or `lose` when that failed.
         """
-        now = self._moment
-        at = now.utc_ns // NS
         entries: list[Entry] = []
         outcomes: list[Outcome] = []
         self._logged = self.ledger
-        may_take = self.reason is Reason.ON_NOTICE
         if self.clock_trusted:
-            for owed in self._owed:
-                self._fold(entries, owed)
-            for entry in self.notice.due(at, may_take=may_take):
+            self._fold_gaps(entries)  # before anything else: a start says first what was lost
+        if self.clock_right:
+            shown = self._moment.boot_ns < self._leases.valid_until_ns(self.notice.digest) if self.notice else False
+            for entry in self._course.due(self.ledger.adoption, self._utc_s, on_air=shown):
                 self._fold(entries, entry)
-        for number, windows in self._each_due():
-            terms = self._terms[number]
-            gap = self._gap(terms, windows.next_start)
-            if gap is not None:
-                self._fold(entries, gap)
+        for regime, number in self._each_due():
+            self._fold_gaps(entries)
+            windows = regime.windows[number]
+            terms = regime.terms(number, windows.next_start, self.ledger)
             closed = windows.close()
             charge, reason = charge_for(closed, terms, self.ledger)
             governed = govern(closed, terms, charge, reason, self.ledger.size, self._random_bytes)
             self._fold(entries, seal(governed, charge if reason is None else NOTHING, self._key))
-            readings = int(closed.counts.sum()) if self._accounting[number] else 0
+            readings = int(closed.counts.sum()) if regime.accounts[number] else 0
             published = any(isinstance(value, int) for _, value in governed.cells)
             outcomes.append(Outcome(terms.stream.name, readings, reason, published))
         return Due(tuple(entries), tuple(outcomes))
 
+    def offer_again(self) -> PolicyOffered | None:
+        """The policy whose disclosure this program words otherwise than the log names it: it owes its notice again."""
+        return self._course.offer_again(self.ledger.adoption, self._utc_s) if self.clock_right else None
+
+    def adopt(self, entry: Entry) -> Due:
+        """A decision of governance that was verified (PolicyOffered, StopTaken, GovernanceTaken), folded like what is due."""
+        entries: list[Entry] = []
+        self._logged = self.ledger
+        self._fold(entries, entry)
+        return Due(tuple(entries))
+
     def commit(self, due: Due) -> None:
         """`due` is on the disk."""
-        if due.entries:
-            self._owed = ()
         for entry in due.entries:
-            self.notice.logged(entry)
+            self._course.logged(entry, self.ledger.adoption)
+            if isinstance(entry, StopTaken):
+                for regime in self._regimes:
+                    regime.stop(self._moment.utc_ns)
+        self._begin()
         for outcome in due.outcomes:
             self.tally.close(outcome)
+        self._regimes.drop_finished()
         self._decide()
 
     def lose(self, due: Due) -> None:
@@ -245,9 +264,9 @@ class Collection:
 
     def give_up_due(self) -> None:
         """There is no room to log anything: the windows that are due become part of a Gap, ungoverned."""
-        for number, windows in self._each_due():
-            readings = int(windows.close().counts.sum())
-            self.tally.discard(Discard.STORAGE, readings if self._accounting[number] else 0)
+        for regime, number in self._each_due():
+            readings = int(regime.windows[number].close().counts.sum())
+            self.tally.discard(Discard.STORAGE, readings if regime.accounts[number] else 0)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -256,100 +275,93 @@ class Collection:
         assert self._now is not None, "look first"
         return self._now
 
-    def _each_due(self) -> list[tuple[int, StreamWindows]]:
-        """The due windows in order of their closing, policy order within one instant; a long standstill is skipped."""
-        now_ns = self._moment.utc_ns
-        due: list[tuple[int, int, StreamWindows]] = []
+    @property
+    def _utc_s(self) -> int:
+        return self._moment.utc_ns // NS
+
+    def _begin(self) -> None:
+        """Once the time is known: windows for every policy that has not ended."""
+        if not self.clock_trusted:
+            return
+        for regime in self._regimes.begin(self.ledger, self._moment, self._boards.all()):
+            self.tally.add(stream.name for stream in regime.streams)
+            self._boards.tell_again()
+
+    def _each_due(self) -> list[tuple[Regime, int]]:
         if not self.clock_trusted:
             return []
-        for number, windows in enumerate(self._windows):
-            window_ns = windows.stream.window_s * NS
-            behind = (now_ns - windows.closes_at_ns) // window_ns + 1
-            if behind > MAX_CATCH_UP:
-                readings = windows.skip_to(windows.next_start + (behind - 1) * windows.stream.window_s)
-                self.tally.discard(NotCollected.RESTART, readings if self._accounting[number] else 0)
-                behind = 1
-            due += [(windows.closes_at_ns + i * window_ns, number, windows) for i in range(behind)]
-        due.sort(key=lambda item: item[:2])
-        return [(number, windows) for _, number, windows in due]
+        due, given_up = self._regimes.due(self._moment.utc_ns)
+        self.tally.discard(NotCollected.RESTART, given_up)
+        return due
 
     def _fold(self, entries: list[Entry], entry: Entry) -> None:
         if not entries:
-            self._logged = self.ledger.copy()
+            self._logged, self.ledger = self.ledger, self.ledger.copy()
         self.ledger.fold(entry)
         entries.append(entry)
 
-    def _first_free(self, terms: Terms) -> int:
-        """Start of the first window of a stream that no logged one reaches into; 0 when none is logged."""
-        last = self.ledger.last_end(terms.stream.name) or 0
-        return -(-last // terms.stream.window_s) * terms.stream.window_s
+    def _fold_gaps(self, entries: list[Entry]) -> None:
+        """What was never closed although its time has passed."""
+        for gap in list(self.ledger.gaps(self._regimes.closing(), self._utc_s)):
+            self._fold(entries, gap)
 
-    def _gap(self, terms: Terms, next_start: int) -> Gap | None:
-        first = self._first_free(terms)
-        window_s = terms.stream.window_s
-        if first == 0 or first >= next_start:
-            return None
-        charge: Charge = self.ledger.charge_of(terms.stream.name)
-        return Gap(terms.stream.name, first, window_s, (next_start - first) // window_s, charge)
+    def _not_before(self) -> int:
+        return max(self.ledger.newest_at, self._not_before_s)
 
     def _decide(self) -> None:
         now = self._moment
+        shown = self.disclosed
         conditions = gate.Conditions(
+            stopped=self.ledger.adoption.stopped(self.holds_s) is not None,
+            has_policy=shown is not None,
             clock_trusted=self.clock_trusted,
-            utc_s=now.utc_ns // NS,
-            not_before=max(self.ledger.last_logged_end, self._not_before_s),
-            effective=self.policy.effective,
-            expires=self.policy.expires,
+            utc_s=self._utc_s,
+            not_before=self._not_before(),
+            effective=shown.policy.effective if shown else 0,
+            expires=shown.policy.expires if shown else 0,
             storage_ready=self._storage_ready,
-            memory_safe=self._memory_safe,
-            notice_served=self.notice.taken,
+            memory_safe=self._memory_locked or (shown is not None and shown.policy.demo),
+            notice_served=isinstance(shown, Taken),
         )
-        reason = gate.reason(conditions, self._leases, self.disclosure_digest, now.boot_ns)
+        self._serving = self._storage_ready and self.clock_right
+        reason = gate.reason(conditions, self._leases, shown.disclosure_digest if shown else b"", now.boot_ns)
         if reason is not self.reason or self.since == 0:
-            self.since = now.utc_ns // NS
+            self.since = self._utc_s
             if reason is Reason.OPEN:
                 self._opened_boot_ns = now.boot_ns
             self.reason = reason
 
     def _cover(self, before_boot_ns: int, now: Moment) -> None:
         """Credit the time since the last look: to notice, and to each window what held of running, gate and board."""
-        lease_until = min(now.boot_ns, self._leases.valid_until_ns(self.disclosure_digest))
-        if self.reason in (Reason.ON_NOTICE, Reason.NOT_EFFECTIVE):
+        if self.notice is not None and self._serving:
+            lease_until = min(now.boot_ns, self._leases.valid_until_ns(self.notice.digest))
             self.notice.serve(max(0, lease_until - before_boot_ns))
-        for number, windows in enumerate(self._windows):
-            held_until = [now.boot_ns]
-            if self.reason is Reason.OPEN:
-                held_until += [lease_until, min(lease_until, self._alive_until_ns(number))]
-            for part, until in zip(Part, held_until, strict=False):
-                windows.cover(part, before_boot_ns + now.offset_ns, until + now.offset_ns)
+        held = [now.utc_ns]
+        shown = self.disclosed
+        if self.reason is Reason.OPEN and shown is not None:
+            held.append(min(now.boot_ns, self._leases.valid_until_ns(shown.disclosure_digest)) + now.offset_ns)
+        alive = self._boards.alive_until_ns(now.offset_ns)
+        for regime in self._regimes:
+            regime.cover(before_boot_ns + now.offset_ns, tuple(held), alive)
 
-    def _alive_until_ns(self, number: int) -> int:
-        return max(
-            (link.alive_until_ns for link in self._links.values() if link.tables and link.tables[number] is not None),
-            default=0,
-        )
+    def _meet(self, connection: int, board: Board | None) -> None:
+        self._boards.hello(connection, board, self._moment.boot_ns)
+        self._regimes.meet(connection, board)
 
-    def _readings(self, link: _BoardLink, header: Header, message: memoryview) -> None:
+    def _readings(self, connection: int, header: Header, message: memoryview) -> None:
         now = self._moment
         decoded = batch.decode(header, message)
-        if link.board is None:
+        if self._boards.board(connection) is None:
             self.tally.discard(Discard.NO_BOARD, header.reading_count)
             return
         if self.reason is not Reason.OPEN:
             self.tally.discard(Discard.GATE, header.reading_count)
             return
         measured_while_open = decoded.times_boot_ns >= self._opened_boot_ns
+        self.tally.discard(Discard.GATE, int(np.count_nonzero(~measured_while_open)))
         times_utc_ns = decoded.times_boot_ns[measured_while_open] + now.offset_ns
         classes = decoded.classes[measured_while_open]
-        accounted = False
-        for number, found in enumerate(link.tables):
-            if found is None or found[0] != decoded.channel:
-                continue
-            discarded = self._windows[number].count(times_utc_ns, found[1][classes], now.utc_ns)
-            if self._accounting[number]:
-                accounted = True
-                self.tally.discard(Discard.GATE, int(np.count_nonzero(~measured_while_open)))
-                for reason, count in discarded.items():
-                    self.tally.discard(reason, count)
-        if not accounted:
-            self.tally.discard(Discard.UNKNOWN_CHANNEL, header.reading_count)
+        for reason, count in self._regimes.count(
+            connection, decoded.channel, times_utc_ns, classes, now.utc_ns
+        ).items():
+            self.tally.discard(reason, count)

@@ -1,7 +1,7 @@
-"""dtpr-anonymizer: readings and leases in, Releases to the log, envelope and state for everyone. One blocking loop (SPEC.md).
+"""dtpr-anonymizer: readings and leases in, Releases to the log, envelopes and state for everyone. One blocking loop (SPEC.md).
 
-Invariant: an append to the log is the release; nothing else that leaves this process depends on a reading, except the exact
-counters, which are refused unless the policy is the demo's.
+Invariant: an append to the log is the release, and the only way in which a policy changes; nothing else that leaves this process depends
+on a reading, except the exact counters, which are refused unless the policy is the demo's.
 """
 
 import logging
@@ -11,51 +11,37 @@ import time
 from collections import Counter
 from types import FrameType
 
+from agent.anonymizer.announcement import DAEMON, Announcement, disclosure_of
+from agent.anonymizer.checkpoint import logged_origin
 from agent.anonymizer.collection import Collection, Due
 from agent.anonymizer.inbox import Inbox
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
+from agent.anonymizer.offers import Offer, OfferFolder
 from agent.anonymizer.window import NS, Moment
-from agent.contracts.public import ENVELOPE, STATE, Envelope, Reason, State, seal_envelope
+from agent.contracts.log import GovernanceTaken
+from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
-from agent.contracts.status import STATUS, WRITE_EVERY_S, Status, bucket
-from agent.disclosure.datachain import compile_disclosure
-from agent.errors import BadInput, PolicyError, StorageUnavailable
+from agent.errors import BadInput, LogDamaged, PolicyError, StorageUnavailable
 from agent.local.clock import Clock
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_signing_key
-from agent.local.files import ReplacedFile
 from agent.local.memory import LOCKED
 from agent.local.notify import Watchdog, notify
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
 from agent.local.sockets import listening_inbox
-from agent.policy.compile import compile_policy
-from agent.policy.enforcement import enforceable
-from agent.policy.file import load_policy
-from agent.wire.cose import public_bytes
+from agent.policy.adopt import Adoption, fold
+from agent.policy.file import load_governance
+from agent.policy.model import Policy, Unit
+from agent.policy.offer import judge
 
-DAEMON = "anonymizer"
 TICK_S = 0.2
-DAY_S = 86_400
+SCAN_EVERY_S = 0.5
+"""How often the offer folder is looked at; a file is judged when two looks find it the same."""
 
-ROOM_BYTES, ROOM_BYTES_A_STREAM = 64 * 1024, 16 * 1024
-"""With less room than this nothing more is logged until the disk gives room again: an entry of a stream is under 9 KiB."""
-
-_WORDS = {
-    Reason.OPEN: "readings are counted",
-    Reason.CLOCK_UNTRUSTED: "waiting for the time to be set",
-    Reason.CLOCK_BACKWARDS: "the clock is behind the newest logged window; waiting until it has passed that",
-    Reason.MEMORY_UNLOCKED: "memory cannot be locked, so readings could reach a swap file; set LimitMEMLOCK=infinity",
-    Reason.NOT_EFFECTIVE: "the policy is not effective yet",
-    Reason.EXPIRED: "the policy has expired",
-    Reason.STORAGE: "the disk under the release log is full; free space on it",
-    Reason.NO_LEASE: "the beacon has not said that the disclosure is on air",
-    Reason.LEASE_CLOSED: "the beacon went away",
-    Reason.LEASE_LAPSED: "the beacon has been silent for 10 s",
-    Reason.LEASE_MISMATCH: "the beacon shows another disclosure than the one in force",
-    Reason.ON_NOTICE: "the disclosure is on air; its notice period is being served",
-}
+ROOM_BYTES = 64 * 1024
+"""With less room than this, and as much again a stream, nothing more is logged until the disk gives room again."""
 
 _log = logging.getLogger(DAEMON)
 
@@ -65,41 +51,25 @@ class Daemon:
 
     def __init__(self, settings: Settings, exact_counters_fd: int | None, memory: str) -> None:
         paths = settings.paths
-        policy = load_policy(paths.policy)
-        enforceable(policy)
+        self._paths = paths
+        self._governance = load_governance(paths.governance)
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
-        self._counters.allow(demo=policy.demo)
-        compiled = compile_policy(policy)
-        self._disclosure = compile_disclosure(policy)
         self._key = load_signing_key(paths.signing_key)
         self._clock = Clock(settings.clock_trusted_when)
-        self._memory = memory
-        self._envelope_file = ReplacedFile(paths.public / ENVELOPE)
-        self._state_file = ReplacedFile(paths.public / STATE)
-        self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
         self._watchdog = Watchdog()
-        origin = f"{policy.unit.city}/{policy.unit.site}/{policy.unit.name}"
+        self._announcement = Announcement(paths, self._key, self._clock, city=self._governance.city, memory=memory)
+        self._offers = OfferFolder(paths.offer, paths.policy)
+        self._refused = ""
+        origin = logged_origin(paths.log, paths.checkpoint_copy)
+        self._unit = _unit(origin) if origin is not None else None
         ledger = Ledger()
-        self._release_log = ReleaseLog(
-            paths.log, origin, self._key, ledger.fold, self._watchdog.feed_start, copy=paths.checkpoint_copy
-        )
-        if self._release_log.recovered:
-            _log.warning("release log %s", self._release_log.recovered)
-        if ledger.policy is not None and policy.version < ledger.policy.version:
-            raise PolicyError(
-                str(paths.policy),
-                expected=f"version {ledger.policy.version} or higher, as was in force before",
-                got=f"version {policy.version}",
-                remedy="raise version; a unit never goes back",
-            )
+        self._release_log = self._open_log(origin, ledger) if origin is not None else None
         self._collection = Collection(
-            policy,
-            compiled,
-            self._disclosure.digest,
             ledger=ledger,
             key=self._key,
             random_bytes=random_bytes,
             memory_locked=memory == LOCKED,
+            disclose=_digest,
         )
         self._selector = selectors.DefaultSelector()
         buffer = bytearray(MAX_MESSAGE_BYTES)
@@ -114,21 +84,16 @@ class Daemon:
             self._on_reading_end,
         )
         self._bad_messages: Counter[int] = Counter()
-        self._day_base: Counter[str] = Counter()
-        self._storage_ready = self._release_log.ready()
+        self._storage_ready = self._release_log is None or self._release_log.ready()
         self._stopping = False
-        self._envelope_trusted: bool | None = None
-        self._shown: State | None = None
-        self._shown_code: str | None = None
-        self._logged_reason: Reason | None = None
-        self._status_at = float("-inf")
-        self._day_at = time.monotonic()
+        self._scanned_at = float("-inf")
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._look()
+        self._scan()
         self._tell()
         notify("READY=1")
         while not self._stopping:
@@ -138,13 +103,15 @@ class Daemon:
                 ready, key=lambda item: item[0] is not self._lease_inbox
             ):  # a lease's end first
                 inbox.serve(number)
+            self._scan()
             self._close_windows()
             self._tell()
         notify("STOPPING=1")
         self._lease_inbox.close()
         self._reading_inbox.close()
-        self._state_file.replace(self._state(stopped=True).encode())
-        self._release_log.close()
+        self._announce(stopping=True)
+        if self._release_log is not None:
+            self._release_log.close()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
@@ -165,28 +132,89 @@ class Daemon:
 
     def _close_windows(self) -> None:
         """Log every window whose time has come, and what the notice has to say."""
+        log = self._release_log
+        if log is None:
+            return
         closing = self._collection.next_closing_utc_ns()
         if closing is not None and closing <= self._clock.utc_ns():
-            self._storage_ready = self._release_log.ready()
+            self._storage_ready = log.ready()
             self._look()
-        if not self._storage_ready and self._release_log.room < ROOM_BYTES * (1 + len(self._collection.policy.streams)):
+        if not self._storage_ready and log.room < ROOM_BYTES * (1 + self._collection.streams):
             self._collection.give_up_due()
             return
         due = self._collection.close_due()
         if due.entries:
-            self._append(due)
+            self._append(log, due)
 
-    def _append(self, due: Due) -> None:
-        size = self._release_log.size
+    def _append(self, log: ReleaseLog, due: Due) -> bool:
+        """False when nothing was logged."""
+        size = log.size
         try:
-            self._release_log.append(due.entries)
+            log.append(due.entries)
         except StorageUnavailable as full:
             self._storage_ready = False
             _log.warning("%s", full)
-            if self._release_log.size == size:
+            if log.size == size:
                 self._collection.lose(due)
-                return
+                return False
         self._collection.commit(due)
+        return True
+
+    def _open_log(self, origin: str, ledger: Ledger) -> ReleaseLog:
+        log = ReleaseLog(
+            self._paths.log, origin, self._key, ledger.fold, self._watchdog.feed_start, copy=self._paths.checkpoint_copy
+        )
+        if log.recovered:
+            _log.warning("release log %s", log.recovered)
+        return log
+
+    # --- offers ---------------------------------------------------------------------------------------------------
+
+    def _scan(self) -> None:
+        """Judge what was offered, once the time is known: dates are part of the judgement. Nothing is taken that cannot be logged."""
+        now_s = time.monotonic()
+        if now_s - self._scanned_at < SCAN_EVERY_S or not (self._collection.clock_right and self._storage_ready):
+            return
+        self._scanned_at = now_s
+        again = self._collection.offer_again()
+        if again is not None and self._release_log is not None:
+            self._append(self._release_log, self._collection.adopt(again))
+        for offer in self._offers.scan():
+            if self._take(offer):
+                self._offers.judged(offer)
+
+    def _take(self, offer: Offer) -> bool:
+        """Log what is right, say why the rest is not; False when it must be tried again."""
+        try:
+            if offer.fault:
+                raise PolicyError(offer.name, expected="a signed file", got=offer.fault)
+            entry = judge(
+                offer.message,
+                self._collection.ledger.adoption,
+                installed=self._governance,
+                unit=self._unit,
+                now_s=self._clock.utc_ns() // NS,
+                disclose=_digest,
+            )
+            if self._unit is None and isinstance(entry, GovernanceTaken):
+                raise PolicyError(
+                    offer.name, expected="a policy first", got="a trust root", remedy="install it as such"
+                )
+        except BadInput as bad:
+            self._refused = f"{offer.name}: {bad}"
+            _log.warning("offer refused: %s", ascii(self._refused))
+            return True
+        if entry is None:
+            return True
+        if self._release_log is None:
+            self._unit = fold(Adoption(), entry).unit
+            assert self._unit is not None, "a first entry is a policy"
+            self._release_log = self._open_log(f"{self._unit.city}/{self._unit.site}/{self._unit.name}", Ledger())
+        if not self._append(self._release_log, self._collection.adopt(entry)):
+            return False
+        self._refused = ""
+        _log.info("taken: %s", ascii(offer.name))
+        return True
 
     # --- messages -------------------------------------------------------------------------------------------------
 
@@ -221,64 +249,22 @@ class Daemon:
 
     # --- what everyone may know -----------------------------------------------------------------------------------
 
+    def _announce(self, *, stopping: bool = False) -> State:
+        return self._announcement.tell(
+            self._collection, refused=self._refused, bad_messages=self._bad_messages.total(), stopping=stopping
+        )
+
     def _tell(self) -> None:
-        now_s = time.monotonic()
         self._watchdog.feed()
-        if self._envelope_trusted is not self._collection.clock_trusted:
-            self._write_envelope()
-        state = self._state()
-        if state.reason is not self._logged_reason:
-            self._logged_reason = state.reason
-            _log.info("gate %s: %s", state.gate, _WORDS[state.reason])
-        if state != self._shown and self._state_file.replace(state.encode()):
-            self._shown = state
-        if state.reason != self._shown_code or now_s - self._status_at >= WRITE_EVERY_S:
-            self._write_status(state, now_s)
+        state = self._announce()
         if self._counters.due:
             self._count(state)
 
-    def _state(self, *, stopped: bool = False) -> State:
-        collection = self._collection
-        policy = collection.policy
-        reason = Reason.NO_LEASE if stopped and collection.reason is Reason.OPEN else collection.reason
-        return State(
-            city=policy.unit.city,
-            site=policy.unit.site,
-            unit=policy.unit.name,
-            gate="open" if reason is Reason.OPEN else "closed",
-            reason=reason,
-            since=collection.since if reason is collection.reason else self._clock.utc_ns() // NS,
-            policy_version=policy.version,
-            disclosure=self._disclosure.digest.hex(),
-            notice_remaining_s=coarse(collection.notice.remaining_s),
-            expires=policy.expires,
-            clock_trusted=collection.clock_trusted,
-            demo=policy.demo,
-            public_key=public_bytes(self._key).hex(),
-            collect_within_s=policy.collect_within_s,
-        )
-
-    def _write_envelope(self) -> None:
-        trusted = self._collection.clock_trusted
-        envelope = Envelope(self._disclosure.cbor, self._clock.utc_ns() // NS)
-        if self._envelope_file.replace(seal_envelope(envelope, self._key)):
-            self._envelope_trusted = trusted
-
-    def _write_status(self, state: State, now_s: float) -> None:
-        self._status_at = now_s
-        self._shown_code = state.reason
-        if now_s - self._day_at >= DAY_S:
-            self._day_at = now_s
-            self._day_base = Counter(self._collection.tally.discarded)
-        today = self._collection.tally.discarded - self._day_base
-        counters = {f"discarded_{reason}": bucket(count) for reason, count in sorted(today.items())}
-        counters["memory"] = self._memory
-        counters["bad_messages"] = bucket(self._bad_messages.total())
-        ok = state.reason is Reason.OPEN
-        status = Status(DAEMON, ok, "ok" if ok else state.reason.value, _WORDS[state.reason], counters)
-        self._status_file.replace(status.encode())
-
     def _count(self, state: State) -> None:
+        shown = [each for each in (self._collection.disclosed, self._collection.upcoming) if each is not None]
+        if not shown:
+            return  # whose policy it will be, is not known yet
+        self._counters.allow(demo=all(each.policy.demo for each in shown))
         tally = self._collection.tally
         self._counters.write(
             {
@@ -297,12 +283,18 @@ class Daemon:
                 "gate": state.gate,
                 "reason": state.reason.value,
                 "gate_closed_s": round(tally.gate_closed_ns / NS, 3),
-                "entries": self._release_log.size,
+                "entries": self._release_log.size if self._release_log is not None else 0,
                 "releases": self._collection.ledger.releases,
             }
         )
 
 
-def coarse(remaining_s: int) -> int:
-    """Notice still owed, rounded up to minutes beyond ten minutes, so that `state` does not change every second for days."""
-    return remaining_s if remaining_s <= 600 else -(-remaining_s // 60) * 60
+def _digest(policy: Policy) -> bytes:
+    return disclosure_of(policy).digest
+
+
+def _unit(origin: str) -> Unit:
+    levels = origin.split("/")
+    if len(levels) != 3:
+        raise LogDamaged("release log", expected="an origin city/site/unit", got=repr(origin)[:80])
+    return Unit(*levels)

@@ -1,4 +1,4 @@
-"""The gate: may readings be counted at this instant, and if not, why (DESIGN.md I3, first form of I7). Pure.
+"""The gate: may readings be counted at this instant, and if not, why (DESIGN.md I3, I7). Pure.
 
 Invariant: the gate is open only while every condition holds at the instant asked about; nothing is remembered that could keep
 it open, and a lease is worth nothing unless it names exactly the disclosure in force. All ages are by CLOCK_BOOTTIME.
@@ -15,9 +15,12 @@ LEASE_LIFETIME_NS = LEASE_LIFETIME_S * 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Everything but the lease. `utc_s` Unix seconds; `not_before` the end of the newest closed window, 0 for none;
-    `memory_safe`: readings cannot reach a swap file, or the policy is a demonstration's."""
+    """Everything but the lease. `utc_s` Unix seconds; `not_before` the newest instant that is logged, 0 for none; `stopped`: a stop
+    order holds; `has_policy`: one is in force or on notice, whose dates are `effective` and `expires`; `memory_safe`: readings cannot
+    reach a swap file, or the policy is a demonstration's."""
 
+    stopped: bool
+    has_policy: bool
     clock_trusted: bool
     utc_s: int
     not_before: int
@@ -30,7 +33,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    digest: bytes
+    digests: tuple[bytes, ...]
     from_boot_ns: int
 
 
@@ -41,15 +44,18 @@ class Leases:
         self._held: dict[int, _Held] = {}
         self._ended = False
 
-    def receive(self, connection: int, digest: bytes, boot_ns: int, sent_boot_ns: int) -> None:
-        """A lease arrived on `connection`; it replaces the one before it. Raise MessageError when it has lapsed on its way."""
+    def receive(self, connection: int, digests: tuple[bytes, ...], boot_ns: int, sent_boot_ns: int) -> None:
+        """A lease for these disclosures arrived on `connection`; it replaces the one before it.
+
+        Raise MessageError when it has lapsed on its way.
+        """
         if not boot_ns - LEASE_LIFETIME_NS < sent_boot_ns <= boot_ns + MAX_AHEAD_NS:
             raise MessageError(
                 "lease.sock",
                 expected=f"a lease sent in the last {LEASE_LIFETIME_S} s",
                 got="an older one" if sent_boot_ns < boot_ns else "one sent in the future",
             )
-        self._held[connection] = _Held(digest, min(boot_ns, sent_boot_ns))
+        self._held[connection] = _Held(digests, min(boot_ns, sent_boot_ns))
 
     def end(self, connection: int) -> None:
         """The connection ended."""
@@ -58,7 +64,7 @@ class Leases:
 
     def valid_until_ns(self, digest: bytes) -> int:
         """The boot time at which the newest lease for `digest` lapses; 0 without one."""
-        return max((h.from_boot_ns + LEASE_LIFETIME_NS for h in self._held.values() if h.digest == digest), default=0)
+        return max((h.from_boot_ns + LEASE_LIFETIME_NS for h in self._held.values() if digest in h.digests), default=0)
 
     def reason(self, digest: bytes, boot_ns: int) -> Reason:
         """OPEN when a fresh lease for `digest` is held; else why not."""
@@ -73,10 +79,14 @@ class Leases:
 
 def reason(conditions: Conditions, leases: Leases, digest: bytes, boot_ns: int) -> Reason:
     """OPEN, or the first reason in the order of contracts.public.Reason why the gate is closed."""
+    if conditions.stopped:
+        return Reason.STOPPED
     if not conditions.clock_trusted:
         return Reason.CLOCK_UNTRUSTED
     if conditions.utc_s < conditions.not_before:
         return Reason.CLOCK_BACKWARDS
+    if not conditions.has_policy:
+        return Reason.NO_POLICY
     if not conditions.memory_safe:
         return Reason.MEMORY_UNLOCKED
     if conditions.utc_s < conditions.effective:

@@ -1,8 +1,8 @@
 """From true counts to an Aggregate: the one function through which every value leaves. Pure.
 
-Invariants: a value leaves only with noise of exactly the policy's variance and against a charge; the noise is drawn for every
-window, whether it will have numbers or not, and nothing here branches on a count except the threshold, which sees noisy values
-only; a window leaves once.
+Invariants: a value leaves only with noise of at least the policy's variance and against the charge that this noise is worth; the noise
+is drawn for every window, whether it will have numbers or not, and nothing here branches on a count except the threshold, which sees
+noisy values only; a window leaves once.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from agent.contracts.aggregate import Aggregate, Cell, Guarantee, NotCollected
 from agent.contracts.log import Charge
 from agent.errors import InvariantBroken
 from agent.policy.enforcement import count_privacy
-from agent.policy.model import Policy, Stream
+from agent.policy.model import CountPrivacy, Policy, Stream
 
 NOTHING = Charge(Fraction(0))
 """The charge of a window from which no value leaves."""
@@ -26,17 +26,31 @@ NOTHING = Charge(Fraction(0))
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a stream's policy fixes for all its windows."""
+    """What holds for a window of a stream. `noise` is the policy's own, or the larger one of the first period after a change."""
 
     policy: Policy
     stream: Stream
+    privacy: CountPrivacy
     disclosure_digest: bytes
     noise: DiscreteGaussian
 
+    @property
+    def charge(self) -> Charge:
+        """zCDP rho of one reading in one window."""
+        return Charge(1 / (2 * self.noise.sigma_squared))
 
-def terms_for(policy: Policy, stream: Stream, disclosure_digest: bytes) -> Terms:
-    """Build the noise table once a stream."""
-    return Terms(policy, stream, disclosure_digest, DiscreteGaussian(count_privacy(stream).sigma_squared))
+    @property
+    def tau(self) -> int:
+        """The threshold on the noisy value, k + ceil(z sigma) for the noise that is drawn."""
+        limit = self.privacy.threshold
+        return limit.k + ceil_sqrt(limit.z**2 * self.noise.sigma_squared)
+
+
+def terms_for(policy: Policy, stream: Stream, disclosure_digest: bytes, noise: DiscreteGaussian | None = None) -> Terms:
+    """The terms of a stream; without `noise` those after its first period. Building a noise table takes a while."""
+    privacy = count_privacy(stream)
+    noise = noise or DiscreteGaussian(privacy.sigma_squared)
+    return Terms(policy, stream, privacy, disclosure_digest, noise)
 
 
 def charge_for(closed: Closed, terms: Terms, ledger: Ledger) -> tuple[Charge, NotCollected | None]:
@@ -44,8 +58,9 @@ def charge_for(closed: Closed, terms: Terms, ledger: Ledger) -> tuple[Charge, No
     ledger.require_unreleased(terms.stream.name, closed.start)
     if closed.reason is not None:
         return NOTHING, closed.reason
-    charge = Charge(count_privacy(terms.stream).charge)
-    if ledger.policy is None or ledger.disclosure_digest != terms.disclosure_digest:
+    charge = terms.charge
+    in_force = ledger.adoption.in_force(closed.start)
+    if in_force is None or in_force.disclosure_digest != terms.disclosure_digest or closed.start < in_force.effective:
         raise InvariantBroken("a window was collected under a policy that is not in force")
     if not ledger.budget.affordable(terms.stream.name, closed.start, charge.rho):
         return NOTHING, NotCollected.BUDGET
@@ -61,12 +76,14 @@ def govern(
     random_bytes: RandomBytes,
 ) -> Aggregate:
     """Counts, noise, threshold. Raises InvariantBroken when numbers would leave without the charge that their noise is worth."""
-    privacy = count_privacy(terms.stream)
+    privacy = terms.privacy
+    if terms.noise.sigma_squared < privacy.sigma_squared:
+        raise InvariantBroken("a window would leave with less noise than its policy says")
     if reason is None and charge.rho * 2 * terms.noise.sigma_squared < 1:
         raise InvariantBroken("a window would leave for less than its charge")
     noise = terms.noise.draw(len(terms.stream.classes), random_bytes)
     noisy = np.clip(closed.counts, 0, privacy.max_count) + noise
-    values = shown(noisy.tolist(), privacy.tau)
+    values = shown(noisy.tolist(), terms.tau)
     if reason is not None:
         values = (Cell.NOT_COLLECTED,) * len(values)
     unit = terms.policy.unit
@@ -79,8 +96,8 @@ def govern(
         window_s=terms.stream.window_s,
         coverage_percent=closed.coverage_percent,
         reason=reason,
-        noise_sd_thousandths=ceil_sqrt(privacy.sigma_squared * 1_000_000),
-        threshold=privacy.tau,
+        noise_sd_thousandths=ceil_sqrt(terms.noise.sigma_squared * 1_000_000),
+        threshold=terms.tau,
         guarantee=Guarantee(privacy.rho, terms.policy.period_s, privacy.m, privacy.c),
         policy_version=terms.policy.version,
         disclosure_digest=terms.disclosure_digest,

@@ -1,19 +1,19 @@
-"""What the release log says so far: policy in force, notice served, last window of each stream, budget. Pure.
+"""What the release log says so far: policies and where they stand, last window of each stream, budget, what is owed. Pure.
 
 Invariant: a Ledger is a function of the log's entries alone, in order (DESIGN.md I4); a window that is in it is never released
 again (I5).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from fractions import Fraction
+from itertools import pairwise
 
 from agent.anonymizer.budget import Budget, terms_of
-from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyTaken, Release
+from agent.anonymizer.transition import changes, sigma_squared
+from agent.contracts.log import Charge, Entry, Gap, PolicyTaken, Release
 from agent.errors import LogDamaged, WindowReleased
-from agent.policy.compile import decompile_policy
-from agent.policy.enforcement import count_privacy
-from agent.policy.model import Policy
+from agent.policy.adopt import Adoption, Taken, fold
+from agent.policy.model import Stream
 
 
 class Ledger:
@@ -22,10 +22,8 @@ class Ledger:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.size = 0
         self.releases = 0
-        self.policy: Policy | None = None
-        self.disclosure_digest = b""
+        self.adoption = Adoption()
         self.budget = Budget()
-        self._notice_s: dict[bytes, int] = {}
         self._last_end: dict[str, int] = {}
         for entry in entries:
             self.fold(entry)
@@ -34,42 +32,27 @@ class Ledger:
         """The same state, to be folded on independently; its size does not grow with the log's."""
         same = copy(self)
         same.budget = self.budget.copy()
-        same._notice_s = dict(self._notice_s)
         same._last_end = dict(self._last_end)
         return same
+
+    @property
+    def newest_at(self) -> int:
+        """The newest instant (Unix seconds) that anything logged has seen: the clock is wrong before it; 0 for none."""
+        return max(self.last_logged_end, self.adoption.newest_at)
 
     @property
     def last_logged_end(self) -> int:
         """End (Unix seconds) of the newest window logged for any stream; 0 for none."""
         return max(self._last_end.values(), default=0)
 
-    def last_end(self, stream: str) -> int | None:
-        """End of the last window logged for `stream`."""
-        return self._last_end.get(stream)
+    def first_free(self, one: Taken, stream: Stream) -> int:
+        """Start of the first window of a stream of `one` that no logged one reaches into."""
+        last = self._last_end.get(stream.name, 0)
+        return max(one.effective, -(-last // stream.window_s) * stream.window_s)
 
-    def notice_s(self, digest: bytes) -> int:
-        """Seconds of notice logged for a disclosure since the last policy was taken."""
-        return self._notice_s.get(digest, 0)
-
-    def charge_of(self, stream: str) -> Charge:
-        """What a window of `stream` costs at the rate of the policy in force; nothing before the first policy."""
-        for known in self.policy.streams if self.policy else ():
-            if known.name == stream:
-                return Charge(count_privacy(known).charge)
-        return Charge(Fraction(0))
-
-    def lost(self, now_s: int) -> Iterator[Gap]:
-        """What a start at `now_s` (Unix seconds) owes: every whole window since the last logged one of each stream of the policy in
-        force, in its window length and at its charge, whatever policy comes next.
-        """
-        for stream in self.policy.streams if self.policy else ():
-            last = self.last_end(stream.name)
-            if last is None:
-                continue
-            first = -(-last // stream.window_s) * stream.window_s
-            count = (now_s - first) // stream.window_s
-            if count > 0:
-                yield Gap(stream.name, first, stream.window_s, count, self.charge_of(stream.name))
+    def charge_of(self, stream: Stream, start: int) -> Charge:
+        """What a window of `stream` that starts at `start` costs: 1 / (2 sigma^2) of the noise it draws."""
+        return Charge(1 / (2 * sigma_squared(self.adoption.taken, stream, start)))
 
     def require_unreleased(self, stream: str, start: int) -> None:
         """Raise WindowReleased when a window of `stream` from `start` on, or a later one, is already logged."""
@@ -77,21 +60,48 @@ class Ledger:
         if last is not None and start < last:
             raise WindowReleased(f"stream {stream}: the window from {start} on is released, or its time has passed")
 
+    def gaps(self, until: Mapping[tuple[int, str], int], now_s: int) -> Iterator[Gap]:
+        """The windows that are in no entry although their time has passed, in order: charged as if released, never released (I4).
+
+        `until` has for (a policy's effective instant, stream) the start of the window that closes next; a policy that has ended and is
+        not in it owes all its windows. A stream's windows under a newer policy wait until those under the older one have closed.
+        """
+        taken = self.adoption.taken
+        unfinished: set[str] = set()
+        for one, following in pairwise((*taken, None)):
+            assert one is not None
+            end = following.effective if following is not None else None
+            for stream in one.policy.streams:
+                high = until.get((one.effective, stream.name), end if end is not None and end <= now_s else None)
+                if high is None or stream.name in unfinished:
+                    continue
+                if end is not None and high < end:
+                    unfinished.add(stream.name)
+                yield from self._gaps(one, stream, min(high, end) if end is not None else high)
+
+    def _gaps(self, one: Taken, stream: Stream, high: int) -> Iterator[Gap]:
+        low = self.first_free(one, stream)
+        while low < high:
+            at = next(iter(changes(self.adoption.taken, low, high)), high)
+            count = -(-(at - low) // stream.window_s)
+            yield Gap(stream.name, low, stream.window_s, count, self.charge_of(stream, low))
+            low += count * stream.window_s
+
     def fold(self, entry: Entry) -> None:
         """Add the next entry; raise LogDamaged when it cannot follow those before it."""
+        self.adoption = fold(self.adoption, entry)
         match entry:
             case PolicyTaken():
-                self.policy = decompile_policy(entry.policy)
-                self.disclosure_digest = entry.disclosure_digest
-                self._notice_s.clear()
-                self.budget.change_terms(entry.at, terms_of(self.policy))
-            case NoticeServed():
-                self._notice_s[entry.disclosure_digest] = entry.seconds
+                latest = self.adoption.latest
+                assert latest is not None
+                self.budget.change_terms(latest.effective, terms_of(latest.policy))
             case Release():
                 self._window(entry.stream, entry.window_start, entry.window_s, entry.charge, 1)
                 self.releases += 1
             case Gap():
                 self._window(entry.stream, entry.first_start, entry.window_s, entry.charge, entry.count)
+            case _:
+                pass
         self.size += 1
 
     def _window(self, stream: str, start: int, window_s: int, charge: Charge | None, count: int) -> None:
@@ -103,7 +113,7 @@ class Ledger:
                 got="one again or out of order",
             )
         if charge is not None and charge.rho:
-            if self.policy is None:
+            if not self.adoption.taken:
                 raise LogDamaged(f"log entry {self.size}", expected="a policy before the first charge", got="none")
             self.budget.charge(stream, start, window_s, charge.rho, count)
         self._last_end[stream] = start + count * window_s

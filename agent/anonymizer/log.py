@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.anonymizer.checkpoint import NO_SPACE, Past, read_checkpoint, write_checkpoint
+from agent.anonymizer.checkpoint import NO_SPACE, RESTORE, Past, read_checkpoint, write_checkpoint
 from agent.contracts.log import CHECKPOINT, RELEASES, Entry, decode_entry, iter_records, pack_record
 from agent.errors import InvariantBroken, LogDamaged, StorageUnavailable
 from agent.local.files import sync_folder
@@ -32,7 +32,6 @@ _BLOCK_BYTES = 1 << 18
 """Holds several of the longest records."""
 
 _REMEDY = "free space on this file system; nothing logged is lost"
-_RESTORE = "keep this folder as it is and restore it from a copy, or begin a new log in another folder"
 
 
 def _any_order(entry: Entry) -> None:
@@ -155,7 +154,7 @@ class ReleaseLog:
         checkpoint, covered = self._checkpoint(past)
         if covered > self._allocated:
             raise LogDamaged(
-                str(self._path), expected=f"at least {covered} bytes", got=f"{self._allocated}", remedy=_RESTORE
+                str(self._path), expected=f"at least {covered} bytes", got=f"{self._allocated}", remedy=RESTORE
             )
         for entry in self._records(covered):
             self._head.append(entry)
@@ -165,7 +164,7 @@ class ReleaseLog:
                 str(self._path),
                 expected=f"the {checkpoint.size} entries that the checkpoint covers",
                 got="other bytes",
-                remedy=_RESTORE,
+                remedy=RESTORE,
             )
         past.require_root()
         self.end = self._covered = covered
@@ -211,11 +210,11 @@ class ReleaseLog:
     def _checkpoint(self, past: Past) -> tuple[Checkpoint, int]:
         """The checkpoint on the disk, verified; a new log gets its first one."""
         path = self._folder / CHECKPOINT
-        checkpoint = read_checkpoint(path, self._origin, public_bytes(self._key), _RESTORE)
+        checkpoint = read_checkpoint(path, self._origin, public_bytes(self._key), RESTORE)
         past.require_size(checkpoint.size if checkpoint is not None else 0)
         if checkpoint is None:
             if not self._is_zero(0):
-                raise LogDamaged(str(path), expected="the checkpoint of this log", got="no file", remedy=_RESTORE)
+                raise LogDamaged(str(path), expected="the checkpoint of this log", got="no file", remedy=RESTORE)
             self._sync()
             try:
                 sync_folder(self._folder)
@@ -225,7 +224,7 @@ class ReleaseLog:
             return Checkpoint(self._origin, 0, tlog.EMPTY_ROOT), 0
         lengths = [line.removeprefix("bytes ") for line in checkpoint.extensions if line.startswith("bytes ")]
         if not lengths or not (lengths[0].isascii() and lengths[0].isdigit()):
-            raise LogDamaged(str(path), expected="a line `bytes N`", got="none", remedy=_RESTORE)
+            raise LogDamaged(str(path), expected="a line `bytes N`", got="none", remedy=RESTORE)
         return checkpoint, int(lengths[0])
 
     def _records(self, end: int) -> Iterator[bytes]:
@@ -244,7 +243,7 @@ class ReleaseLog:
                 break
         if at != end:
             raise LogDamaged(
-                str(self._path), expected=f"records up to byte {end}", got=f"damage at byte {at}", remedy=_RESTORE
+                str(self._path), expected=f"records up to byte {end}", got=f"damage at byte {at}", remedy=RESTORE
             )
 
     def _tail(self, start: int) -> list[tuple[int, bytes]]:

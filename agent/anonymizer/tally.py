@@ -40,10 +40,10 @@ class Tally:
     windows: dict[str, WindowTally] = field(default_factory=dict)
     gate_closed_ns: int = 0
 
-    @classmethod
-    def of(cls, streams: Iterable[str]) -> "Tally":
-        """All zero, for these streams."""
-        return cls(windows={stream: WindowTally() for stream in streams})
+    def add(self, streams: Iterable[str]) -> None:
+        """These streams are counted from now on, if they were not before."""
+        for stream in streams:
+            self.windows.setdefault(stream, WindowTally())
 
     def discard(self, reason: Discard | NotCollected, count: int) -> None:
         """`count` readings were discarded."""

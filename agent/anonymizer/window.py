@@ -81,16 +81,23 @@ class _Open:
 
 
 class StreamWindows:
-    """The open windows of one stream. `first_start` (Unix seconds, a multiple of the window) is the first to close."""
+    """The open windows of one stream of one policy. `first_start` (Unix seconds, a multiple of the window) is the first to close;
+    `until` is where the policy ends: no window starts there or later."""
 
     def __init__(self, stream: Stream, first_start: int) -> None:
         self.stream = stream
         self.next_start = first_start
+        self.until: int | None = None
         self._window_ns = stream.window_s * NS
         self._grace_ns = int(stream.grace_s * NS)
         self._max_count = count_privacy(stream).max_count
         self._open: dict[int, _Open] = {}
-        self._stepped_until = 0
+        self._stepped_until = self._stopped_until = 0
+
+    @property
+    def finished(self) -> bool:
+        """Has every window of this policy closed?"""
+        return self.until is not None and self.next_start >= self.until
 
     @property
     def closes_at_ns(self) -> int:
@@ -128,6 +135,8 @@ class StreamWindows:
     def cover(self, part: Part, from_utc_ns: int, to_utc_ns: int) -> None:
         """Note that `part` held from one instant to the other (UTC nanoseconds)."""
         at = max(from_utc_ns, self.next_start * NS)
+        if self.until is not None:
+            to_utc_ns = min(to_utc_ns, self.until * NS)
         while at < to_utc_ns:
             start = at // self._window_ns * self._window_ns
             until = min(to_utc_ns, start + self._window_ns)
@@ -138,6 +147,11 @@ class StreamWindows:
         """UTC was stepped: every window up to the one in progress at the later of both instants has no numbers."""
         later = max(before_utc_ns, after_utc_ns) // self._window_ns * self._window_ns // NS
         self._stepped_until = max(self._stepped_until, later + self.stream.window_s)
+
+    def stop(self, at_utc_ns: int) -> None:
+        """A stop order: no window that has not closed yet has numbers, up to the one in progress."""
+        in_progress = at_utc_ns // self._window_ns * self._window_ns // NS
+        self._stopped_until = max(self._stopped_until, in_progress + self.stream.window_s)
 
     def close(self) -> Closed:
         """Close the next window, whatever the time is."""
@@ -155,13 +169,15 @@ class StreamWindows:
 
     def skip_to(self, start: int) -> int:
         """Give up every window before `start`, which lies in the future of the next one; returns the readings they held."""
-        self.next_start = start
+        self.next_start = start = start if self.until is None else min(start, self.until)
         given_up = [self._open.pop(old) for old in list(self._open) if old < start]
         return sum(int(window.counts.sum()) for window in given_up)
 
     def _reason(self, start: int, running: int, gate: int, board: int) -> NotCollected | None:
         if start < self._stepped_until:
             return NotCollected.CLOCK
+        if start < self._stopped_until:
+            return NotCollected.STOPPED
         for part, reason in ((running, NotCollected.RESTART), (gate, NotCollected.GATE), (board, NotCollected.BOARD)):
             if 2 * part < self._window_ns:
                 return reason

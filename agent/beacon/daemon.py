@@ -1,6 +1,6 @@
 """The beacon daemon: shows the unit's signed disclosure by radio, and gives a lease only while that is true (SPEC.md, BE-18 to BE-24).
 
-Invariant: a lease is sent only for the digest named by the radio's own evidence, never for the one that is merely wanted.
+Invariant: a lease is sent only for digests named by the radio's own evidence, never for what is merely wanted.
 """
 
 import asyncio
@@ -8,18 +8,18 @@ import contextlib
 import logging
 import signal
 import time
-from pathlib import Path
 
-from agent.beacon.broadcast import compile_broadcast
+from agent.beacon.broadcast import Broadcast, compile_broadcast
 from agent.beacon.lease_line import LeaseLine
+from agent.beacon.public_files import PublicFiles, Shown
 from agent.beacon.radio import Radio
 from agent.contracts.lease import Lease
-from agent.contracts.public import ENVELOPE, MAX_ENVELOPE_BYTES, MAX_STATE_BYTES, STATE, decode_state
+from agent.contracts.public import MAX_STATE_BYTES, STATE, decode_state
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status
-from agent.errors import BadInput, MessageError
+from agent.errors import BadInput
 from agent.local.clock import boot_ns
 from agent.local.counters import ExactCounters
-from agent.local.files import ReplacedFile, file_stamp, read_capped
+from agent.local.files import ReplacedFile, read_capped
 from agent.local.notify import Watchdog, notify
 from agent.local.settings import Paths, Settings
 
@@ -43,27 +43,6 @@ def open_radio(settings: Settings) -> Radio:
     return BluezRadio(settings.radio.adapter)
 
 
-class EnvelopeFile:
-    """`<paths.public>/envelope`, read again only when it was replaced."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: tuple[int, int, int] | None = None
-
-    def look(self) -> bytes | None:
-        """The new contents; None when absent or unchanged. Raises MessageError when too long, OSError when it cannot be read now."""
-        stamp = file_stamp(self._path)
-        if stamp is None or stamp == self._seen:
-            return None
-        try:
-            contents = read_capped(self._path, MAX_ENVELOPE_BYTES)
-        except MessageError:
-            self._seen = stamp  # too long it will stay; after an OSError it is read again
-            raise
-        self._seen = stamp
-        return contents
-
-
 class Beacon:
     """Everything of the daemon except the process: `run` returns when `stop` was called."""
 
@@ -73,11 +52,11 @@ class Beacon:
         self._state_path = paths.public / STATE
         self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
         self._watchdog = Watchdog()
-        self._file = EnvelopeFile(paths.public / ENVELOPE)
+        self._files = PublicFiles(paths.public)
         self._line = LeaseLine(paths.lease_socket)
         self._stopping = False
         self._sequence = 0
-        self._envelope: bytes | None = None
+        self._shown = Shown()
         self._refusal: BadInput | None = None
         self._unreadable: int | None = None
         self._status: Status | None = None
@@ -113,35 +92,51 @@ class Beacon:
             radio.result()  # a radio never returns: this raises what ended it
 
     def _look(self) -> None:
-        """Take a new envelope; a bad one changes nothing on air and is reported (BE-19)."""
+        """Take what is new; a bad envelope changes nothing on air, anything bad beside it is left out; both are reported (BE-19)."""
         try:
-            envelope = self._file.look()
+            found = self._files.look()
             self._unreadable = None
-            if envelope is None:
-                return
-            if envelope == self._envelope:
-                self._refusal = None  # the one on air is back in its place
-                return
-            broadcast = compile_broadcast(envelope, self._sequence + 1)
-        except BadInput as bad:
-            self._refusal = bad
-            _log.warning("envelope refused: %s", bad)
-            return
         except OSError as bad:
             if self._unreadable != bad.errno:  # looked at four times a second, said once
-                _log.warning("envelope unreadable: %s", bad.strerror)
+                _log.warning("public folder unreadable: %s", bad.strerror)
             self._unreadable = bad.errno
             return
-        self._sequence += 1
-        self._envelope, self._refusal = envelope, None
-        self._radio.replace(broadcast)
+        if found is None:
+            return
+        self._refusal = None
+        if self._files.fault is not None:
+            self._refuse(self._files.fault)
+        if found.envelope is None or found == self._shown:
+            return  # nothing yet, or the one on air is back in its place
+        broadcast = self._compile(found)
+        if broadcast is not None:
+            self._sequence += 1
+            self._shown = found
+            self._radio.replace(broadcast)
+
+    def _compile(self, found: Shown) -> Broadcast | None:
+        assert found.envelope is not None
+        sequence = self._sequence + 1
+        try:
+            return compile_broadcast(found.envelope, sequence, upcoming=found.upcoming, stop=found.stop)
+        except BadInput as bad:
+            self._refuse(bad)
+        try:
+            return compile_broadcast(found.envelope, sequence)
+        except BadInput:
+            return None
+
+    def _refuse(self, bad: BadInput) -> None:
+        self._refusal = bad
+        _log.warning("envelope refused: %s", bad)
 
     def _lease(self, now: float) -> None:
         evidence = self._radio.on_air()
         if evidence is None:
             self._line.hang_up()
         else:
-            self._line.renew(Lease(evidence.broadcast.digest, evidence.on_air, boot_ns()), now)
+            shown = evidence.broadcast
+            self._line.renew(Lease(shown.digest, evidence.on_air, boot_ns(), shown.upcoming), now)
 
     def _report(self, now: float) -> None:
         status = self._present_status()
@@ -158,7 +153,7 @@ class Beacon:
         evidence, down = self._radio.on_air(), self._radio.down()
         if self._refusal is not None:
             code, words = "bad_envelope", str(self._refusal)
-        elif self._envelope is None:
+        elif self._shown.envelope is None:
             code, words = "no_envelope", "waiting for the anonymizer's signed envelope"
         elif evidence is None:
             code, words = (down.cause.value, str(down)) if down else ("radio_starting", "the radio is being changed")

@@ -1,6 +1,7 @@
-"""What a phone reads after connecting: a header and eight chunks of the signed envelope (SPEC.md, BE-5 to BE-9). Pure.
+"""What a phone reads after connecting: a header and eight chunks of the signed envelope, the same of the upcoming one, and the stop
+notice (SPEC.md, BE-5 to BE-9). Pure.
 
-Both sides are here: `attributes` for the unit, `read_header` and `assemble` for a reader.
+Both sides are here: `attributes` and `beside` for the unit, `read_header` and `assemble` for a reader.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from agent.beacon.advertisement import SERVICE
-from agent.contracts.public import MAX_ENVELOPE_BYTES
+from agent.contracts.public import MAX_ENVELOPE_BYTES, MAX_STOP_BYTES, MAX_UPCOMING_BYTES
 from agent.errors import DisclosureError, EncodingError
 from agent.wire import cbor
 
@@ -23,7 +24,8 @@ CHUNK_BYTES = 500
 MAX_HEADER_BYTES = 64
 MAX_SEQUENCE = 0xFFFF_FFFF
 
-assert MAX_ENVELOPE_BYTES <= CHUNKS * CHUNK_BYTES
+assert MAX_ENVELOPE_BYTES <= MAX_UPCOMING_BYTES <= CHUNKS * CHUNK_BYTES
+assert MAX_STOP_BYTES <= CHUNK_BYTES
 
 
 def _nth(offset: int) -> UUID:
@@ -32,6 +34,9 @@ def _nth(offset: int) -> UUID:
 
 HEADER_UUID = _nth(1)
 CHUNK_UUIDS = tuple(_nth(2 + i) for i in range(CHUNKS))
+UPCOMING_HEADER_UUID = _nth(2 + CHUNKS)
+UPCOMING_CHUNK_UUIDS = tuple(_nth(3 + CHUNKS + i) for i in range(CHUNKS))
+STOP_UUID = _nth(3 + 2 * CHUNKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,25 @@ class Header:
 
 def attributes(envelope: bytes, sequence: int) -> tuple[Attribute, ...]:
     """Header and CHUNKS chunks for a sealed envelope; unused chunks are empty. Raises DisclosureError when it is too long."""
-    if not 1 <= len(envelope) <= MAX_ENVELOPE_BYTES:
+    return _attributes(envelope, sequence, MAX_ENVELOPE_BYTES, HEADER_UUID, CHUNK_UUIDS)
+
+
+def beside(upcoming: bytes | None, stop: bytes | None, sequence: int) -> tuple[Attribute, ...]:
+    """The same for the upcoming envelope, and the stop notice; all of a part that there is not are empty. Raises DisclosureError."""
+    if upcoming is None:
+        first = tuple(Attribute(uuid, b"") for uuid in (UPCOMING_HEADER_UUID, *UPCOMING_CHUNK_UUIDS))
+    else:
+        first = _attributes(upcoming, sequence, MAX_UPCOMING_BYTES, UPCOMING_HEADER_UUID, UPCOMING_CHUNK_UUIDS)
+    return (*first, Attribute(STOP_UUID, stop or b""))
+
+
+def _attributes(
+    envelope: bytes, sequence: int, limit: int, header_uuid: UUID, chunk_uuids: Sequence[UUID]
+) -> tuple[Attribute, ...]:
+    if not 1 <= len(envelope) <= limit:
         raise DisclosureError(
             "envelope",
-            expected=f"1 to {MAX_ENVELOPE_BYTES} bytes",
+            expected=f"1 to {limit} bytes",
             got=str(len(envelope)),
             remedy="shorten the longest texts of the policy",
         )
@@ -72,8 +92,8 @@ def attributes(envelope: bytes, sequence: int) -> tuple[Attribute, ...]:
         sequence=sequence & MAX_SEQUENCE,
         sha256=hashlib.sha256(envelope).digest(),
     )
-    chunks = (Attribute(uuid, piece) for uuid, piece in zip(CHUNK_UUIDS, pieces, strict=True))
-    return (Attribute(HEADER_UUID, header.encode()), *chunks)
+    chunks = (Attribute(uuid, piece) for uuid, piece in zip(chunk_uuids, pieces, strict=True))
+    return (Attribute(header_uuid, header.encode()), *chunks)
 
 
 def read_header(value: bytes) -> Header:
@@ -93,8 +113,8 @@ def read_header(value: bytes) -> Header:
             header = Header(total, count, sequence, sha256)
         case _:
             raise DisclosureError("header", expected="a map with the keys 0 to 4", got=type(item).__name__)
-    if not 1 <= header.total <= MAX_ENVELOPE_BYTES:
-        raise DisclosureError("header total", expected=f"1 to {MAX_ENVELOPE_BYTES}", got=str(header.total))
+    if not 1 <= header.total <= MAX_UPCOMING_BYTES:
+        raise DisclosureError("header total", expected=f"1 to {MAX_UPCOMING_BYTES}", got=str(header.total))
     if header.count != _count(header.total):
         raise DisclosureError("header count", expected=str(_count(header.total)), got=str(header.count))
     if not 0 <= header.sequence <= MAX_SEQUENCE:

@@ -9,7 +9,7 @@ import enum
 import logging
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.beacon.broadcast import Broadcast
@@ -105,8 +105,11 @@ class RetryingRadio(ABC):
         shown, self._wanted = self._evidence, broadcast
         if shown is not None and shown.broadcast != broadcast:
             if (shown.broadcast.name, shown.broadcast.digest) == (broadcast.name, broadcast.digest):
-                # the same advertisement over renewed attributes, which are read from `_wanted`: on air without a pause
-                self._evidence = Evidence(broadcast, shown.on_air)
+                # the same advertisement over renewed attributes, which are read from `_wanted`: on air without a pause;
+                # what is served beside it is proven first when it is another (BE-18)
+                same = shown.broadcast.upcoming == broadcast.upcoming
+                self._evidence = Evidence(broadcast if same else replace(broadcast, upcoming=None), shown.on_air)
+                self.changed.set()
             else:
                 self._set_off_air()
         self._wake.set()

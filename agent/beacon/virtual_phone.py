@@ -2,17 +2,16 @@
 
     python -m agent.beacon.virtual_phone --transport unix:DIR/hci1 [--key HEX] [--every 3] [--count N]
 
-Prints NDJSON: advertisement, disclosure, absent, error (SPEC.md, BE-26). SIGTERM ends it with exit 0.
+Prints NDJSON: advertisement, disclosure, upcoming, stop, absent, error (SPEC.md, BE-26). SIGTERM ends it with exit 0.
 """
 
 import argparse
 import asyncio
-import hashlib
 import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +23,9 @@ from bumble.gatt_client import CharacteristicProxy
 from bumble.host import Host
 from bumble.transport import open_transport
 
-from agent.beacon import advertisement, gatt
+from agent.beacon import advertisement, description, gatt
 from agent.beacon.cancellation import end_if_cancelled
-from agent.contracts.public import open_envelope, read_envelope
-from agent.errors import BadInput, DisclosureError, SignatureError
+from agent.errors import BadInput, DisclosureError
 
 HEARING_S = 4.0
 """How long nothing may be heard before the unit counts as absent: more than three advertising intervals of BlueZ."""
@@ -101,8 +99,18 @@ async def listen(device: Device, seconds: float) -> Heard | None:
             await device.stop_scanning()
 
 
-async def read(device: Device, address: hci.Address) -> tuple[bytes, gatt.Header]:
-    """Connect, read header and chunks until they agree, disconnect; raise DisclosureError or a radio error."""
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one connection gave: sealed envelopes with their headers, and the stop notice; None for what the unit has not."""
+
+    envelope: bytes
+    header: gatt.Header
+    upcoming: bytes | None
+    stop: bytes | None
+
+
+async def read(device: Device, address: hci.Address) -> Read:
+    """Connect, read headers and chunks until they agree, disconnect; raise DisclosureError or a radio error."""
     connection = await device.connect(address, timeout=CONNECT_S)
     try:
         async with asyncio.timeout(READ_S):
@@ -113,7 +121,7 @@ async def read(device: Device, address: hci.Address) -> tuple[bytes, gatt.Header
                 await connection.disconnect()
 
 
-async def _read(connection: Connection) -> tuple[bytes, gatt.Header]:
+async def _read(connection: Connection) -> Read:
     peer = Peer(connection)
     await peer.request_mtu(MTU)
     services = await peer.discover_service(UUID(str(advertisement.SERVICE)))
@@ -123,49 +131,36 @@ async def _read(connection: Connection) -> tuple[bytes, gatt.Header]:
     for characteristic in await services[0].discover_characteristics():
         found[str(characteristic.uuid).lower()] = characteristic
 
-    async def value(uuid: Any) -> bytes:
+    async def value(uuid: Any, *, required: bool = True) -> bytes:
         characteristic = found.get(str(UUID(str(uuid))).lower())
         if characteristic is None:
-            raise DisclosureError("GATT", expected=f"the characteristic {uuid}", got="none")
+            if required:
+                raise DisclosureError("GATT", expected=f"the characteristic {uuid}", got="none")
+            return b""  # a unit of the first table has nothing beside its disclosure
         return bytes(await characteristic.read_value())
 
-    for attempt in range(READINGS_A_CONNECTION):
-        header = await value(gatt.HEADER_UUID)
-        wanted = gatt.read_header(header)
-        chunks = [await value(uuid) for uuid in gatt.CHUNK_UUIDS[: wanted.count]]
-        try:
-            return gatt.assemble(header, chunks), wanted
-        except DisclosureError as mixed:
-            if attempt + 1 == READINGS_A_CONNECTION:
-                raise
-            report("error", where="read", error=type(mixed).__name__, got=str(mixed), again=True)
-    raise AssertionError("unreachable")
+    async def envelope(
+        header_uuid: Any, chunk_uuids: Sequence[Any], *, required: bool
+    ) -> tuple[bytes, gatt.Header] | None:
+        for attempt in range(READINGS_A_CONNECTION):
+            header = await value(header_uuid, required=required)
+            if not header and not required:
+                return None
+            wanted = gatt.read_header(header)
+            chunks = [await value(uuid) for uuid in chunk_uuids[: wanted.count]]
+            try:
+                return gatt.assemble(header, chunks), wanted
+            except DisclosureError as mixed:
+                if attempt + 1 == READINGS_A_CONNECTION:
+                    raise
+                report("error", where="read", error=type(mixed).__name__, got=str(mixed), again=True)
+        raise AssertionError("unreachable")
 
-
-def describe(envelope: bytes, header: gatt.Header, key: bytes | None) -> dict[str, Any]:
-    """The fields of a disclosure line; `verified` is None without a key. Raises EncodingError."""
-    opened = read_envelope(envelope)
-    verified: bool | None = None
-    if key is not None:
-        try:
-            open_envelope(envelope, key)
-            verified = True
-        except SignatureError:
-            verified = False
-    digest = hashlib.sha256(opened.disclosure).digest()
-    return {
-        "digest": digest.hex(),
-        "code": advertisement.code(digest),
-        "verified": verified,
-        "issued_at": opened.issued_at,
-        "envelope": envelope.hex(),
-        "header": {
-            "total": header.total,
-            "count": header.count,
-            "sequence": header.sequence,
-            "sha256": header.sha256.hex(),
-        },
-    }
+    shown = await envelope(gatt.HEADER_UUID, gatt.CHUNK_UUIDS, required=True)
+    assert shown is not None
+    beside = await envelope(gatt.UPCOMING_HEADER_UUID, gatt.UPCOMING_CHUNK_UUIDS, required=False)
+    stop = await value(gatt.STOP_UUID, required=False)
+    return Read(*shown, beside[0] if beside is not None else None, stop or None)
 
 
 async def look(device: Device, key: bytes | None) -> bool:
@@ -182,8 +177,12 @@ async def look(device: Device, key: bytes | None) -> bool:
         advertisement=heard.advertisement.hex(),
         scan_response=heard.scan_response.hex(),
     )
-    envelope, header = await read(device, heard.address)
-    report("disclosure", name=name, **describe(envelope, header, key))
+    found = await read(device, heard.address)
+    report("disclosure", name=name, **description.disclosure(found.envelope, found.header, key))
+    if found.upcoming is not None:
+        report("upcoming", name=name, **description.upcoming(found.upcoming, key))
+    if found.stop is not None:
+        report("stop", name=name, **description.stop(found.stop, key))
     return True
 
 

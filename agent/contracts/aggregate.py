@@ -40,6 +40,8 @@ class NotCollected(enum.StrEnum):
 
     CLOCK = "clock"
     """UTC was stepped during the window."""
+    STOPPED = "stopped"
+    """A stop order came before the window had closed."""
     RESTART = "restart"
     """The unit was not running, or did not know the time, for more than half of it."""
     GATE = "gate"

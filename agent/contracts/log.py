@@ -24,6 +24,9 @@ RECORD = struct.Struct("<II")
 MAX_ENTRY_BYTES = 48 * 1024
 """A payload of 64 classes is under 8 KiB; a policy at most 32 KiB."""
 
+MAX_SIGNED_BYTES = 40 * 1024
+"""A signed message that is kept whole in an entry: a policy of the greatest size with thirty signatures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -62,15 +65,56 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTaken:
-    """A policy came into force at `at` (Unix seconds); the policy's compiled bytes, so that the log alone gives the budget."""
+    """A policy's compiled bytes, so that the log alone gives the budget: logged at `at`, in force for every window that starts
+    at `effective` or later (Unix seconds both; `effective` is the start of a window of all its streams and of those before)."""
 
     policy: bytes
+    disclosure_digest: bytes
+    at: int
+    effective: int
+
+    def encode(self) -> bytes:
+        """The entry, deterministic CBOR."""
+        return cbor.encode({0: 2, 1: self.policy, 2: self.disclosure_digest, 3: self.at, 4: self.effective})
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOffered:
+    """A policy was verified and accepted at `at`: its notice begins. `message` is the COSE_Sign as it was signed."""
+
+    message: bytes
     disclosure_digest: bytes
     at: int
 
     def encode(self) -> bytes:
         """The entry, deterministic CBOR."""
-        return cbor.encode({0: 2, 1: self.policy, 2: self.disclosure_digest, 3: self.at})
+        return cbor.encode({0: 5, 1: self.message, 2: self.disclosure_digest, 3: self.at})
+
+
+@dataclass(frozen=True, slots=True)
+class StopTaken:
+    """A stop order was verified and is in force from `at` on; `by` are the signers that were
+    verified, as role/name."""
+
+    message: bytes
+    by: tuple[str, ...]
+    at: int
+
+    def encode(self) -> bytes:
+        """The entry, deterministic CBOR."""
+        return cbor.encode({0: 6, 1: self.message, 2: list(self.by), 3: self.at})
+
+
+@dataclass(frozen=True, slots=True)
+class GovernanceTaken:
+    """A new trust root, signed under the one before it, is in force from `at` on."""
+
+    message: bytes
+    at: int
+
+    def encode(self) -> bytes:
+        """The entry, deterministic CBOR."""
+        return cbor.encode({0: 7, 1: self.message, 2: self.at})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +147,7 @@ class Gap:
         )
 
 
-Entry = Release | PolicyTaken | NoticeServed | Gap
+Entry = Release | PolicyTaken | NoticeServed | Gap | PolicyOffered | StopTaken | GovernanceTaken
 
 
 def decode_entry(data: bytes, where: str = "log entry") -> Entry:
@@ -131,15 +175,23 @@ def _decode(data: bytes, where: str) -> Entry:
                 7: bytes(digest),
             } if len(item) == 8:
                 return Release(stream, start, window_s, payload, signature, _to_charge(charge, where), digest)
-            case {0: 2, 1: bytes(policy), 2: bytes(digest), 3: int(at)} if len(item) == 4:
-                return PolicyTaken(policy, digest, at)
+            case {0: 2, 1: bytes(policy), 2: bytes(digest), 3: int(at), 4: int(effective)} if len(item) == 5:
+                return PolicyTaken(policy, digest, at, effective)
             case {0: 3, 1: bytes(digest), 2: int(seconds), 3: int(at)} if len(item) == 4:
                 return NoticeServed(digest, seconds, at)
             case {0: 4, 1: str(stream), 2: int(start), 3: int(window_s), 4: int(count), 5: charge} if len(item) == 6:
                 return Gap(stream, start, window_s, count, _to_charge(charge, where))
+            case {0: 5, 1: bytes(message), 2: bytes(digest), 3: int(at)} if len(item) == 4:
+                return PolicyOffered(message, digest, at)
+            case {0: 6, 1: bytes(message), 2: list(by), 3: int(at)} if len(item) == 4 and all(
+                isinstance(name, str) for name in by
+            ):
+                return StopTaken(message, tuple(by), at)
+            case {0: 7, 1: bytes(message), 2: int(at)} if len(item) == 3:
+                return GovernanceTaken(message, at)
     except EncodingError as bad:
         raise LogDamaged(where, expected="an entry", got=str(bad)) from None
-    raise LogDamaged(where, expected="an entry of kind 1 to 4", got="something else")
+    raise LogDamaged(where, expected="an entry of kind 1 to 7", got="something else")
 
 
 def pack_record(entry: bytes) -> bytes:

@@ -55,6 +55,18 @@ class ReplacedFile:
         self._failed = False
         return True
 
+    def remove(self) -> bool:
+        """Remove the file, if it is there; False when that failed."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as bad:
+            if not self._failed:
+                _log.warning("%s cannot be removed: %s", self._path, bad.strerror)
+            self._failed = True
+            return False
+        self._failed = False
+        return True
+
 
 def sync_folder(folder: Path) -> None:
     """fsync a folder, so that a rename or a new file in it survives a power cut."""

@@ -22,7 +22,9 @@ DEFAULT_PATH = Path("/etc/dtpr/agent.toml")
 class Paths:
     """Files, folders and sockets; the meaning of each is in DESIGN.md section 2."""
 
+    governance: Path
     policy: Path
+    offer: Path
     signing_key: Path
     log: Path
     checkpoint_copy: Path
@@ -122,7 +124,9 @@ def _paths(table: toml.Table) -> Paths:
     if log in (copy, *copy.parents):
         table.refuse("checkpoint_copy", expected="a file outside the log's folder", got=str(copy)[:80])
     paths = Paths(
-        policy=_required_path(table, "policy", "/etc/dtpr/policy.toml"),
+        governance=_required_path(table, "governance", "/etc/dtpr/governance.toml"),
+        policy=_required_path(table, "policy", "/etc/dtpr/policy.cose"),
+        offer=_required_path(table, "offer", "/var/lib/dtpr-offer"),
         signing_key=_required_path(table, "signing_key", "/etc/dtpr/unit-key"),
         log=log,
         checkpoint_copy=copy,

@@ -32,12 +32,21 @@ class Table:
                     f"# disclosure of {record['unit']}: {record['title']} [{record['colour']}], policy "
                     f"{record['policy_version']}, digest {record['digest'][:16]}…  {self._mark(record)}"
                 ]
+            case "upcoming":
+                lines = [
+                    f"# on notice at {record['unit']}: {record['title']} [{record['colour']}], policy {record['policy_version']}, not before "
+                    f"{_instant(record['not_before'])}, digest {record['digest'][:16]}…  {self._mark(record)}"
+                ]
             case "state":
                 stale = " (an old will, ignored)" if record["stale_will"] else ""
                 lines = [
                     f"# {record['unit']} is {record['connection']}{stale}, gate {record['gate']} ({record['reason']}), "
                     f"publisher {record['publisher']}"
                 ]
+                if record["stop_reason"]:
+                    lines.append(f"# {record['unit']} was stopped by {record['stop_by']}: {record['stop_reason']}")
+                if record["offer_refused"]:
+                    lines.append(f"# {record['unit']} refused an offer: {record['offer_refused']}")
             case "checkpoint":
                 lines = [f"# log of {record['unit']}: {record['size']} entries  {self._mark(record)}"]
             case _:
@@ -48,8 +57,7 @@ class Table:
         return " ".join((self._marks[record["verified"]], *(f"({note})" for note in record["notes"])))
 
     def _release(self, record: Record) -> list[str]:
-        begins = datetime.datetime.fromtimestamp(record["window_start"], datetime.UTC)
-        values = (f"{begins:%Y-%m-%d %H:%M:%S}", record["unit"], record["stream"], f"{record['window_s']} s")
+        values = (_instant(record["window_start"]), record["unit"], record["stream"], f"{record['window_s']} s")
         self._widths = [max(width, len(value)) for width, value in zip(self._widths, values, strict=True)]
         cells = "  ".join(f"{label} {_cell(value, record)}" for label, value in record["cells"].items())
         self._cells_width = min(max(self._cells_width, len(cells)), 120)
@@ -81,3 +89,7 @@ def _cell(value: object, record: Record) -> str:
     if value == "suppressed":
         return f"<{record['threshold']}"
     return "-" if value == "not_collected" else str(value)
+
+
+def _instant(at: int) -> str:
+    return f"{datetime.datetime.fromtimestamp(at, datetime.UTC):%Y-%m-%d %H:%M:%S}"

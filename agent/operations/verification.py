@@ -1,6 +1,6 @@
 """What a subscriber makes of each message: one record, verified as far as the keys given allow (OP-1 to OP-8 of SPEC.md). Pure.
 
-A record is a dict of JSON values with a `type`: release, disclosure, state, checkpoint or fault. Only `take` and `overdue` are
+A record is a dict of JSON values with a `type`: release, disclosure, upcoming, state, checkpoint or fault. Only `take` and `overdue` are
 called from outside; whatever bytes arrive, they return records and raise nothing.
 
 Invariant: `verified` is True only after a signature by one of the given keys, False only after one failed or was missing, and
@@ -26,6 +26,9 @@ from agent.publisher.topics import VERSION
 from agent.wire import cose, tlog
 
 Record = dict[str, Any]
+
+_LATEST = 2**33
+"""Beyond the year 2200: no instant of a policy."""
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 """As senml.MAX_PACK_BYTES; a disclosure with its datachain is under 32 KiB."""
@@ -116,6 +119,8 @@ class Verification:
                 return [(self._state(name, message.payload), message)]
             case ["disclosure"]:
                 return [(self._disclosure(name, message.payload), message)]
+            case ["disclosure", "upcoming"]:
+                return [(self._upcoming(name, message.payload), message)] if message.payload else []
             case ["checkpoint"]:
                 return [(self._checkpoint(name, message.payload), message)]
             case [first, *_] if first in IGNORED:
@@ -220,6 +225,26 @@ class Verification:
 
     def _disclosure(self, name: _Name, payload: bytes) -> Record:
         item = _object(payload, {"v", "digest", "datachain", "envelope"}, "disclosure")
+        record, envelope = self._disclosed(name, item)
+        if envelope.not_before is not None:
+            record["notes"].append("it is not in force yet")
+        if not record["notes"]:
+            _remember(self._announced, (name, record["digest"]), None)
+        return {"type": "disclosure", **record, "agrees": not record["notes"]}
+
+    def _upcoming(self, name: _Name, payload: bytes) -> Record:
+        """A policy on notice: what will be in force, and from when at the earliest."""
+        item = _object(payload, {"v", "digest", "datachain", "envelope", "not_before"}, "upcoming disclosure")
+        record, envelope = self._disclosed(name, item)
+        if envelope.not_before is None or not 0 <= envelope.not_before < _LATEST:
+            raise DisclosureError(
+                "upcoming envelope", expected="an instant before which it is not in force", got="none"
+            )
+        if item["not_before"] != envelope.not_before:
+            record["notes"].append("not_before is not that of the envelope")
+        return {"type": "upcoming", **record, "agrees": not record["notes"], "not_before": envelope.not_before}
+
+    def _disclosed(self, name: _Name, item: dict[str, Any]) -> tuple[Record, Envelope]:
         if not isinstance(item["envelope"], str):
             raise DisclosureError("disclosure envelope", expected="base64 text", got=type(item["envelope"]).__name__)
         try:
@@ -237,14 +262,10 @@ class Verification:
             notes.append("the datachain is not that of the disclosure")
         if (unit.city, unit.site, unit.name) != (name.city, name.site, name.unit):
             notes.append("the disclosure is another unit's")
-        if not notes:
-            _remember(self._announced, (name, digest), None)
-        return {
-            "type": "disclosure",
+        record = {
             **name.fields(),
             "digest": digest,
             "announced_digest": item["digest"] if isinstance(item["digest"], str) else None,
-            "agrees": not notes,
             "title": disclosure.title,
             "colour": disclosure.colour,
             "policy_version": disclosure.policy_version,
@@ -252,6 +273,7 @@ class Verification:
             "verified": verified,
             "notes": notes,
         }
+        return record, envelope
 
     def _open(self, message: bytes) -> tuple[Envelope, bool | None]:
         for key in self._keys:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from agent.contracts.log import Release
 from agent.contracts.public import State, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
-from agent.errors import MessageError
+from agent.errors import DisclosureError, MessageError
 from agent.publisher.topics import Topics
 
 SENML_JSON = "application/senml+json"
@@ -44,14 +44,27 @@ def state_message(topics: Topics, state: State, *, session: str, connection: str
 
 def disclosure_message(topics: Topics, envelope: bytes) -> Message:
     """The disclosure, readable and signed (PB-4); raise EncodingError or DisclosureError for an envelope that holds none."""
+    return Message(topics.disclosure, _json(_disclosure(envelope)), True, JSON)
+
+
+def upcoming_message(topics: Topics, envelope: bytes | None) -> Message:
+    """The disclosure of the policy on notice (PB-18), or nothing, which clears what the broker keeps; raises like the other."""
+    if envelope is None:
+        return Message(topics.upcoming, b"", True, JSON)
+    not_before = read_envelope(envelope).not_before
+    if not_before is None:
+        raise DisclosureError("upcoming envelope", expected="an upcoming disclosure", got="one in force")
+    return Message(topics.upcoming, _json({**_disclosure(envelope), "not_before": not_before}), True, JSON)
+
+
+def _disclosure(envelope: bytes) -> dict[str, object]:
     opened = read_envelope(envelope)
-    item = {
+    return {
         "v": 1,
         "digest": opened.digest.hex(),
         "datachain": to_datachain(decode_disclosure(opened.disclosure)),
         "envelope": base64.b64encode(envelope).decode(),
     }
-    return Message(topics.disclosure, _json(item), True, JSON)
 
 
 def checkpoint_message(topics: Topics, note: bytes) -> Message:

@@ -162,7 +162,7 @@ class Session:
             self._announced[message.topic] = message.payload
 
     def _send(self, connection: Connection, topics: Topics) -> None:
-        announced = {topics.state, topics.disclosure, topics.checkpoint} <= self._announced.keys()
+        announced = {topics.state, topics.disclosure, topics.upcoming, topics.checkpoint} <= self._announced.keys()
         if not announced or self._connected_for_s() < SETTLE_S:
             return
         while (messages := self._next_messages(connection, topics)) is not None:

@@ -1,4 +1,4 @@
-"""Topic names: `<root>/v1/<city>/<site>/<unit>/{agg/<stream>[/sig],state,disclosure,checkpoint}` (PB-1). Pure."""
+"""Topic names: `<root>/v1/<city>/<site>/<unit>/{agg/<stream>[/sig],state,disclosure[/upcoming],checkpoint}` (PB-1). Pure."""
 
 import re
 from dataclasses import dataclass
@@ -35,6 +35,11 @@ class Topics:
     def disclosure(self) -> str:
         """Retained."""
         return f"{self.base}/disclosure"
+
+    @property
+    def upcoming(self) -> str:
+        """Retained; empty when no policy is on notice."""
+        return f"{self.base}/disclosure/upcoming"
 
     @property
     def checkpoint(self) -> str:

@@ -1,6 +1,8 @@
-"""What the unit says of itself in /run/dtpr-public: `state` and `envelope`, read again when a file is replaced (PB-3, PB-4).
+"""What the unit says of itself in /run/dtpr-public: `state`, `envelope` and `upcoming`, read again when a file is replaced
+(PB-3, PB-4, PB-18).
 
-The last good content stays in use while a file is absent or damaged, so that a restart of the anonymizer changes nothing. The one
+The last good content stays in use while a file is absent or damaged, so that a restart of the anonymizer changes nothing; only an upcoming
+disclosure ends with its file. The one
 exception is a policy that demands TLS of a publisher without it: then there is no unit to publish for (PB-17).
 """
 
@@ -10,7 +12,9 @@ from agent.contracts.public import (
     ENVELOPE,
     MAX_ENVELOPE_BYTES,
     MAX_STATE_BYTES,
+    MAX_UPCOMING_BYTES,
     STATE,
+    UPCOMING,
     State,
     decode_state,
     read_envelope,
@@ -19,7 +23,14 @@ from agent.disclosure.datachain import decode_disclosure
 from agent.errors import BadInput, MessageError, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
 from agent.publisher.faults import BrokerFault, Code
-from agent.publisher.message import MAX_EXPIRY_S, Message, checkpoint_message, disclosure_message, state_message
+from agent.publisher.message import (
+    MAX_EXPIRY_S,
+    Message,
+    checkpoint_message,
+    disclosure_message,
+    state_message,
+    upcoming_message,
+)
 from agent.publisher.topics import Topics, unit_topics
 
 
@@ -30,6 +41,7 @@ class Unit:
         self.state: State | None = None
         self.fault: BadInput | StorageUnavailable | BrokerFault | None = None
         self._envelope: bytes | None = None
+        self._upcoming: bytes | None = None
         self._disclosure: Message | None = None
         self._folder = folder
         self._root = root
@@ -46,10 +58,14 @@ class Unit:
 
     def look(self) -> None:
         """Read what was replaced since the last look."""
-        for name, cap in ((STATE, MAX_STATE_BYTES), (ENVELOPE, MAX_ENVELOPE_BYTES)):
+        for name, cap in _CAPS.items():
             path = self._folder / name
             try:
                 stamp = file_stamp(path)
+                if stamp is None and name == UPCOMING:
+                    self._upcoming = None
+                    self._stamps.pop(name, None)
+                    self._faults.pop(name, None)
                 if stamp is None or stamp == self._stamps.get(name):
                     continue
                 content = read_capped(path, cap)
@@ -68,12 +84,13 @@ class Unit:
         self.fault = next(iter(self._faults.values()), None)
 
     def announcements(self, topics: Topics, *, session: str, publisher: str, note: bytes | None) -> list[Message]:
-        """Everything retained, in the order in which a connection begins: state, disclosure, checkpoint (if there is one)."""
+        """Everything retained, in the order in which a connection begins: state, disclosure, upcoming (empty when there is none),
+        checkpoint (if there is one)."""
         messages = [self.state_message(topics, session=session, connection="online", publisher=publisher)]
         if self._envelope is not None:
             if self._disclosure is None or self._disclosure.topic != topics.disclosure:
                 self._disclosure = disclosure_message(topics, self._envelope)
-            messages.append(self._disclosure)
+            messages += [self._disclosure, upcoming_message(topics, self._upcoming)]
         if note is not None:
             messages.append(checkpoint_message(topics, note))
         return messages
@@ -85,7 +102,13 @@ class Unit:
 
     def _take(self, name: str, content: bytes) -> None:
         if name == STATE:
-            self.state = self._publishable(decode_state(content))
+            state = decode_state(content)
+            if state.policy_version:  # without a policy the unit has no name yet
+                self.state = self._publishable(state)
+        elif name == UPCOMING:
+            self._upcoming = None
+            upcoming_message(Topics(self._root, "", "", ""), content)
+            self._upcoming = content
         else:
             message = disclosure_message(Topics(self._root, "", "", ""), content)
             policy = decode_disclosure(read_envelope(content).disclosure).policy
@@ -108,3 +131,6 @@ class Unit:
                 "state collect_within_s", expected=f"0 to {MAX_EXPIRY_S} seconds", got=str(state.collect_within_s)[:20]
             )
         return state
+
+
+_CAPS = {STATE: MAX_STATE_BYTES, ENVELOPE: MAX_ENVELOPE_BYTES, UPCOMING: MAX_UPCOMING_BYTES}

@@ -23,10 +23,12 @@ from agent.contracts.public import State, decode_state
 from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, Body, Header, Kind
 from agent.disclosure.datachain import compile_disclosure
 from agent.local.clock import boot_ns
+from agent.local.files import write_atomic
 from agent.local.sockets import connect_inbox
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
 from agent.wire import cbor, tlog
+from tests.signing import install_governance, signed_policy
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 ORIGIN = "springfield/bridge/bridge-01"
@@ -136,8 +138,12 @@ class Unit:
     def __init__(self, folder: Path, policy: str | None = None, *, log: Path | None = None) -> None:
         self.folder = folder
         self.log = log or folder / "log"
-        self.policy = folder / "policy.toml"
-        self.policy.write_text(policy or policy_text())
+        self.policy = folder / "policy.cose"
+        self.offers = folder / "offer"
+        self.offers.mkdir()
+        self.text = ""
+        self.sign(policy or policy_text())
+        governance = install_governance(folder / "governance.cbor")
         key = folder / "unit-key"
         key.write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         key.chmod(0o600)
@@ -148,7 +154,9 @@ schema = 1
 [clock]
 trusted_when = "operator"
 [paths]
+governance = "{governance}"
 policy = "{self.policy}"
+offer = "{self.offers}"
 signing_key = "{key}"
 log = "{self.log}"
 public = "{folder / "public"}"
@@ -188,14 +196,25 @@ port = "/dev/null"
         for peer in self._peers:
             peer.close()
 
+    def sign(self, text: str) -> None:
+        """Put a signed policy where agent.toml names one."""
+        self.text = text
+        write_atomic(self.policy, signed_policy(text))
+
+    def drop(self, name: str, message: bytes) -> Path:
+        """Put a file into the offer folder, as a technician would."""
+        path = self.offers / name
+        path.write_bytes(message)
+        return path
+
     @property
     def digest(self) -> bytes:
-        """The disclosure digest in force once notice is served."""
-        return compile_disclosure(parse_policy(self.policy.read_bytes(), "policy.toml")).digest
+        """The disclosure digest of the policy that agent.toml names."""
+        return compile_disclosure(parse_policy(self.text, "policy.toml")).digest
 
     def start(self, *, counters: bool = True, wait: bool = True, preexec: Callable[[], None] | None = None) -> None:
         """Start the daemon and wait for its sockets."""
-        for name in ("r", "l"):
+        for name in ("r", "l", "public/state"):
             (self.folder / name).unlink(missing_ok=True)
         argv = [sys.executable, "-m", "agent.anonymizer", "--config", str(self.settings)]
         passed: tuple[int, ...] = ()
@@ -210,7 +229,8 @@ port = "/dev/null"
             os.close(fd)
         self.latest = {}
         if wait:
-            self.wait(lambda: (self.folder / "r").exists() and (self.folder / "l").exists(), "sockets")
+            state = self.folder / "public" / "state"
+            self.wait(lambda: all(path.exists() for path in (self.folder / "r", self.folder / "l", state)), "sockets")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Signal the daemon, wait for its end, return its exit code."""
@@ -300,9 +320,9 @@ class Beacon:
     def __init__(self, unit: Unit) -> None:
         self._peer = connect_inbox(unit.folder / "l")
 
-    def lease(self, digest: bytes) -> None:
+    def lease(self, digest: bytes, upcoming: bytes | None = None) -> None:
         """One lease."""
-        self._peer.send(Lease(digest, OnAir.ADVERTISING, boot_ns()).encode())
+        self._peer.send(Lease(digest, OnAir.ADVERTISING, boot_ns(), upcoming).encode())
 
     def send(self, data: bytes) -> None:
         """Anything."""

@@ -14,10 +14,10 @@ import pytest
 
 from agent.contracts import aggregate
 from agent.contracts import log as log_contract
-from agent.contracts.log import Gap, NoticeServed, PolicyTaken, Release
+from agent.contracts.log import Gap, NoticeServed, PolicyOffered, PolicyTaken, Release
 from agent.contracts.public import open_envelope
 from agent.wire import cose
-from tests.anonymizer.stage import BIKE, DOG, FOOT, KEY, Beacon, Bridge, Unit, policy_text
+from tests.anonymizer.stage import BIKE, DOG, FOOT, KEY, Beacon, Bridge, Unit
 
 PUBLIC = KEY.public_key().public_bytes_raw()
 
@@ -59,7 +59,11 @@ def test_from_notice_to_releases(unit: Unit) -> None:
     assert unit.stop() == 0
     assert time.monotonic() - began < 2
     entries = unit.entries()
-    assert [type(entry) for entry in entries if not isinstance(entry, Release)] == [NoticeServed, PolicyTaken]
+    assert [type(entry) for entry in entries if not isinstance(entry, Release)] == [
+        PolicyOffered,
+        NoticeServed,
+        PolicyTaken,
+    ]
     releases = unit.releases()
     starts = [release.window_start for release in releases]
     assert starts == list(range(starts[0], starts[0] + len(starts))), "one Release a window, none left out"
@@ -75,7 +79,6 @@ def test_from_notice_to_releases(unit: Unit) -> None:
     complete = [pack for pack in packs if pack.reason is None]
     assert len(complete) >= 2
     assert any(isinstance(dict(pack.cells)["bike"], int) for pack in complete)
-    assert packs[0].reason == "gate" or packs[0].reason == "restart"
     assert len({len(release.payload) for release in releases}) == 1
 
 
@@ -101,7 +104,7 @@ def test_garbage_on_both_inboxes_never_ends_the_daemon(unit: Unit) -> None:
     for _ in range(20):
         peers.append(unit.beacon())
         time.sleep(0.05)  # the listener's backlog is short
-    unit.wait(lambda: unit.counters().get("entries", 0) >= 3, "entries after garbage")
+    unit.wait(lambda: unit.counters().get("entries", 0) >= 1, "a life after garbage")
     for peer in peers:
         peer.close()
     time.sleep(0.5)
@@ -193,31 +196,10 @@ def test_killed_and_started_again(unit: Unit) -> None:
     assert covered == list(range(covered[0], covered[0] + len(covered))), "each window once, in order, none left out"
 
 
-def test_a_policy_that_changed_serves_its_own_notice(unit: Unit) -> None:
-    """I7, first form."""
-    unit.start()
-    beacon = unit.beacon()
-    keep(unit, beacon, None, 2.0)
-    unit.wait(lambda: unit.reason() == "open", "an open gate")
-    unit.stop()
-    unit.policy.write_text(policy_text(version=2, notice="2 seconds"))
-    unit.start()
-    beacon = unit.beacon()
-    beacon.lease(unit.digest)
-    unit.wait(lambda: unit.reason() == "on_notice", "notice of the new policy")
-    keep(unit, beacon, None, 3.0)
-    unit.wait(lambda: unit.reason() == "open", "the new policy in force")
-    unit.stop()
-    unit.policy.write_text(policy_text(version=1))
-    code, said = unit.refused()
-    assert code == 2
-    assert "a unit never goes back" in said
-
-
 def in_earnest(unit: Unit) -> None:
     """The same policy, but not a demonstration's."""
-    text = unit.policy.read_text().replace("demo = true", "demo = false")
-    unit.policy.write_text(
+    text = unit.text.replace("demo = true", "demo = false")
+    unit.sign(
         text.replace('"1 seconds"', '"1 days"', 1)
         .replace('"10 minutes"', '"24 hours"')
         .replace('window = "1 seconds"', 'window = "15 minutes"')
@@ -279,12 +261,14 @@ def test_a_long_start_asks_for_time(unit: Unit, monkeypatch: pytest.MonkeyPatch)
 def test_a_log_put_back_from_a_backup_is_refused(unit: Unit) -> None:
     """AN-58, I5: a clock set back would release its last windows again. Nothing is changed; the newest log is accepted again."""
     unit.start()
-    unit.wait(lambda: unit.counters().get("entries", 0) >= 2, "entries")
+    keep(unit, unit.beacon(), None, 2.0)
+    unit.wait(lambda: any(isinstance(entry, Release) for entry in unit.entries()), "a release")
     unit.stop()
     backup, newest = unit.folder / "backup", unit.folder / "newest"
     shutil.copytree(unit.log, backup)
     unit.start()
-    unit.wait(lambda: unit.counters().get("entries", 0) >= 5, "more entries")
+    logged = len(unit.entries())
+    unit.wait(lambda: unit.counters().get("entries", 0) >= logged + 3, "more entries")
     unit.stop()
     size = len(unit.entries())
     unit.log.rename(newest)
@@ -315,7 +299,7 @@ def test_one_writer(unit: Unit) -> None:
     code, said = Unit(unit.folder / "other", log=unit.log).refused()
     assert code == 3
     assert "another process writes this log" in said
-    unit.wait(lambda: unit.counters().get("entries", 0) >= 2, "entries of the first")
+    unit.wait(lambda: unit.counters().get("entries", 0) >= 1, "entries of the first")
 
 
 def test_an_untrusted_clock_keeps_the_gate_shut_and_logs_nothing(unit: Unit) -> None:
@@ -326,7 +310,7 @@ def test_an_untrusted_clock_keeps_the_gate_shut_and_logs_nothing(unit: Unit) -> 
     beacon = unit.beacon()
     keep(unit, beacon, None, 1.5)
     assert unit.reason() == "clock_untrusted"
-    assert unit.entries() == []
+    assert not unit.log.exists(), "not even the policy is judged"
     marker.touch()
     keep(unit, beacon, None, 2.5)
     unit.wait(lambda: unit.reason() == "open", "an open gate once the clock is trusted")

@@ -13,6 +13,8 @@ from agent.errors import MessageError
 
 DIGEST, OTHER = bytes(32), bytes([1]) * 32
 GOOD = Conditions(
+    stopped=False,
+    has_policy=True,
     clock_trusted=True,
     utc_s=1000,
     not_before=995,
@@ -25,8 +27,10 @@ GOOD = Conditions(
 NOW = 50 * 10**9
 
 BREAKS: list[tuple[Reason, dict[str, object]]] = [
+    (Reason.STOPPED, {"stopped": True}),
     (Reason.CLOCK_UNTRUSTED, {"clock_trusted": False}),
     (Reason.CLOCK_BACKWARDS, {"not_before": 1001}),
+    (Reason.NO_POLICY, {"has_policy": False}),
     (Reason.MEMORY_UNLOCKED, {"memory_safe": False}),
     (Reason.NOT_EFFECTIVE, {"effective": 1001}),
     (Reason.EXPIRED, {"expires": 1000}),
@@ -37,7 +41,7 @@ BREAKS: list[tuple[Reason, dict[str, object]]] = [
 
 def leases(digest: bytes = DIGEST, received: int = NOW) -> Leases:
     held = Leases()
-    held.receive(1, digest, received, received)
+    held.receive(1, (digest,), received, received)
     return held
 
 
@@ -77,30 +81,30 @@ def test_a_lease_lapses_ten_seconds_after_it_was_received() -> None:
 def test_a_lease_that_waited_is_as_old_as_it_is() -> None:
     """AN-21: ten seconds from its sending when that was earlier; one that has lapsed on its way is refused and replaces nothing."""
     held = Leases()
-    held.receive(1, DIGEST, NOW, NOW - 9 * 10**9)
+    held.receive(1, (DIGEST,), NOW, NOW - 9 * 10**9)
     assert reason(GOOD, held, DIGEST, NOW + 10**9 - 1) is Reason.OPEN
     assert reason(GOOD, held, DIGEST, NOW + 10**9) is Reason.LEASE_LAPSED
-    held.receive(1, DIGEST, NOW, NOW)
+    held.receive(1, (DIGEST,), NOW, NOW)
     with pytest.raises(MessageError, match="older"):
-        held.receive(1, OTHER, NOW, NOW - LEASE_LIFETIME_NS)
+        held.receive(1, (OTHER,), NOW, NOW - LEASE_LIFETIME_NS)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
 
 
 def test_a_lease_from_the_future_is_refused() -> None:
     """AN-21: up to a second after the receiver's look at the clock it counts from that look; beyond that it is none."""
     held = Leases()
-    held.receive(1, DIGEST, NOW, NOW + 10**9)
+    held.receive(1, (DIGEST,), NOW, NOW + 10**9)
     assert reason(GOOD, held, DIGEST, NOW + LEASE_LIFETIME_NS) is Reason.LEASE_LAPSED
     held = Leases()
     with pytest.raises(MessageError, match="future"):
-        held.receive(1, DIGEST, NOW, NOW + 10**9 + 1)
+        held.receive(1, (DIGEST,), NOW, NOW + 10**9 + 1)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.NO_LEASE
 
 
 def test_the_end_of_the_connection_ends_the_lease() -> None:
     """AN-21: at once; and only its own."""
     held = leases()
-    held.receive(2, DIGEST, NOW, NOW)
+    held.receive(2, (DIGEST,), NOW, NOW)
     held.end(2)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
     held.end(1)
@@ -114,9 +118,20 @@ def test_a_lease_for_another_disclosure_opens_nothing() -> None:
     held = leases(OTHER)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.LEASE_MISMATCH
     held = leases()
-    held.receive(1, OTHER, NOW, NOW)
+    held.receive(1, (OTHER,), NOW, NOW)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.LEASE_MISMATCH
     assert reason(GOOD, held, DIGEST, NOW + LEASE_LIFETIME_NS) is Reason.LEASE_LAPSED
+
+
+def test_a_lease_counts_for_both_disclosures_that_it_names() -> None:
+    """AN-21: the one in force and the one served beside it, each for itself."""
+    held = Leases()
+    held.receive(1, (DIGEST, OTHER), NOW, NOW)
+    assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
+    assert reason(GOOD, held, OTHER, NOW) is Reason.OPEN
+    held.receive(1, (DIGEST,), NOW, NOW)
+    assert held.valid_until_ns(OTHER) == 0
+    assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
 
 
 @given(
@@ -134,7 +149,7 @@ def test_open_exactly_while_some_connection_holds_a_fresh_lease(events: list[tup
         match event:
             case "lease" | "other":
                 digest = DIGEST if event == "lease" else OTHER
-                held.receive(connection, digest, now, now)
+                held.receive(connection, (digest,), now, now)
                 model[connection] = (digest, now)
             case "end":
                 held.end(connection)

@@ -1,5 +1,7 @@
 """A Collection with clocks and a log in memory that the test moves: no sockets, no files."""
 
+import functools
+
 from agent.anonymizer.collection import Collection, Due
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import RandomBytes
@@ -13,44 +15,63 @@ from agent.contracts.public import Reason
 from agent.contracts.reading import Kind
 from agent.disclosure.datachain import compile_disclosure
 from agent.local.randomness import random_bytes
-from agent.policy.compile import compile_policy
 from agent.policy.model import Policy
+from agent.policy.offer import judge
 from tests.anonymizer.stage import BOARD, KEY, message, readings
+from tests.signing import signed_policy, signed_stop, trust_root
 
 START_S = 1_800_000_000
 """A multiple of every window in use; 2027, while the policies of the tests are in force."""
 
 
 class World:
-    """One unit. `now` moves by `tick`; leases and ALIVE are sent while `on_air` and `board` hold."""
+    """One unit, offered `policy` at its beginning. `now` moves by `tick`; leases and ALIVE are sent while `on_air` and `board` hold."""
 
     def __init__(
         self, policy: Policy, *, random: RandomBytes = random_bytes, entries: list[Entry] | None = None
     ) -> None:
         self.policy = policy
+        self.root = trust_root()
         self.entries: list[Entry] = entries if entries is not None else []
         self.random = random
         self.boot_ns = 1000 * NS
         self.offset_ns = START_S * NS - self.boot_ns
-        self.on_air = self.board = self.clock_trusted = self.storage = True
+        self.on_air = self.upcoming_on_air = self.board = self.clock_trusted = self.storage = True
         self.sent = 0
         self.restart()
+        if not self.entries:
+            self.look()
+            self.offer(policy)
 
     def restart(self) -> None:
         """A new process on the same log."""
-        disclosure = compile_disclosure(self.policy)
-        self.digest = disclosure.digest
         self.collection = Collection(
-            self.policy,
-            compile_policy(self.policy),
-            disclosure.digest,
-            ledger=Ledger(self.entries),
-            key=KEY,
-            random_bytes=self.random,
-            memory_locked=True,
+            ledger=Ledger(self.entries), key=KEY, random_bytes=self.random, memory_locked=True, disclose=_digest
         )
         self.sent = 0
         self._said_hello = False
+
+    @property
+    def digest(self) -> bytes:
+        """The disclosure on air."""
+        shown = self.collection.disclosed
+        return shown.disclosure_digest if shown is not None else bytes(32)
+
+    def offer(self, policy: Policy, *by: str) -> bool:
+        """A policy is signed (by enough, unless told otherwise) and dropped."""
+        return self.drop(signed_policy(policy, *by))
+
+    def stop(self, reason: str, issued: int | None = None) -> bool:
+        """A stop order is signed and dropped."""
+        return self.drop(signed_stop(reason, self.utc_s if issued is None else issued))
+
+    def drop(self, message: bytes) -> bool:
+        """A signed file is judged, and logged when it is right; False when it is known already. Raises what refuses it."""
+        adoption = self.collection.ledger.adoption
+        entry = judge(message, adoption, installed=self.root, unit=adoption.unit, now_s=self.utc_s, disclose=_digest)
+        if entry is not None:
+            self._log(self.collection.adopt(entry))
+        return entry is not None
 
     @property
     def now(self) -> Moment:
@@ -75,7 +96,9 @@ class World:
         self.boot_ns += round(seconds * NS)
         self.look()
         if self.on_air:
-            self.collection.lease_message(1, Lease(self.digest, OnAir.ADVERTISING, self.boot_ns).encode())
+            beside = self.collection.upcoming
+            upcoming = beside.disclosure_digest if beside is not None and self.upcoming_on_air else None
+            self.collection.lease_message(1, Lease(self.digest, OnAir.ADVERTISING, self.boot_ns, upcoming).encode())
         if self.board:
             if not self._said_hello:
                 self.deliver(message(Kind.BOARD, board.encode()))
@@ -90,7 +113,9 @@ class World:
 
     def close(self) -> Due:
         """Close what is due and log it."""
-        due = self.collection.close_due()
+        return self._log(self.collection.close_due())
+
+    def _log(self, due: Due) -> Due:
         self.entries.extend(due.entries)
         self.collection.commit(due)
         return due
@@ -132,3 +157,8 @@ class World:
             self.count(classes)
             self.run(window_s)
         return [value for pack in self.packs()[before:] for _, value in pack.cells if isinstance(value, int)]
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(policy: Policy) -> bytes:
+    return compile_disclosure(policy).digest

@@ -18,7 +18,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.beacon.broadcast import Broadcast, compile_broadcast
 from agent.contracts import lease
-from agent.contracts.public import ENVELOPE, Envelope, Reason, State, seal_envelope
+from agent.contracts.public import (
+    ENVELOPE,
+    STOP,
+    UPCOMING,
+    Envelope,
+    Reason,
+    State,
+    StopNotice,
+    seal_envelope,
+    seal_stop,
+)
 from agent.disclosure.datachain import Disclosure, compile_disclosure
 from agent.local.files import write_atomic
 from agent.local.sockets import bind_inbox
@@ -41,6 +51,16 @@ def disclosure(version: int = 1, unit: str = "fremont-01") -> Disclosure:
 def envelope(version: int = 1, *, issued_at: int = 1_790_000_000, unit: str = "fremont-01") -> bytes:
     """A sealed envelope."""
     return seal_envelope(Envelope(disclosure(version, unit).cbor, issued_at), KEY)
+
+
+def upcoming(version: int = 2, *, not_before: int = 1_800_000_000, unit: str = "fremont-01") -> bytes:
+    """A sealed envelope of a policy on notice."""
+    return seal_envelope(Envelope(disclosure(version, unit).cbor, 1_790_000_000, not_before), KEY)
+
+
+def stop_notice(reason: str = "Recorded speech") -> bytes:
+    """A sealed stop notice."""
+    return seal_stop(StopNotice(reason, ("steward/ana", "community/chi"), 1_790_000_000), KEY)
 
 
 def broadcast(version: int = 1, *, issued_at: int = 1_790_000_000, sequence: int = 1) -> Broadcast:
@@ -106,6 +126,14 @@ class Stage:
     def show(self, sealed: bytes) -> None:
         """Replace the envelope as the anonymizer does."""
         write_atomic(self.public / ENVELOPE, sealed)
+
+    def show_beside(self, sealed: bytes | None, stop: bytes | None = None) -> None:
+        """Replace or remove the upcoming envelope and the stop notice as the anonymizer does."""
+        for name, content in ((UPCOMING, sealed), (STOP, stop)):
+            if content is None:
+                (self.public / name).unlink(missing_ok=True)
+            else:
+                write_atomic(self.public / name, content)
 
     def say(self, *, demo: bool) -> None:
         """Write a state file."""

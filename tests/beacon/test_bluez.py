@@ -15,9 +15,22 @@ import pytest
 from agent.beacon import bluez as backend
 from agent.beacon import gatt
 from agent.beacon.bluez import BluezRadio
+from agent.beacon.broadcast import compile_broadcast
 from agent.beacon.radio import Cause, Evidence
 from agent.contracts.lease import OnAir
-from tests.beacon.stage import PATIENCE_S, ROOT, Inbox, Stage, broadcast, disclosure, end, envelope, running
+from tests.beacon.stage import (
+    PATIENCE_S,
+    ROOT,
+    Inbox,
+    Stage,
+    broadcast,
+    disclosure,
+    end,
+    envelope,
+    running,
+    stop_notice,
+    upcoming,
+)
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "busconfig.dtd">
 <busconfig><type>system</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
@@ -127,7 +140,30 @@ def test_packets_and_attributes(bluetoothd: Bluetoothd) -> None:
             {"advertisement": shown.advertisement.hex(), "scan_response": shown.scan_response.hex()}
         ]
         header, *chunks = (bytes.fromhex(one["value"]) for one in read)
-        assert gatt.assemble(header, chunks) == envelope()
+        assert gatt.assemble(header, chunks[:8]) == envelope()
+        assert set(chunks[8:]) == {b""}
+
+    play(scene)
+
+
+def test_what_is_served_beside_is_proven_before_it_is_evidence(bluetoothd: Bluetoothd) -> None:
+    """BE-18: an upcoming disclosure changes nothing on air; it is named once BlueZ was asked while its values were there to read."""
+    both = compile_broadcast(envelope(), 2, upcoming=upcoming(), stop=stop_notice())
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        radio.replace(both)
+        said = radio.on_air()
+        assert said is not None
+        assert (said.broadcast.digest, said.broadcast.upcoming) == (both.digest, None)
+        async with asyncio.timeout(PATIENCE_S):
+            while (said := radio.on_air()) is None or said.broadcast.upcoming is None:
+                await asyncio.sleep(0.02)
+        assert said == Evidence(both, OnAir.ADVERTISING)
+        read = [await tell(bluetoothd, "read", uuid=str(attribute.uuid)) for attribute in both.attributes[9:]]
+        header, *chunks, stop = (bytes.fromhex(one["value"]) for one in read)
+        assert gatt.assemble(header, chunks) == upcoming()
+        assert stop == stop_notice()
 
     play(scene)
 

@@ -113,9 +113,9 @@ def test_reader_gets_the_disclosure_and_counts_as_serving(tmp_path: Path) -> Non
             held = await first.connect(heard.address, timeout=PATIENCE_S)
             await until(radio, lambda found: found is not None and found.on_air is OnAir.SERVING)
             assert await virtual_phone.listen(second, PATIENCE_S) == heard
-            sealed, header = await virtual_phone.read(second, heard.address)
-            assert sealed == envelope()
-            assert header.sequence == 1
+            found = await virtual_phone.read(second, heard.address)
+            assert found.envelope == envelope()
+            assert found.header.sequence == 1
             await held.disconnect()
             await until(radio, lambda found: found is not None and found.on_air is OnAir.ADVERTISING)
 
@@ -141,7 +141,8 @@ def test_change_of_disclosure_and_renewal_of_envelope(tmp_path: Path, commands: 
             heard = await virtual_phone.listen(device, PATIENCE_S)
             assert heard is not None
             assert heard.scan_response == new.scan_response != old.scan_response
-            sealed, header = await virtual_phone.read(device, heard.address)
+            found = await virtual_phone.read(device, heard.address)
+            sealed, header = found.envelope, found.header
             assert (sealed, header.sequence) == (envelope(2), 3)
 
     play(tmp_path, scene)
@@ -167,7 +168,8 @@ def test_chunks_of_two_versions_are_never_taken_for_one(tmp_path: Path, capsys: 
         async with virtual_phone.phone(f"unix:{tmp_path}/hci1") as device:
             heard = await virtual_phone.listen(device, PATIENCE_S)
             assert heard is not None
-            sealed, header = await virtual_phone.read(device, heard.address)
+            found = await virtual_phone.read(device, heard.address)
+            sealed, header = found.envelope, found.header
             assert (sealed, header.sequence) == (envelope(2), 2)
 
     play(tmp_path, scene)
@@ -266,8 +268,8 @@ def test_controller_that_was_reset_behind_our_back_is_on_air_again(
             heard = await virtual_phone.listen(device, 10.0)
             assert heard is not None
             assert heard.scan_response == broadcast().scan_response
-            sealed, _ = await virtual_phone.read(device, heard.address)
-            assert sealed == envelope()
+            found = await virtual_phone.read(device, heard.address)
+            assert found.envelope == envelope()
         assert "controller_reset" in caplog.text
 
     play(tmp_path, scene)
@@ -330,8 +332,8 @@ def test_reset_with_a_reader_connected_is_noticed(
             await until(radio, lambda found: found is None)
             await until(radio, lambda found: found is not None)
             assert "controller_reset" in caplog.text
-            sealed, _ = await virtual_phone.read(device, static_address("fremont-01"))
-            assert sealed == envelope()
+            found = await virtual_phone.read(device, static_address("fremont-01"))
+            assert found.envelope == envelope()
 
     play(tmp_path, scene)
 
@@ -415,8 +417,8 @@ def test_a_reader_that_stays_is_sent_away(tmp_path: Path, monkeypatch: pytest.Mo
             connection.on("disconnection", lambda _reason: gone.set())
             async with asyncio.timeout(PATIENCE_S):
                 await gone.wait()
-            sealed, _ = await virtual_phone.read(device, static_address("fremont-01"))
-            assert sealed == envelope()
+            found = await virtual_phone.read(device, static_address("fremont-01"))
+            assert found.envelope == envelope()
 
     play(tmp_path, scene)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from agent.beacon.daemon import EnvelopeFile
+from agent.beacon.public_files import PublicFiles, Shown
 from agent.contracts.lease import RENEW_EVERY_S
-from agent.contracts.public import MAX_ENVELOPE_BYTES
+from agent.contracts.public import MAX_ENVELOPE_BYTES, UPCOMING
 from agent.errors import MessageError
 from tests.beacon.stage import (
     PATIENCE_S,
@@ -27,6 +27,8 @@ from tests.beacon.stage import (
     lines,
     running,
     start,
+    stop_notice,
+    upcoming,
     virtual_radio,
 )
 
@@ -206,7 +208,7 @@ def test_envelope_that_could_not_be_read_once_is_read_again(tmp_path: Path, monk
     """BE-19: an error of the disk at the moment of the look costs one look, not the envelope."""
     path = tmp_path / "envelope"
     path.write_bytes(envelope())
-    file = EnvelopeFile(path)
+    file = PublicFiles(tmp_path)
     plain = Path.open
 
     def fail(self: Path, *_arguments: Any) -> Any:
@@ -217,7 +219,7 @@ def test_envelope_that_could_not_be_read_once_is_read_again(tmp_path: Path, monk
         with pytest.raises(OSError, match="Input/output"):
             file.look()
     monkeypatch.setattr(Path, "open", plain)
-    assert file.look() == envelope()
+    assert file.look() == Shown(envelope())
     assert file.look() is None
 
 
@@ -225,10 +227,107 @@ def test_envelope_too_long_is_refused_once(tmp_path: Path) -> None:
     """BE-19: it is not read again four times a second."""
     path = tmp_path / "envelope"
     path.write_bytes(bytes(MAX_ENVELOPE_BYTES + 1))
-    file = EnvelopeFile(path)
-    with pytest.raises(MessageError):
-        file.look()
+    file = PublicFiles(tmp_path)
+    assert file.look() == Shown()
+    assert isinstance(file.fault, MessageError)
     assert file.look() is None
+
+
+def test_a_file_that_cannot_be_read_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BE-19: what changed before the one that failed is told at the next look."""
+    (tmp_path / "envelope").write_bytes(envelope())
+    (tmp_path / UPCOMING).write_bytes(upcoming(2))
+    file = PublicFiles(tmp_path)
+    plain = Path.open
+
+    def fail(self: Path, *arguments: Any) -> Any:
+        if self.name == UPCOMING:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self))
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        file.look()
+    monkeypatch.setattr(Path, "open", plain)
+    assert file.look() == Shown(envelope(), upcoming(2))
+
+
+def test_an_upcoming_disclosure_is_served_beside_and_leased_while_it_is(stage: Stage, inbox: Inbox) -> None:
+    """BE-18, BE-19, BE-26, BE-27: on the same connection, without a pause; the phone reads both, and the stop notice; gone is gone."""
+    stage.show(envelope(1))
+    with running(stage.beacon()), running(phone(stage, "--key", PUBLIC_KEY.hex(), "--every", "0")) as reader:
+        inbox.accept()
+        first = inbox.next_lease()
+        assert first is not None
+        assert first.digests == (disclosure(1).digest,)
+        stage.show_beside(upcoming(2), stop_notice())
+        until_leased(inbox, disclosure(1).digest, disclosure(2).digest)
+        seen = {}
+        for line in lines(reader):
+            seen[line["type"]] = line
+            if "upcoming" in seen and "stop" in seen:
+                break
+        assert (seen["upcoming"]["version"], seen["upcoming"]["verified"]) == (2, True)
+        assert seen["upcoming"]["not_before"] == 1_800_000_000
+        assert seen["upcoming"]["digest"] == disclosure(2).digest.hex()
+        assert seen["disclosure"]["digest"] == disclosure(1).digest.hex()
+        assert (seen["stop"]["reason"], seen["stop"]["verified"]) == ("Recorded speech", True)
+        assert seen["stop"]["by"] == ["steward/ana", "community/chi"]
+        stage.show_beside(upcoming(3))
+        until_leased(inbox, disclosure(1).digest, disclosure(3).digest)
+        stage.show_beside(None)
+        until_leased(inbox, disclosure(1).digest)
+        kinds: list[str] = []
+        while kinds[-3:] != ["advertisement", "disclosure", "advertisement"]:  # nothing follows the disclosure any more
+            kinds.append(next(lines(reader))["type"])
+
+
+def until_leased(inbox: Inbox, *wanted: bytes) -> None:
+    """Wait for a lease of exactly these digests; every one before it names the first, and the beacon must not hang up."""
+    for _ in range(20):
+        said = inbox.next_lease()
+        assert said is not None, "the beacon hung up"
+        assert said.disclosure_digest == wanted[0]
+        if said.digests == wanted:
+            return
+    raise AssertionError("never leased")
+
+
+def test_the_upcoming_disclosure_takes_over(stage: Stage, inbox: Inbox) -> None:
+    """BE-13, BE-22: as at the instant of a change: envelope first, then `upcoming` goes; the new one is leased alone."""
+    stage.show(envelope(1))
+    stage.show_beside(upcoming(2))
+    with running(stage.beacon()):
+        inbox.accept()
+        stage.show(envelope(2))
+        inbox.until_hang_up()
+        inbox.accept()
+        said = inbox.next_lease()
+        assert said is not None
+        assert said.digests == (disclosure(2).digest,), "never twice the same"
+        stage.show_beside(None)
+        stage.wait_code("on_air")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"no envelope", envelope(2), upcoming(2, unit="fremont-02"), bytes(5000), b""],
+    ids=["garbage", "in force", "another unit's", "too long", "empty"],
+)
+def test_a_bad_upcoming_envelope_is_left_out_and_reported(stage: Stage, inbox: Inbox, bad: bytes) -> None:
+    """BE-19: the disclosure in force stays on air, leased alone."""
+    stage.show_beside(bad)
+    stage.show(envelope(1))
+    with running(stage.beacon()):
+        inbox.accept()
+        said = inbox.next_lease()
+        assert said is not None
+        assert said.digests == (disclosure(1).digest,)
+        if bad:
+            stage.wait_code("bad_envelope")
+        stage.show_beside(upcoming(2))
+        until_leased(inbox, disclosure(1).digest, disclosure(2).digest)
+        stage.wait_code("on_air")
 
 
 def test_phone_says_absent_and_names_a_forgery(stage: Stage, inbox: Inbox) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.beacon import advertisement, gatt
 from agent.beacon.advertisement import SERVICE
-from agent.contracts.public import MAX_ENVELOPE_BYTES, open_envelope
+from agent.contracts.public import MAX_ENVELOPE_BYTES, MAX_STOP_BYTES, MAX_UPCOMING_BYTES, open_envelope
 from agent.errors import DisclosureError, EncodingError, SignatureError
 from agent.wire import cbor
 from tests.beacon.stage import PUBLIC_KEY, disclosure, envelope
@@ -25,8 +25,28 @@ def parts(sealed: bytes, sequence: int = 1) -> tuple[bytes, list[bytes]]:
 
 def test_uuids_count_up_from_the_services() -> None:
     """BE-5: header and chunks differ from the service in the last 16 bits of the first group only, and are fixed."""
-    uuids = [gatt.HEADER_UUID, *gatt.CHUNK_UUIDS]
-    assert [str(uuid) for uuid in uuids] == [f"5731{i:04x}{str(SERVICE)[8:]}" for i in range(1, 10)]
+    uuids = [gatt.HEADER_UUID, *gatt.CHUNK_UUIDS, gatt.UPCOMING_HEADER_UUID, *gatt.UPCOMING_CHUNK_UUIDS, gatt.STOP_UUID]
+    assert [str(uuid) for uuid in uuids] == [f"5731{i:04x}{str(SERVICE)[8:]}" for i in range(1, 20)]
+    assert [attribute.uuid for attribute in (*gatt.attributes(b"x", 1), *gatt.beside(b"y", b"z", 1))] == uuids
+
+
+@given(st.none() | st.binary(min_size=1, max_size=MAX_UPCOMING_BYTES), st.none() | st.binary(max_size=MAX_STOP_BYTES))
+@settings(max_examples=40)
+def test_what_is_beside_the_disclosure(upcoming: bytes | None, stop: bytes | None) -> None:
+    """BE-5, BE-7: always ten attributes; empty ones for what there is not, else what went in."""
+    header, *chunks, notice = (attribute.value for attribute in gatt.beside(upcoming, stop, 7))
+    assert len(chunks) == 8
+    assert notice == (stop or b"")
+    if upcoming is None:
+        assert {header, *chunks} == {b""}
+    else:
+        assert gatt.assemble(header, chunks) == upcoming
+
+
+def test_an_upcoming_envelope_that_does_not_fit_is_refused() -> None:
+    """BE-7."""
+    with pytest.raises(DisclosureError, match="envelope"):
+        gatt.beside(bytes(MAX_UPCOMING_BYTES + 1), None, 1)
 
 
 def test_header_is_the_specs_example() -> None:
@@ -81,7 +101,7 @@ def test_missing_short_swapped_and_mixed_chunks_are_noticed() -> None:
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        ({0: 2}, "version"), ({1: 0}, "total"), ({1: MAX_ENVELOPE_BYTES + 1}, "total"), ({2: 3}, "count"), ({3: -1}, "sequence"),
+        ({0: 2}, "version"), ({1: 0}, "total"), ({1: MAX_UPCOMING_BYTES + 1}, "total"), ({2: 3}, "count"), ({3: -1}, "sequence"),
         ({3: 2**32}, "sequence"), ({4: b"short"}, "hash"), ({5: 0}, "keys"), ({1: "914"}, "keys"), ({1: True}, "true"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""contracts/lease: a lease names one 32-byte digest and how it is shown; nothing else is a lease."""
+"""contracts/lease: a lease names one or two 32-byte digests and how they are shown; nothing else is a lease."""
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from agent.errors import MessageError
 from agent.wire import cbor
 
 DIGEST = bytes(range(32))
+OTHER = bytes(32)
 
 
 @pytest.mark.parametrize("on_air", list(OnAir))
@@ -18,6 +19,10 @@ def test_round_trip(on_air: OnAir) -> None:
     message = Lease(DIGEST, on_air, 2**63 - 1).encode()
     assert lease.decode(message) == Lease(DIGEST, on_air, 2**63 - 1)
     assert len(message) <= lease.MAX_MESSAGE_BYTES
+    both = Lease(DIGEST, on_air, 2**63 - 1, OTHER)
+    assert lease.decode(both.encode()) == both
+    assert both.digests == (DIGEST, OTHER)
+    assert len(both.encode()) <= lease.MAX_MESSAGE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -38,6 +43,10 @@ def test_round_trip(on_air: OnAir) -> None:
         {0: 1, 1: DIGEST, 2: 1, 3: 2**63},
         {0: 1, 1: DIGEST, 2: 1, 3: True},
         {0: 1, 1: DIGEST, 2: 1, 3: b"5"},
+        {0: 1, 1: DIGEST, 2: 1, 3: 5, 4: None},
+        {0: 1, 1: DIGEST, 2: 1, 3: 5, 4: OTHER[:31]},
+        {0: 1, 1: DIGEST, 2: 1, 3: 5, 4: DIGEST},
+        {0: 1, 1: DIGEST, 2: 1, 3: 5, 4: OTHER, 5: OTHER},
         [1, DIGEST, 1, 5],
     ],
 )

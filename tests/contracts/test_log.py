@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.contracts import log
-from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyTaken, Release
+from agent.contracts.log import (
+    Charge,
+    Entry,
+    Gap,
+    GovernanceTaken,
+    NoticeServed,
+    PolicyOffered,
+    PolicyTaken,
+    Release,
+    StopTaken,
+)
 from agent.errors import LogDamaged
 from agent.wire import cbor
 
@@ -16,7 +26,11 @@ RELEASE = Release("crossings", 1788220800, 900, b"[]", b"s" * 84, Charge(Fractio
 ENTRIES: list[Entry] = [
     RELEASE,
     Release("crossings", 1788220800, 900, b"", b"", None, b""),
-    PolicyTaken(b"policy", bytes(32), 1788220800),
+    PolicyTaken(b"policy", bytes(32), 1788220800, 1788220900),
+    PolicyOffered(b"signed policy", bytes(32), 1788220800),
+    StopTaken(b"signed stop order", ("steward/ana", "community/chi"), 1788220800),
+    StopTaken(b"", (), 0),
+    GovernanceTaken(b"signed trust root", 1788220800),
     NoticeServed(bytes(32), 900, 1788220800),
     Gap("crossings", 1788220800, 900, 3, Charge(Fraction(1, 32))),
 ]
@@ -35,7 +49,15 @@ def test_entries(entry: Entry) -> None:
         [],
         {0: 9},
         {0: 1},
-        {0: 2, 1: b"", 2: b"", 3: 1, 4: 1},
+        {0: 2, 1: b"", 2: b"", 3: 1},
+        {0: 2, 1: b"", 2: b"", 3: 1, 4: 1, 5: 1},
+        {0: 2, 1: b"", 2: b"", 3: 1, 4: "1"},
+        {0: 5, 1: b"", 2: b""},
+        {0: 5, 1: "", 2: b"", 3: 1},
+        {0: 6, 1: b"", 2: "ana", 3: 1},
+        {0: 6, 1: b"", 2: ["ana", 1], 3: 1},
+        {0: 7, 1: b""},
+        {0: 8, 1: b"", 2: 1},
         {0: 3, 1: b"", 2: "900", 3: 1},
         {0: 4, 1: "s", 2: 0, 3: 900, 4: 1, 5: [1]},
         {0: 4, 1: "s", 2: 0, 3: 900, 4: 1, 5: [-1, 2]},

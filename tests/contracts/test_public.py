@@ -11,14 +11,23 @@ from hypothesis import strategies as st
 
 from agent.contracts.public import (
     MAX_ENVELOPE_BYTES,
+    MAX_REFUSAL_BYTES,
+    MAX_STATE_BYTES,
+    MAX_STOP_BYTES,
+    MAX_UPCOMING_BYTES,
     TOPIC_NAME,
     Envelope,
     Reason,
     State,
+    StopNotice,
     decode_state,
     open_envelope,
+    open_stop,
     read_envelope,
+    read_stop,
+    refusal_words,
     seal_envelope,
+    seal_stop,
 )
 from agent.errors import EncodingError, MessageError, SignatureError
 from agent.wire import cbor, cose
@@ -138,6 +147,59 @@ def test_the_digest_is_of_the_disclosure_alone() -> None:
     assert ENVELOPE.digest != replace(ENVELOPE, disclosure=b"Disclosure").digest
 
 
+def test_an_upcoming_envelope_says_from_when() -> None:
+    """The same disclosure with `not_before`; whatever fits the air as the one in force fits as the upcoming one too."""
+    upcoming = replace(ENVELOPE, not_before=1788307200)
+    message = seal_envelope(upcoming, KEY)
+    assert open_envelope(message, PUBLIC) == read_envelope(message) == upcoming
+    assert upcoming.digest == ENVELOPE.digest
+    longest = next(
+        Envelope(bytes(size), 2**32 - 1)
+        for size in range(MAX_ENVELOPE_BYTES, 0, -1)
+        if len(cose.sign1(cbor.encode({1: bytes(size), 2: 2**32 - 1}), KEY)) <= MAX_ENVELOPE_BYTES
+    )
+    assert len(seal_envelope(longest, KEY)) == MAX_ENVELOPE_BYTES
+    assert len(seal_envelope(replace(longest, not_before=2**32 - 1), KEY)) <= MAX_UPCOMING_BYTES
+
+
+def test_a_stop_notice_fits_one_value_and_names_whom_it_can() -> None:
+    """The longest reason with many signers: the names that do not fit are counted, none is cut."""
+    notice = StopNotice("The microphones turned out to record speech", ("steward/ana", "community/chi"), 1788220800)
+    message = seal_stop(notice, KEY)
+    assert open_stop(message, PUBLIC) == read_stop(message) == notice
+    many = StopNotice("\u1780" * 120, tuple(f"community/{'n' * 30}-{i}" for i in range(30)), 1788220800)
+    shown = read_stop(seal_stop(many, KEY))
+    assert len(seal_stop(many, KEY)) <= MAX_STOP_BYTES
+    assert shown.by[-1] == f"and {30 - len(shown.by) + 1} more"
+    assert shown.by[:-1] == many.by[: len(shown.by) - 1]
+    with pytest.raises(SignatureError):
+        open_stop(message, bytes(32))
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {1: b"x", 2: [], 3: 1}, {1: "x", 2: "ana", 3: 1}, {1: "x", 2: [1], 3: 1}, {1: "x", 2: [], 3: True}]
+)
+def test_payloads_that_are_no_stop_notice(payload: Any) -> None:
+    """Another shape is an EncodingError; an envelope is no stop notice and the other way round."""
+    with pytest.raises(EncodingError):
+        read_stop(cose.sign1(cbor.encode(payload), KEY))
+    with pytest.raises(EncodingError):
+        read_stop(seal_envelope(ENVELOPE, KEY))
+    with pytest.raises(EncodingError):
+        read_envelope(seal_stop(StopNotice("x", (), 1), KEY))
+
+
+@given(st.text(max_size=600))
+def test_a_refusal_is_one_short_ascii_line(text: str) -> None:
+    """Whatever an offered file is called, the state stays within its cap."""
+    words = refusal_words(text)
+    assert words.isascii()
+    assert words.isprintable()
+    assert len(words) <= MAX_REFUSAL_BYTES
+    longest = replace(STATE, offer_refused='"' * MAX_REFUSAL_BYTES, stop_reason="\u1780" * 120, stop_by="n" * 600)
+    assert len(longest.encode()) <= MAX_STATE_BYTES
+
+
 def test_another_unit_or_a_changed_byte() -> None:
     """An envelope by another key, or with any byte changed, does not open."""
     message = seal_envelope(ENVELOPE, KEY)
@@ -165,7 +227,11 @@ def test_too_long_for_the_air() -> None:
         {1: b"x"},
         {1: "x", 2: 1},
         {1: b"x", 2: b"1"},
-        {1: b"x", 2: 1, 3: 1},
+        {1: b"x", 2: 1, 3: b"1"},
+        {1: b"x", 2: 1, 3: None},
+        {1: b"x", 2: 1, 3: True},
+        {1: b"x", 2: 1, 4: 1},
+        {1: b"x", 2: 1, 3: 1, 4: 1},
         {1: b"x", 2: None},
         {1: b"x", 2: True},
         [b"x", 1],

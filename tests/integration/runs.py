@@ -50,6 +50,10 @@ class Demo:
         """The process id of one program now."""
         return int(json.loads((self.folder / "processes.json").read_text())[name])
 
+    def kill(self, name: str) -> None:
+        """kill -9 one program; the demo starts it again."""
+        os.kill(self.pid(name), signal.SIGKILL)
+
     def state(self) -> State | None:
         """What the unit says in public."""
         path = self.folder / "public" / "state"

@@ -31,6 +31,8 @@ def test_minimal() -> None:
     """Only what has no sensible default must be written."""
     found = settings.parse(MINIMAL, "agent.toml")
     assert found.paths.signing_key == Path("/etc/dtpr/unit-key")
+    assert found.paths.governance == Path("/etc/dtpr/governance.toml")
+    assert found.paths.offer == Path("/var/lib/dtpr-offer")
     assert (found.mqtt.port, found.mqtt.root, found.mqtt.keepalive_s) == (1883, "dtpr", 30)
     assert (found.radio.adapter, found.radio.transport) == ("hci0", "")
     assert dict(found.boards) == {}

@@ -1,6 +1,7 @@
 """What a subscriber makes of messages, true and hostile. Rules OP-n are those of agent/operations/SPEC.md."""
 
 import base64
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.contracts import aggregate
-from agent.contracts.public import ENVELOPE
+from agent.contracts.public import ENVELOPE, Envelope, Reason, seal_envelope
+from agent.disclosure.datachain import compile_disclosure
 from agent.operations.table import Table
 from agent.operations.verification import MAX_PAYLOAD_BYTES, SIGNATURE_WITHIN_S, Received, Record, Verification
 from agent.publisher.message import (
@@ -20,6 +22,7 @@ from agent.publisher.message import (
     disclosure_message,
     release_messages,
     state_message,
+    upcoming_message,
 )
 from agent.publisher.topics import Topics
 from agent.wire.cose import public_bytes, sign1
@@ -263,3 +266,56 @@ def test_a_damaged_true_message_never_verifies(sealed: Message, data: st.DataObj
     payload = sealed.payload[:at] + bytes([octet]) + sealed.payload[at + 1 :]
     record = take(Verification([PUBLIC]), sealed, payload=payload)
     assert record["type"] == "fault" or record["verified"] is False
+
+
+def sealed_upcoming(unit: UnitFolder, not_before: int) -> bytes:
+    policy = dataclasses.replace(unit.disclosure.policy, version=unit.disclosure.policy_version + 1)
+    return seal_envelope(Envelope(compile_disclosure(policy).cbor, 1_800_000_000, not_before), KEY)
+
+
+def test_an_upcoming_disclosure_says_from_when_and_announces_nothing(unit: UnitFolder, topics: Topics) -> None:
+    """OP-3: checked like the one in force; Releases that name it already are not what was announced."""
+    verification = Verification([PUBLIC])
+    record = take(verification, upcoming_message(topics, sealed_upcoming(unit, 1_800_000_900)))
+    assert (record["type"], record["policy_version"], record["not_before"]) == (
+        "upcoming",
+        unit.disclosure.policy_version + 1,
+        1_800_000_900,
+    )
+    assert (record["agrees"], record["verified"], record["notes"]) == (True, True, [])
+    assert "not before 2027-01-15 08:15:00" in Table().lines(record)[0]
+    release = unit.release(1, disclosure_digest=bytes.fromhex(record["digest"]))
+    (message,) = release_messages(topics, release, log_index=0, expiry_s=60, mqtt5=True)
+    assert take(verification, message)["disclosure_announced"] is False
+    assert verification.take(received(upcoming_message(topics, None))) == []
+
+
+def test_an_upcoming_disclosure_that_lies(unit: UnitFolder, topics: Topics) -> None:
+    """OP-3: another instant than the envelope's, one that no calendar has, or one in force under the wrong topic."""
+    verification = Verification([PUBLIC])
+    message = upcoming_message(topics, sealed_upcoming(unit, 1_800_000_900))
+    other = {**json.loads(message.payload), "not_before": 1}
+    assert take(verification, message, payload=json.dumps(other).encode())["agrees"] is False
+    for absurd in (-1, 2**62):
+        assert take(verification, upcoming_message(topics, sealed_upcoming(unit, absurd)))["type"] == "fault"
+    shown = (unit.public / ENVELOPE).read_bytes()
+    payload = {**json.loads(disclosure_message(topics, shown).payload), "not_before": 1_800_000_900}
+    assert take(verification, message, payload=json.dumps(payload).encode())["type"] == "fault"
+    early = disclosure_message(topics, sealed_upcoming(unit, 1_800_000_900))
+    assert take(verification, early)["notes"] == ["it is not in force yet"]
+
+
+def test_a_stop_order_and_a_refused_offer_are_told(unit: UnitFolder, topics: Topics) -> None:
+    """The table says who stopped a unit and why, and what it refused, on one printable line each."""
+    state = dataclasses.replace(
+        unit.state,
+        gate="closed",
+        reason=Reason.STOPPED,
+        stop_reason="Recorded speech",
+        stop_by="steward/ana",
+        offer_refused="x\x1b",
+    )
+    record = take(Verification(), state_message(topics, state, session="s", connection="online", publisher="ok"))
+    lines = Table().lines(record)
+    assert any("stopped by steward/ana: Recorded speech" in line for line in lines)
+    assert all(line.isprintable() for line in lines)

@@ -1,6 +1,7 @@
 """The publisher as a process against a real mosquitto. Rules PB-n are those of agent/publisher/SPEC.md."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -12,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from agent.contracts.log import Gap, NoticeServed, PolicyTaken
+from agent.contracts.public import ENVELOPE, UPCOMING, Envelope, Reason, seal_envelope
+from agent.disclosure.datachain import compile_disclosure
+from agent.local.files import write_atomic
 from tests.brokers import Mosquitto
 from tests.publisher.listeners import Listener
-from tests.publisher.unit_folders import STREAM, TIMEOUT_S, PublisherProcess, UnitFolder, wait_until
+from tests.publisher.unit_folders import FIRST_START, KEY, STREAM, TIMEOUT_S, PublisherProcess, UnitFolder, wait_until
 
 DATA = f"agg/{STREAM}"
 
@@ -30,9 +34,9 @@ def distinct_in_order(payloads: list[bytes]) -> list[bytes]:
     return list(dict.fromkeys(payloads))
 
 
-def test_a_connection_begins_with_the_retained_three_then_the_log_in_order(tmp_path: Path, unit: UnitFolder) -> None:
+def test_a_connection_begins_with_the_retained_ones_then_the_log_in_order(tmp_path: Path, unit: UnitFolder) -> None:
     """PB-1 to PB-8: topics, order, properties, exact payloads; entries that are not Releases are not published."""
-    unit.append(PolicyTaken(b"policy", unit.disclosure.digest, 1), NoticeServed(unit.disclosure.digest, 5, 2))
+    unit.append(PolicyTaken(b"policy", unit.disclosure.digest, 1, 1), NoticeServed(unit.disclosure.digest, 5, 2))
     first = unit.release_windows(0, 30)
     unit.append(Gap(STREAM, 1_800_000_000, 300, 2, None))
     first += unit.release_windows(40, 5)
@@ -44,15 +48,17 @@ def test_a_connection_begins_with_the_retained_three_then_the_log_in_order(tmp_p
             wait_until(lambda: len(city.heard(DATA)) >= 38, "live releases")
             wait_until(lambda: city.payloads("/checkpoint")[-1].split(b"\n")[1] == b"41", "the last checkpoint")
         assert city.payloads(DATA) == first + live
-        assert [h.topic.removeprefix(f"{unit.base}/") for h in city.heard()[:4]] == [
+        assert [h.topic.removeprefix(f"{unit.base}/") for h in city.heard()[:5]] == [
             "state",
             "disclosure",
+            "disclosure/upcoming",
             "checkpoint",
             DATA,
         ]
         assert {h.topic.removeprefix(f"{unit.base}/") for h in city.heard()} == {
             "state",
             "disclosure",
+            "disclosure/upcoming",
             "checkpoint",
             DATA,
         }
@@ -67,6 +73,46 @@ def test_a_connection_begins_with_the_retained_three_then_the_log_in_order(tmp_p
             wait_until(lambda: len(late.heard()) >= 3, "what is retained")
             assert {h.topic.rsplit("/", 1)[1] for h in late.heard()} == {"state", "disclosure", "checkpoint"}
             assert all(h.retain for h in late.heard())
+
+
+def test_an_upcoming_disclosure_is_retained_beside_the_other_and_then_cleared(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-18: while its file is there; a bad one is `public_damaged` and is not published; gone, the broker keeps nothing of it."""
+    unit.release_windows(0, 1)
+    upcoming = compile_disclosure(dataclasses.replace(unit.disclosure.policy, version=2))
+    sealed = seal_envelope(Envelope(upcoming.cbor, FIRST_START, FIRST_START + 900), KEY)
+    end = "/disclosure/upcoming"
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: city.payloads(end) == [b""], "nothing upcoming")
+            write_atomic(unit.public / UPCOMING, sealed)
+            wait_until(lambda: len(city.payloads(end)) == 2, "the upcoming disclosure")
+            item = json.loads(city.payloads(end)[1])
+            assert (item["digest"], item["not_before"]) == (upcoming.digest.hex(), FIRST_START + 900)
+            assert city.payloads("/disclosure")[-1] != city.payloads(end)[1]
+            with Listener(broker.port) as late:
+                wait_until(lambda: late.payloads(end) == city.payloads(end)[1:], "what is retained")
+            write_atomic(unit.public / UPCOMING, (unit.public / ENVELOPE).read_bytes())
+            wait_until(lambda: "public_damaged" in unit.status(), "the fault")
+            wait_until(lambda: len(city.payloads(end)) == 3, "cleared")
+            (unit.public / UPCOMING).unlink()
+            wait_until(lambda: '"ok": true' in unit.status(), "no fault")
+        assert city.payloads(end)[2:] == [b""]
+        with Listener(broker.port) as late:
+            wait_until(lambda: len(late.heard()) >= 3, "what is retained")
+            assert late.payloads(end) == []
+
+
+def test_a_unit_without_a_policy_is_waited_for(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-1: it has no name yet; its first policy gives it one."""
+    unit.announce(unit="", site="", policy_version=0, disclosure="", reason=Reason.NO_POLICY, gate="closed")
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: "waiting_for_unit" in unit.status(), "waiting")
+            unit.announce(unit=unit.name, site=unit.site, policy_version=1)
+            wait_until(lambda: bool(city.heard("/state")), "the state")
+            assert city.heard()[0].topic == f"{unit.base}/state"
 
 
 def test_a_checkpoint_limits_what_is_published(tmp_path: Path, unit: UnitFolder) -> None:
@@ -160,7 +206,7 @@ def test_wiped_broker_gets_the_retained_messages_again_before_the_next_datum(tmp
             with Listener(broker.port) as city:
                 wait_until(lambda: len(city.heard(DATA)) >= 1, "the next datum")
                 kinds = [h.topic.rsplit("/", 1)[1] for h in city.heard()]
-                assert sorted(kinds[: kinds.index(STREAM)]) == ["checkpoint", "disclosure", "state"]
+                assert sorted(kinds[: kinds.index(STREAM)]) == ["checkpoint", "disclosure", "state", "upcoming"]
 
 
 def test_state_changes_are_published_within_half_a_second(tmp_path: Path, unit: UnitFolder) -> None:

@@ -12,13 +12,17 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.signing import install_governance, signed_policy
+
 PROJECT = Path(__file__).parents[2]
 DAEMONS = ("firmware_bridge", "agent.anonymizer", "agent.publisher", "agent.beacon")
 
 AGENT = """
 schema = 1
 [paths]
-policy = "{project}/config/policy.toml"
+policy = "{folder}/policy.cose"
+governance = "{folder}/governance.cbor"
+offer = "{folder}/offer"
 signing_key = "{folder}/unit-key"
 log = "{folder}/log"
 public = "{folder}/public"
@@ -44,15 +48,17 @@ def run_daemon(daemon: str, folder: Path, start: Sequence[str] = (sys.executable
 
     There is no board, no D-Bus and a broker that refuses, so this is a start and a few turns of the loop.
     """
-    for name in ("log", "public", "status"):
+    for name in ("log", "public", "status", "offer"):
         (folder / name).mkdir()
     key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (folder / "unit-key").write_bytes(key)
     (folder / "unit-key").chmod(0o600)
+    (folder / "policy.cose").write_bytes(signed_policy((PROJECT / "config" / "policy.toml").read_text()))
+    install_governance(folder / "governance.cbor")
     with socket.socket() as nobody, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         nobody.bind(("127.0.0.1", 0))  # bound but not listening: a broker that refuses
         settings = folder / "agent.toml"
-        settings.write_text(AGENT.format(project=PROJECT, folder=folder, port=nobody.getsockname()[1]))
+        settings.write_text(AGENT.format(folder=folder, port=nobody.getsockname()[1]))
         manager.bind(str(folder / "notify"))
         manager.settimeout(30)
         board = ["--board", "street"] if daemon == "firmware_bridge" else []

@@ -21,7 +21,12 @@ GROUPS = {
 }
 MAY_WRITE = {
     "dtpr-firmware-bridge@.service": {"/run/dtpr-status/firmware-bridge"},
-    "dtpr-anonymizer.service": {"/var/lib/dtpr", "/run/dtpr-public", "/run/dtpr-status/anonymizer"},
+    "dtpr-anonymizer.service": {
+        "/var/lib/dtpr",
+        "/var/lib/dtpr-offer",
+        "/run/dtpr-public",
+        "/run/dtpr-status/anonymizer",
+    },
     "dtpr-publisher.service": {"/var/lib/dtpr-publisher", "/run/dtpr-status/publisher"},
     "dtpr-beacon.service": {"/run/dtpr-status/beacon"},
 }

@@ -13,6 +13,7 @@ from types import FrameType
 
 from agent.cli.demo import stage as stages
 from agent.cli.demo.broker import broker_command, free_port
+from agent.cli.demo.council import OFFERS
 from agent.cli.demo.evidence import Evidence, build_report, releases_of
 from agent.cli.demo.panes import Panes, PlainPanes, Screen
 from agent.cli.demo.processes import Processes, Program
@@ -25,6 +26,7 @@ TICK_S = 0.1
 RADIO_WITHIN_S = 20.0
 DRAIN_WITHIN_S = 20.0
 OUTAGE_AFTER_S = 15.0
+OFFER_AFTER_S = 20.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--outage", type=float, default=0.0, metavar="N", help="stop the broker for N seconds in the middle"
+    )
+    parser.add_argument(
+        "--offer",
+        choices=OFFERS,
+        help="offer the running unit another policy, or a stop order, and see what becomes of it",
     )
     parser.add_argument(
         "--broker",
@@ -105,7 +112,7 @@ class _Run:
             for program in _programs(stage, self._args):
                 processes.start(program)
             self._screen.note(f"running on {broker}; Ctrl-C ends it")
-            self._watch(processes, broker_program, began)
+            self._watch(processes, stage, broker_program, began)
             drained = self._stopping or self._drain(processes)
             seconds = time.monotonic() - began
             processes.end("anonymizer")  # no further window closes; what is logged still goes out
@@ -131,12 +138,17 @@ class _Run:
                 )
             self._turn(processes)
 
-    def _watch(self, processes: Processes, broker: Program, began: float) -> None:
+    def _watch(self, processes: Processes, stage: Stage, broker: Program, began: float) -> None:
         outage = self._args.outage
+        offer = self._args.offer
         stopped_at: float | None = None
         while not self._stopping and (self._args.seconds is None or time.monotonic() < began + self._args.seconds):
             self._turn(processes)
             now = time.monotonic()
+            if offer is not None and now > began + OFFER_AFTER_S:
+                self._screen.note(f"offered to the unit: {_OFFERED[offer]}")
+                stages.offer(stage, offer, Clock(OPERATOR).utc_ns() // 10**9)
+                offer = None
             if outage and stopped_at is None and now > began + OUTAGE_AFTER_S:
                 self._screen.note(f"the broker is stopped for {outage:g} s")
                 processes.end("broker")
@@ -195,6 +207,14 @@ class _Run:
         for words in failures:
             print(f"report: expected {words}", file=sys.stderr)
         return 1 if failures or not drained else 0
+
+
+_OFFERED = {
+    "laxer": "a policy with less noise, signed by two of three: it waits out its notice",
+    "stricter": "a policy with more noise, signed by two of three: it may act at once",
+    "unsigned": "a policy with one signature of the two it needs: it is refused",
+    "stop": "an order to stop, by the community alone",
+}
 
 
 def _folder(directory: Path | None) -> Path:

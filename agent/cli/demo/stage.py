@@ -5,8 +5,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.cli.demo.council import STEWARD, Council
 from agent.cli.key import write_new_key
 from agent.local.credentials import load_signing_key
+from agent.local.files import write_atomic
 from agent.wire.cose import public_bytes
 
 CITY, SITE, UNIT = "demo", "bench", "demo-01"
@@ -32,6 +34,8 @@ class Stage:
     policy: Path
     public_key: bytes
     port: int
+    council: Council
+    classes: tuple[str, ...]
 
     @property
     def board(self) -> Path:
@@ -56,23 +60,39 @@ class Stage:
 
 def build(folder: Path, port: int, classes: tuple[str, ...], now: int) -> Stage:
     """Create everything in `folder` (which exists); `now` is Unix seconds, for the policy's dates."""
-    for name in ("run", "log", "public", "status", "publisher", "radio", "output"):
+    for name in ("run", "log", "public", "status", "publisher", "radio", "output", "offer"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     key_file = folder / "unit-key"
     write_new_key(key_file)
-    policy = folder / "policy.toml"
-    policy.write_text(policy_text(classes, now), encoding="utf-8")
+    council = Council(CITY, now)
+    (folder / "governance.cbor").write_bytes(council.trust_root)
+    policy = folder / "policy.cose"
+    policy.write_bytes(council.policy(policy_text(classes, now)))
     settings = folder / "agent.toml"
     settings.write_text(_settings_text(folder, port), encoding="utf-8")
-    return Stage(folder, settings, policy, public_bytes(load_signing_key(key_file)), port)
+    return Stage(folder, settings, policy, public_bytes(load_signing_key(key_file)), port, council, classes)
 
 
-def policy_text(classes: tuple[str, ...], now: int) -> str:
+def offer(stage: Stage, kind: str, now: int) -> None:
+    """Drop one of council.OFFERS into the unit's offer folder, whole or not at all."""
+    match kind:
+        case "laxer":
+            message = stage.council.policy(policy_text(stage.classes, now, version=2, rho="0.5", k=5))
+        case "stricter":
+            message = stage.council.policy(policy_text(stage.classes, now, version=2, rho="0.0625", k=20))
+        case "unsigned":
+            message = stage.council.policy(policy_text(stage.classes, now, version=2, rho="0.5"), STEWARD)
+        case _:
+            message = stage.council.stop("residents want to know first who gets the numbers", now)
+    write_atomic(stage.folder / "offer" / f"{kind}.cose", message)
+
+
+def policy_text(classes: tuple[str, ...], now: int, *, version: int = 1, rho: str = "0.125", k: int = 10) -> str:
     """The demo's policy. It says of itself that it is a demonstration; exact counters are allowed under no other."""
     day = datetime.date(1970, 1, 1) + datetime.timedelta(seconds=now)
     return f"""# The demonstration's policy: short windows, a short notice, nobody real.
 schema = 1
-version = 1
+version = {version}
 demo = true
 transport = "any"
 
@@ -120,7 +140,7 @@ notice = "{NOTICE_S} seconds"
 
 [budget]
 period = "{PERIOD_S} seconds"
-cap_rho = 0.125
+cap_rho = {rho}
 
 [[stream]]
 name = "{STREAM}"
@@ -134,10 +154,10 @@ receivers = ["city"]
 
 [stream.privacy]
 mode = "dp"
-rho = 0.125
+rho = {rho}
 m = 4
 c = 1
-k = 10
+k = {k}
 z = 2
 max_count = 5000
 """
@@ -146,12 +166,23 @@ max_count = 5000
 def _settings_text(folder: Path, port: int) -> str:
     at = {
         name: json.dumps(str(folder / name))
-        for name in ("policy.toml", "unit-key", "log", "public", "status", "publisher/cursor")
+        for name in (
+            "policy.cose",
+            "governance.cbor",
+            "offer",
+            "unit-key",
+            "log",
+            "public",
+            "status",
+            "publisher/cursor",
+        )
     }
     return f"""schema = 1
 
 [paths]
-policy = {at["policy.toml"]}
+policy = {at["policy.cose"]}
+governance = {at["governance.cbor"]}
+offer = {at["offer"]}
 signing_key = {at["unit-key"]}
 log = {at["log"]}
 public = {at["public"]}

@@ -24,7 +24,7 @@ def main() -> None:
         "scan_response": shown.scan_response.hex(),
         "envelope": envelope().hex(),
         "header": shown.attributes[0].value.hex(),
-        "chunks": [attribute.value.hex() for attribute in shown.attributes[1:]],
+        "chunks": [attribute.value.hex() for attribute in shown.attributes[1:9]],
     }
     FILE.write_text(json.dumps(vector, indent=2) + "\n")
 

@@ -1,0 +1,121 @@
+"""Governance, live: policies and a stop order offered to a running unit, as a steward and a community would (issue's must-shows 4 and 5)."""
+
+import time
+from pathlib import Path
+
+from agent.contracts import aggregate
+from agent.contracts.aggregate import Aggregate
+from agent.contracts.log import RELEASES, PolicyTaken, Release, decode_entry, iter_records
+from agent.contracts.public import Reason, State
+from agent.local.clock import OPERATOR, Clock
+from tests.integration.runs import PATIENCE, Demo
+
+NOISE_OF_VERSION_1 = 4.0
+NOISE_OF_VERSION_2 = 2.0
+
+
+def windows(demo: Demo) -> list[Aggregate]:
+    """Every Release in the log, in order."""
+    entries = (decode_entry(entry) for _, entry in iter_records((demo.folder / "log" / RELEASES).read_bytes()))
+    return [aggregate.decode(entry.payload) for entry in entries if isinstance(entry, Release)]
+
+
+def policies_taken(demo: Demo) -> int:
+    """How many policies have come into force."""
+    entries = (decode_entry(entry) for _, entry in iter_records((demo.folder / "log" / RELEASES).read_bytes()))
+    return sum(isinstance(entry, PolicyTaken) for entry in entries)
+
+
+def state(demo: Demo) -> State:
+    """What the unit says now."""
+    found = demo.state()
+    assert found is not None
+    return found
+
+
+def test_a_laxer_policy_waits_out_its_notice_and_begins_with_a_window(folder: Path) -> None:
+    """Data flow under the old policy meanwhile; the new digest from exactly the next window on, with the larger noise for a period."""
+    demo = Demo(folder, "--offer", "laxer")
+    try:
+        demo.until(lambda: demo.gate() == "open", 20 * PATIENCE, "gate open")
+        first = state(demo).disclosure
+        demo.until(lambda: state(demo).upcoming_version == 2, 30 + 5 * PATIENCE, "version 2 on notice")
+        assert state(demo).policy_version == 1
+        assert state(demo).upcoming_disclosure not in ("", first)
+        upcoming = state(demo).upcoming_disclosure
+        demo.until(lambda: state(demo).policy_version == 2, 12 * PATIENCE, "version 2 in force")
+        assert state(demo).disclosure == upcoming
+        demo.until(lambda: demo.gate() == "open", 10 * PATIENCE, "gate open under version 2")
+        demo.until(
+            lambda: any(w.policy_version == 2 and w.reason is None for w in windows(demo)),
+            8 * PATIENCE,
+            "a window under it",
+        )
+    finally:
+        demo.end()
+    released = windows(demo)
+    digests = [window.disclosure_digest.hex() for window in released]
+    change = digests.index(upcoming)
+    assert set(digests[:change]) == {first}
+    assert set(digests[change:]) == {upcoming}
+    starts = [window.window_start for window in released]
+    assert starts == list(range(starts[0], starts[0] + 5 * len(starts), 5)), (
+        "one window follows another, also over the change"
+    )
+    assert any(window.reason is None for window in released[:change])
+    in_first_period = [float(window.noise_sd) for window in released[change:]]
+    assert set(in_first_period) == {max(NOISE_OF_VERSION_1, NOISE_OF_VERSION_2)}
+    _, report = demo.wait(30)
+    assert report["conflicts"] == 0
+    assert report["releases_received"] == report["releases_logged"]
+
+
+def test_one_signature_missing_is_refused_with_its_reason(folder: Path) -> None:
+    """The policy in force is untouched, and `state` says who has not signed."""
+    demo = Demo(folder, "--offer", "unsigned")
+    try:
+        demo.until(
+            lambda: demo.state() is not None and state(demo).offer_refused != "", 40 + 10 * PATIENCE, "a refusal"
+        )
+        refused = state(demo)
+        assert "community" in refused.offer_refused
+        assert (refused.policy_version, refused.upcoming_version) == (1, 0)
+        demo.until(lambda: demo.gate() == "open", 10 * PATIENCE, "gate open as before")
+        assert policies_taken(demo) == 1
+    finally:
+        demo.end()
+
+
+def test_a_stop_order_closes_the_gate_and_says_who_and_why(folder: Path) -> None:
+    """Within 15 s, by one side alone; no window after it has numbers."""
+    demo = Demo(folder, "--offer", "stop")
+    try:
+        demo.until(lambda: demo.gate() == "open", 20 * PATIENCE, "gate open")
+        offered = demo.folder / "offer" / "stop.cose"
+        demo.until(lambda: offered.exists() or demo.gate() == Reason.STOPPED, 30 + 5 * PATIENCE, "the order")
+        ordered = Clock(OPERATOR).utc_ns() / 1e9
+        took = demo.until(lambda: demo.gate() == Reason.STOPPED, 15, "gate closed by the order")
+        assert took <= 15
+        assert state(demo).stop_by == "community/neighbours"
+        assert state(demo).stop_reason
+        time.sleep(11)
+        assert demo.gate() == Reason.STOPPED
+    finally:
+        demo.end()
+    after = [window for window in windows(demo) if window.window_start + window.window_s > ordered]
+    assert after
+    assert all(window.reason is not None for window in after)
+
+
+def test_a_stop_order_outlives_a_restart(folder: Path) -> None:
+    """It is in the log: killing the daemon lifts nothing."""
+    demo = Demo(folder, "--offer", "stop")
+    try:
+        demo.until(lambda: demo.gate() == Reason.STOPPED, 60 + 10 * PATIENCE, "gate closed by the order")
+        before = demo.pid("anonymizer")
+        demo.kill("anonymizer")
+        demo.until(lambda: demo.pid("anonymizer") != before, 5 * PATIENCE, "the anonymizer is back")
+        time.sleep(8)
+        assert demo.gate() == Reason.STOPPED
+    finally:
+        demo.end()

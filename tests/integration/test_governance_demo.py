@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
+from agent.cli.demo.stage import ENDING_S
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Aggregate
+from agent.contracts.aggregate import Aggregate, NotCollected
 from agent.contracts.log import RELEASES, PolicyTaken, Release, decode_entry, iter_records
 from agent.contracts.public import Reason, State
 from agent.local.clock import OPERATOR, Clock
@@ -84,6 +85,23 @@ def test_one_signature_missing_is_refused_with_its_reason(folder: Path) -> None:
         assert policies_taken(demo) == 1
     finally:
         demo.end()
+
+
+def test_an_expired_policy_closes_the_gate(folder: Path) -> None:
+    """I3: at its sunset, by itself; windows go on, without numbers."""
+    demo = Demo(folder, "--offer", "ending")
+    try:
+        demo.until(lambda: demo.gate() == "open", 20 * PATIENCE, "gate open")
+        demo.until(lambda: state(demo).policy_version == 2, 30 + 10 * PATIENCE, "the policy that ends soon")
+        ends = state(demo).expires
+        demo.until(lambda: demo.gate() == Reason.EXPIRED, ENDING_S + 5 * PATIENCE, "gate closed by the calendar")
+        assert 0 <= Clock(OPERATOR).utc_ns() / 1e9 - ends < 5
+        demo.until(lambda: windows(demo)[-1].window_start > ends, 10 * PATIENCE, "a window after it")
+    finally:
+        demo.end()
+    after = [window for window in windows(demo) if window.window_start >= ends]
+    assert after
+    assert {window.reason for window in after} == {NotCollected.GATE}
 
 
 def test_a_stop_order_closes_the_gate_and_says_who_and_why(folder: Path) -> None:

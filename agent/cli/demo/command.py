@@ -212,6 +212,7 @@ class _Run:
 _OFFERED = {
     "laxer": "a policy with less noise, signed by two of three: it waits out its notice",
     "stricter": "a policy with more noise, signed by two of three: it may act at once",
+    "ending": "the same policy, but over in half a minute: then the gate closes",
     "unsigned": "a policy with one signature of the two it needs: it is refused",
     "stop": "an order to stop, by the community alone",
 }

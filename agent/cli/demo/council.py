@@ -15,7 +15,7 @@ from agent.wire.cose import public_bytes, sign
 DAY_S = 86_400
 STEWARD, DEPUTY, COMMUNITY = "steward", "deputy", "neighbours"
 ENOUGH = (STEWARD, COMMUNITY)
-OFFERS = ("laxer", "stricter", "unsigned", "stop")
+OFFERS = ("laxer", "stricter", "ending", "unsigned", "stop")
 
 
 class Council:

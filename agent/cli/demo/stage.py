@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.cli.demo.council import STEWARD, Council
+from agent.cli.demo.council import DAY_S, STEWARD, Council
 from agent.cli.key import write_new_key
 from agent.local.credentials import load_signing_key
 from agent.local.files import write_atomic
@@ -17,6 +17,9 @@ WINDOW_S = 5
 PERIOD_S = 600
 GRACE_S = 0.5
 NOTICE_S = 5
+ENDING_S = 30
+"""So long the policy of `--offer ending` lasts."""
+
 STREAM = "crossings"
 CHANNEL = "street"
 DEFAULT_CLASSES = ("bike", "person", "vehicle")
@@ -80,6 +83,8 @@ def offer(stage: Stage, kind: str, now: int) -> None:
             message = stage.council.policy(policy_text(stage.classes, now, version=2, rho="0.5", k=5))
         case "stricter":
             message = stage.council.policy(policy_text(stage.classes, now, version=2, rho="0.0625", k=20))
+        case "ending":
+            message = stage.council.policy(policy_text(stage.classes, now, version=2, expires=now + ENDING_S))
         case "unsigned":
             message = stage.council.policy(policy_text(stage.classes, now, version=2, rho="0.5"), STEWARD)
         case _:
@@ -87,9 +92,12 @@ def offer(stage: Stage, kind: str, now: int) -> None:
     write_atomic(stage.folder / "offer" / f"{kind}.cose", message)
 
 
-def policy_text(classes: tuple[str, ...], now: int, *, version: int = 1, rho: str = "0.125", k: int = 10) -> str:
+def policy_text(
+    classes: tuple[str, ...], now: int, *, version: int = 1, rho: str = "0.125", k: int = 10, expires: int | None = None
+) -> str:
     """The demo's policy. It says of itself that it is a demonstration; exact counters are allowed under no other."""
     day = datetime.date(1970, 1, 1) + datetime.timedelta(seconds=now)
+    end = datetime.datetime.fromtimestamp(now + 2 * DAY_S if expires is None else expires, datetime.UTC)
     return f"""# The demonstration's policy: short windows, a short notice, nobody real.
 schema = 1
 version = {version}
@@ -135,7 +143,7 @@ collect_within = "1 hour"
 [dates]
 issued = {day}
 effective = {day}
-expires = {day + datetime.timedelta(days=2)}
+expires = {end:%Y-%m-%dT%H:%M:%SZ}
 notice = "{NOTICE_S} seconds"
 
 [budget]

@@ -123,7 +123,7 @@ def sign1(payload: bytes, key: "Ed25519PrivateKey", *, detached: bool = False, e
 
 
 def decode_sign1(message: bytes, *, max_bytes: int = MAX_SIGN1_BYTES, untagged: bool = False) -> Sign1:
-    """Decode without verifying; raise EncodingError. With `untagged` the tag may be left out: context tells what it is."""
+    """Decode without verifying; raise EncodingError (or SignatureError for a header parameter that must be understood). With `untagged` the tag may be left out: context tells what it is."""
     item = cbor.decode(message, max_bytes=max_bytes)
     if untagged and isinstance(item, list):
         item = cbor.CBORTag(SIGN1_TAG, item)

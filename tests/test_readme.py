@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.anonymizer import daemon as anonymizer
+from agent.anonymizer import announcement
 from agent.beacon import daemon as beacon
 from agent.beacon.radio import Cause
 from agent.cli.main import COMMANDS, main
@@ -121,7 +121,7 @@ def _literals(module: object) -> set[str]:
 
 CODES = {
     "firmware-bridge": {*Condition} | _literals(bridge),
-    "anonymizer": {*Reason} | _literals(anonymizer),
+    "anonymizer": {*Reason} | _literals(announcement),
     "beacon": {*Cause} | _literals(beacon),
     "publisher": {*Code} | _literals(publisher),
 }

@@ -17,6 +17,7 @@ from agent.anonymizer.noise import DiscreteGaussian
 from agent.anonymizer.transition import changes, sigma_squared
 from agent.anonymizer.window import NS, Discard, Moment, Part, StreamWindows, window_start
 from agent.contracts.board import Board
+from agent.errors import InvariantBroken
 from agent.policy.adopt import Taken
 
 MAX_CATCH_UP = 16
@@ -233,7 +234,12 @@ class Regimes:
         classes: NDArray[np.uint8],
         now_utc_ns: int,
     ) -> Counter[Discard]:
-        """Count each reading under the policy in force when it was taken; returns how many were discarded, by reason."""
+        """Count each reading under the policy in force when it was taken; returns how many were discarded, by reason.
+
+        Raises InvariantBroken when there is no policy: the gate let a reading in that nobody had decided to count.
+        """
+        if not self._regimes:
+            raise InvariantBroken("the gate is open without a policy in force")
         discarded: Counter[Discard] = Counter()
         begins = np.array([regime.taken.effective * NS for regime in self._regimes[1:]], dtype=np.int64)
         belongs = np.searchsorted(begins, times_utc_ns, side="right")

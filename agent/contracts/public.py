@@ -223,7 +223,7 @@ def seal_stop(notice: StopNotice, key: "Ed25519PrivateKey") -> bytes:
 
 
 def read_stop(message: bytes) -> StopNotice:
-    """Read a stop notice without verifying it; raise EncodingError."""
+    """Read a stop notice without verifying it; raise EncodingError (or SignatureError for a header that must be understood)."""
     return _stop(cose.decode_sign1(message, max_bytes=MAX_STOP_BYTES).payload)
 
 

@@ -18,6 +18,7 @@ from agent.policy.signed import Kind
 from agent.wire import cose
 from tests.disclosure.test_taxonomy import EXPORT, element
 from tests.policy.test_parse import GOOD
+from tests.signing import signed_policy
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 POLICY = parse_policy(GOOD, "p")
@@ -112,12 +113,12 @@ def test_this_units_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     text = (Path(__file__).parents[2] / "config/agent.toml").read_text()
     config = tmp_path / "agent.toml"
     config.write_text(
-        text.replace("/etc/dtpr/policy.toml", f"{tmp_path}/policy.toml").replace("/run/dtpr-public", str(tmp_path))
+        text.replace("/etc/dtpr/policy.cose", f"{tmp_path}/policy.cose").replace("/run/dtpr-public", str(tmp_path))
     )
     assert main(["disclosure", "show", "--config", str(config)]) == 2
     assert f"{tmp_path}/envelope" in capsys.readouterr().err
     (tmp_path / "envelope").write_bytes(ENVELOPE)
-    (tmp_path / "policy.toml").write_text(GOOD.replace("River Bridge", "Other Bridge"))
+    (tmp_path / "policy.cose").write_bytes(signed_policy(GOOD.replace("River Bridge", "Other Bridge")))
     assert main(["disclosure", "show", "--config", str(config)]) == 0
     assert capsys.readouterr().out.startswith("Bike and foot counter, River Bridge\n")
     assert main(["disclosure", "show", "--config", str(config), "--policy"]) == 0

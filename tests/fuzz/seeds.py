@@ -59,6 +59,8 @@ CHECKPOINT = tlog.sign_checkpoint(
     KEYS[0],
 )
 ENVELOPE = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S), KEYS[0])
+UPCOMING = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S, NOW_S + 60), KEYS[0])
+STOP_NOTICE = public.seal_stop(public.StopNotice("It was not as announced", ("steward/ana",), NOW_S), KEYS[0])
 PACK = aggregate.encode(
     Aggregate(
         city="springfield",
@@ -176,7 +178,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "aggregate": (PACK,),
     "log": (RELEASE, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
     "checkpoint": (CHECKPOINT,),
-    "envelope": (ENVELOPE,),
+    "envelope": (ENVELOPE, UPCOMING),
+    "stop_notice": (STOP_NOTICE,),
     "disclosure": (DISCLOSURE.cbor,),
     "datachain": (DATACHAIN,),
     "taxonomy": (EXPORT, encode_taxonomy(read_exports([(NAME, EXPORT)]))),

@@ -209,10 +209,19 @@ def target_checkpoint(data: bytes) -> None:
 @reads("agent.contracts.public.read_envelope", "agent.contracts.public.open_envelope")
 def target_envelope(data: bytes) -> None:
     """What travels by air."""
-    with contextlib.suppress(EncodingError):
+    with contextlib.suppress(EncodingError, SignatureError):
         assert len(public.read_envelope(data).digest) == 32
     with contextlib.suppress(EncodingError, SignatureError):
         public.open_envelope(data, KEY_BYTES)
+
+
+@reads("agent.contracts.public.read_stop", "agent.contracts.public.open_stop")
+def target_stop_notice(data: bytes) -> None:
+    """What travels by air while a stop order holds."""
+    with contextlib.suppress(EncodingError, SignatureError):
+        assert public.read_stop(data).reason
+    with contextlib.suppress(EncodingError, SignatureError):
+        public.open_stop(data, KEY_BYTES)
 
 
 @reads("agent.disclosure.datachain.decode_disclosure")

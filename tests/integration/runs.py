@@ -94,7 +94,7 @@ def broken_build(tree: Path, *files: str) -> Path:
         shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
     for file in files:
         check, without = _CHECKS[file]
-        path = tree / "agent" / "anonymizer" / file
+        path = tree / "agent" / file
         text = path.read_text()
         assert text.count(check) == 1, f"{file} has changed: this control must change with it"
         path.write_text(text.replace(check, without))
@@ -102,10 +102,7 @@ def broken_build(tree: Path, *files: str) -> Path:
 
 
 _CHECKS = {
-    "gate.py": (
-        "    if not conditions.clock_trusted:\n",
-        "    return Reason.OPEN\n    if not conditions.clock_trusted:\n",
-    ),
-    "notice.py": ("        complete = served_s >= self._required_s\n", "        complete = True\n"),
+    "anonymizer/gate.py": ("    if conditions.stopped:\n", "    return Reason.OPEN\n    if conditions.stopped:\n"),
+    "policy/adopt.py": ("or served_s < upcoming.required_s or", "or"),
 }
 """The gate is always open; the notice is over at once."""

@@ -29,7 +29,7 @@ def test_a_minute_of_the_fremont_bridge_passes_every_condition(folder: Path) -> 
 
 def test_without_the_gates_check_the_report_fails(folder: Path) -> None:
     """Must show 1, negative control: gate open, no notice; the report says so by what was counted too early."""
-    demo = Demo(folder, "--seconds", "20", tree=broken_build(folder / "tree", "gate.py", "notice.py"))
+    demo = Demo(folder, "--seconds", "20", tree=broken_build(folder / "tree", "anonymizer/gate.py", "policy/adopt.py"))
     status, report = demo.wait(20 + 60 * PATIENCE)
     assert status == 1
     assert any("before the notice was served" in words for words in report["failures"])
@@ -37,7 +37,7 @@ def test_without_the_gates_check_the_report_fails(folder: Path) -> None:
 
 def test_with_only_the_gate_broken_nothing_is_released(folder: Path) -> None:
     """A gate that is open under a policy not yet in force ends the daemon before a value can leave (AN-42)."""
-    demo = Demo(folder, "--seconds", "12", tree=broken_build(folder / "tree", "gate.py"))
+    demo = Demo(folder, "--seconds", "12", tree=broken_build(folder / "tree", "anonymizer/gate.py"))
     status, report = demo.wait(20 + 60 * PATIENCE)
     assert status == 1
     assert report["restarts"]["anonymizer"] >= 1

@@ -68,7 +68,6 @@ def test_a_laxer_policy_waits_out_its_notice_and_begins_with_a_window(folder: Pa
     assert set(in_first_period) == {max(NOISE_OF_VERSION_1, NOISE_OF_VERSION_2)}
     _, report = demo.wait(30)
     assert report["conflicts"] == 0
-    assert report["releases_received"] == report["releases_logged"]
 
 
 def test_one_signature_missing_is_refused_with_its_reason(folder: Path) -> None:

@@ -103,14 +103,18 @@ def test_an_upcoming_disclosure_is_retained_beside_the_other_and_then_cleared(tm
             assert late.payloads(end) == []
 
 
+NO_POLICY: dict[str, object] = {"policy_version": 0, "disclosure": "", "collect_within_s": 0}
+
+
 def test_a_unit_without_a_policy_is_waited_for(tmp_path: Path, unit: UnitFolder) -> None:
     """PB-1: it has no name yet; its first policy gives it one."""
-    unit.announce(unit="", site="", policy_version=0, disclosure="", reason=Reason.NO_POLICY, gate="closed")
+    policy = {name: getattr(unit.state, name) for name in NO_POLICY}
+    unit.announce(unit="", site="", reason=Reason.NO_POLICY, gate="closed", **NO_POLICY)
     with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
         unit.configure(broker.port)
         with PublisherProcess(unit):
             wait_until(lambda: "waiting_for_unit" in unit.status(), "waiting")
-            unit.announce(unit=unit.name, site=unit.site, policy_version=1)
+            unit.announce(unit=unit.name, site=unit.site, **policy)
             wait_until(lambda: bool(city.heard("/state")), "the state")
             assert city.heard()[0].topic == f"{unit.base}/state"
 
@@ -148,7 +152,8 @@ def test_broker_gone_for_some_seconds_loses_nothing(tmp_path: Path, unit: UnitFo
             wait_until(lambda: len(distinct_in_order(city.payloads(DATA))) >= 90, "everything")
             assert distinct_in_order(city.payloads(DATA)) == expected
             after = [h.topic.rsplit("/", 1)[1] for h in city.heard()[before:]]
-            assert set(after[: after.index(STREAM)]) == {"state", "disclosure", "checkpoint"}
+            first = set(after[: after.index(STREAM)]) - {"upcoming"}  # empty, so a broker tells only who is there already
+            assert first == {"state", "disclosure", "checkpoint"}
             wait_until(lambda: '"ok": true' in unit.status(), "recovery in the status")
             assert "BrokerUnavailable" not in publisher.log
         states = [json.loads(payload) for payload in city.payloads("/state")]

@@ -41,8 +41,11 @@ class Evidence:
     phone: Mapping[str, Any] = field(default_factory=dict)
     advertisement: Mapping[str, Any] = field(default_factory=dict)
     phone_says: str = "listening"
+    upcoming: Mapping[str, Any] = field(default_factory=dict)
+    stop_notice: Mapping[str, Any] = field(default_factory=dict)
     sentences: tuple[str, ...] = ()
     disclosure_mqtt: Mapping[str, Any] = field(default_factory=dict)
+    state_mqtt: Mapping[str, Any] = field(default_factory=dict)
     first_aggregate_s: float | None = None
     on_air_at: float | None = None
     sent_before_notice: int = 0
@@ -51,6 +54,7 @@ class Evidence:
     in_log_order: bool = True
     conflicts: int = 0
     max_pss_kib: dict[str, int] = field(default_factory=dict)
+    _beside: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _last_index: int = -1
     _received: set[tuple[str, int]] = field(default_factory=set)
     _heard: dict[str, bytearray] = field(default_factory=dict)
@@ -93,9 +97,13 @@ class Evidence:
         return {str(key): int(value) for key, value in self.latest.get("anonymizer", {}).get("discarded", {}).items()}
 
     def _take_phone(self, value: Mapping[str, Any]) -> None:
-        self._hear("the air", value, ("advertisement", "scan_response", "envelope"))
+        self._hear("the air", value, ("advertisement", "scan_response", "envelope", "notice"))
         match value.get("type"):
             case "advertisement":
+                if (
+                    self.phone_says == "has read it"
+                ):  # a look is over: what it did not find beside the disclosure is gone
+                    self.upcoming, self.stop_notice = self._beside.pop("upcoming", {}), self._beside.pop("stop", {})
                 self.advertisement = value
                 if self.phone_says not in ("hears it", "has read it"):
                     self.phone_says = "hears it"
@@ -104,6 +112,10 @@ class Evidence:
                 self.phone_says = "has read it"
                 envelope = read_envelope(bytes.fromhex(str(value["envelope"])))
                 self.sentences = sentences(decode_disclosure(envelope.disclosure))
+            case "upcoming":
+                self.upcoming = self._beside["upcoming"] = value
+            case "stop":
+                self.stop_notice = self._beside["stop"] = value
             case "absent":
                 self.phone_says = "hears nothing"
             case "error":
@@ -120,6 +132,8 @@ class Evidence:
                 self._take_release(value)
             case "disclosure":
                 self.disclosure_mqtt = value
+            case "state" if not value.get("stale_will"):
+                self.state_mqtt = value
 
     def _take_release(self, value: Mapping[str, Any]) -> None:
         self.conflicts += bool(value.get("conflict"))
@@ -146,7 +160,7 @@ class Evidence:
             text = value.get(name)
             if isinstance(text, str):
                 heard = self._heard.setdefault(place, bytearray())
-                with_hex = name in ("advertisement", "scan_response", "envelope")
+                with_hex = name in ("advertisement", "scan_response", "envelope", "notice")
                 heard += bytes.fromhex(text) if with_hex else text.encode()
 
     def places(self, folder: Path) -> dict[str, bytes]:

@@ -1,5 +1,6 @@
 """What each of them sees: the technician, a resident's phone, the city. On a terminal live, elsewhere line by line."""
 
+import datetime
 import sys
 import time
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ PLAIN_EVERY_S = 5.0
 WIDE = 110
 """Columns from which the phone has a pane beside the others."""
 
-TECHNICIAN_LINES = 13
+TECHNICIAN_LINES = 14
 
 
 class Screen(Protocol):
@@ -60,6 +61,9 @@ class PlainPanes:
         """A line for everything that changed, and the technician's counts every few seconds."""
         self._once("technician", f"gate {gate_words(evidence)}")
         self._once("resident", f"phone {evidence.phone_says}" + (f": {phone_line(evidence)}" if evidence.phone else ""))
+        for who, words in (("resident", beside_words(evidence)), ("city", policy_words(evidence))):
+            if words:
+                self._once(who, words, about="governance")
         new = min(evidence.received - self._shown, len(evidence.releases))
         for release in list(evidence.releases)[len(evidence.releases) - new :]:
             print(f"city        {release_line(release)}", flush=True)
@@ -72,9 +76,9 @@ class PlainPanes:
         """The summary."""
         print_summary(report)
 
-    def _once(self, who: str, words: str) -> None:
-        if self._said.get(who) != words:
-            self._said[who] = words
+    def _once(self, who: str, words: str, *, about: str = "") -> None:
+        if self._said.get(who + about) != words:
+            self._said[who + about] = words
             print(f"{who:<11} {words}", flush=True)
 
 
@@ -132,6 +136,7 @@ def _technician(evidence: Evidence) -> Group:
     open_ = evidence.latest.get("anonymizer", {}).get("gate") == "open"
     lines = [
         Text.assemble(("gate    ", "dim"), (gate_words(evidence), "bold green" if open_ else "bold red")),
+        Text.assemble(("policy  ", "dim"), policy_words(evidence) or "…"),
         Text.assemble(("board   ", "dim"), counts_line(evidence)),
         Text.assemble(
             ("street  ", "dim"), str(evidence.latest.get("board", {}).get("calendar", "…")).replace("T", " ")
@@ -157,6 +162,8 @@ def _resident(evidence: Evidence) -> Group:
         Text("✓ signed by this unit" if verified else "✗ not verified", style="green" if verified else "red"),
         Text(""),
     ]
+    if words := beside_words(evidence):
+        lines += [Text(words, style="bold"), Text("")]
     return Group(*lines, *(Text(f"• {sentence}") for sentence in evidence.sentences))
 
 
@@ -187,6 +194,33 @@ def gate_words(evidence: Evidence) -> str:
     if counters.get("gate") == "open":
         return "open"
     return f"closed: {str(counters.get('reason', '')).replace('_', ' ')}"
+
+
+def policy_words(evidence: Evidence) -> str:
+    """What `state` says of the policies; "" before it said anything."""
+    state = evidence.state_mqtt
+    if not state:
+        return ""
+    words = f"version {state['policy_version']} {'on notice' if state['notice_remaining_s'] else 'in force'}"
+    if state["upcoming_version"]:
+        words += f"; version {state['upcoming_version']} on notice beside it"
+    if state["offer_refused"]:
+        words += f"; an offer was refused: {state['offer_refused']}"
+    if state["stop_reason"]:
+        words += f"; stopped by {state['stop_by']}: {state['stop_reason']}"
+    return words
+
+
+def beside_words(evidence: Evidence) -> str:
+    """What the phone reads beside the disclosure: what is on notice, and why a unit was stopped; "" when there is neither."""
+    upcoming, stop = evidence.upcoming, evidence.stop_notice
+    words = []
+    if upcoming:
+        begins = datetime.datetime.fromtimestamp(upcoming["not_before"], datetime.UTC)
+        words.append(f"from {begins:%H:%M} UTC at the earliest: version {upcoming['version']} ({upcoming['code']})")
+    if stop:
+        words.append(f"stopped by {', '.join(stop['by'])}: {stop['reason']}")
+    return "; ".join(words)
 
 
 def counts_line(evidence: Evidence) -> str:

@@ -25,6 +25,7 @@ from agent.contracts.public import (
     refusal_words,
     seal_envelope,
     seal_stop,
+    signer_words,
 )
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status, bucket
 from agent.disclosure.datachain import Disclosure, compile_disclosure
@@ -104,6 +105,8 @@ class Announcement:
             token = (shown.disclosure_digest, collection.clock_trusted)
             if self._written.get(ENVELOPE) != token:
                 self._seal(ENVELOPE, token, Envelope(disclosure_of(shown.policy).cbor, now_s))
+            if self._written.get(ENVELOPE) != token:
+                return  # what is upcoming stays where it is until it can be shown in the other's place
         if beside is None:
             self._remove(UPCOMING)
         else:
@@ -164,7 +167,7 @@ class Announcement:
             upcoming_remaining_s=coarse(begins_at(collection, beside, now_s) - now_s) if beside else 0,
             offer_refused=refusal_words(refused),
             stop_reason=stop.reason if stop else "",
-            stop_by=", ".join(stop.by) if stop else "",
+            stop_by=signer_words(stop.by) if stop else "",
         )
 
     def _write_status(self, collection: Collection, state: State, bad_messages: int, now_s: float) -> None:

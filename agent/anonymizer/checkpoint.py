@@ -32,10 +32,18 @@ def logged_origin(folder: Path, copy: Path | None) -> str | None:
     return _named_origin(copy) if copy is not None else None
 
 
+def discard_empty(*paths: Path) -> None:
+    """Remove checkpoints of a log that nothing was ever written to: it must bind no name. Raises LogDamaged, StorageUnavailable."""
+    for path in paths:
+        if _named_origin(path) is None:
+            path.unlink(missing_ok=True)
+
+
 def _named_origin(path: Path) -> str | None:
     note = _read(path, tlog.MAX_NOTE_BYTES)
     try:
-        return tlog.decode_checkpoint(note).origin if note is not None else None
+        checkpoint = tlog.decode_checkpoint(note) if note is not None else None
+        return checkpoint.origin if checkpoint is not None and checkpoint.size else None
     except EncodingError as bad:
         raise LogDamaged(str(path), expected="a checkpoint", got=bad.got, remedy=RESTORE) from None
 

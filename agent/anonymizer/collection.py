@@ -28,6 +28,7 @@ from agent.contracts import board as board_contract
 from agent.contracts import lease as lease_contract
 from agent.contracts.aggregate import END_START, FIRST_START, NotCollected
 from agent.contracts.board import Board
+from agent.contracts.lease import LEASE_LIFETIME_S
 from agent.contracts.log import Entry, PolicyOffered, StopTaken
 from agent.contracts.public import Reason
 from agent.contracts.reading import HEADER, Header, Kind, unpack_header
@@ -160,7 +161,7 @@ class Collection:
     def lease_message(self, connection: int, message: bytes) -> None:
         """One message of lease.sock; raise MessageError."""
         lease = lease_contract.decode(message)
-        self._leases.receive(connection, lease.digests, self._moment.boot_ns, lease.sent_boot_ns)
+        self._leases.receive(connection, lease, self._moment.boot_ns)
         self._decide()
 
     def lease_end(self, connection: int) -> None:
@@ -216,7 +217,7 @@ class Collection:
         if self.clock_trusted:
             self._fold_gaps(entries)  # before anything else: a start says first what was lost
         if self.clock_right:
-            shown = self._moment.boot_ns < self._leases.valid_until_ns(self.notice.digest) if self.notice else False
+            shown = self._moment.boot_ns < self._noticed_until_ns()
             for entry in self._course.due(self.ledger.adoption, self._utc_s, on_air=shown):
                 self._fold(entries, entry)
         for regime, number in self._each_due():
@@ -305,6 +306,13 @@ class Collection:
         for gap in list(self.ledger.gaps(self._regimes.closing(), self._utc_s)):
             self._fold(entries, gap)
 
+    def _noticed_until_ns(self) -> int:
+        """When the lease for what is on notice lapses; 0 when nothing is."""
+        return self._leases.valid_until_ns(self.notice.digest, beside=True) if self.notice else 0
+
+    def _just_begun(self, shown: Taken | Upcoming | None) -> bool:
+        return isinstance(shown, Taken) and 0 <= self._utc_s - shown.effective < LEASE_LIFETIME_S
+
     def _not_before(self) -> int:
         return max(self.ledger.newest_at, self._not_before_s)
 
@@ -322,6 +330,7 @@ class Collection:
             storage_ready=self._storage_ready,
             memory_safe=self._memory_locked or (shown is not None and shown.policy.demo),
             notice_served=isinstance(shown, Taken),
+            just_begun=self._just_begun(shown),
         )
         self._serving = self._storage_ready and self.clock_right
         reason = gate.reason(conditions, self._leases, shown.disclosure_digest if shown else b"", now.boot_ns)
@@ -334,12 +343,13 @@ class Collection:
     def _cover(self, before_boot_ns: int, now: Moment) -> None:
         """Credit the time since the last look: to notice, and to each window what held of running, gate and board."""
         if self.notice is not None and self._serving:
-            lease_until = min(now.boot_ns, self._leases.valid_until_ns(self.notice.digest))
+            lease_until = min(now.boot_ns, self._noticed_until_ns())
             self.notice.serve(max(0, lease_until - before_boot_ns))
         held = [now.utc_ns]
         shown = self.disclosed
         if self.reason is Reason.OPEN and shown is not None:
-            held.append(min(now.boot_ns, self._leases.valid_until_ns(shown.disclosure_digest)) + now.offset_ns)
+            until_ns = self._leases.valid_until_ns(shown.disclosure_digest, beside=self._just_begun(shown))
+            held.append(min(now.boot_ns, until_ns) + now.offset_ns)
         alive = self._boards.alive_until_ns(now.offset_ns)
         for regime in self._regimes:
             regime.cover(before_boot_ns + now.offset_ns, tuple(held), alive)

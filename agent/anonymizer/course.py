@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from agent.anonymizer.notice import Notice
 from agent.contracts.log import Entry, NoticeServed, PolicyOffered, PolicyTaken
+from agent.errors import BadInput
 from agent.policy.adopt import Adoption, Taken, Upcoming, effective_from
 from agent.policy.model import Policy
 
@@ -70,7 +71,8 @@ class Course:
                 pass
 
     def offer_again(self, adoption: Adoption, utc_s: int) -> PolicyOffered | None:
-        """The policy whose disclosure this program words otherwise than the log names it: it owes its notice again."""
+        """The policy whose disclosure this program words otherwise than the log names it: it owes its notice again. Raises PolicyError or
+        DisclosureError when this program cannot disclose it at all."""
         known = adoption.upcoming or adoption.latest
         if known is None or self._is_disclosed_so(known):
             return None
@@ -78,5 +80,8 @@ class Course:
 
     def _is_disclosed_so(self, one: Taken | Upcoming) -> bool:
         if one.disclosure_digest not in self._same:
-            self._same[one.disclosure_digest] = self._disclose(one.policy) == one.disclosure_digest
+            try:
+                self._same[one.disclosure_digest] = self._disclose(one.policy) == one.disclosure_digest
+            except BadInput:  # this program cannot disclose it at all; `offer_again` says why
+                self._same[one.disclosure_digest] = False
         return self._same[one.disclosure_digest]

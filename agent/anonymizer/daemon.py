@@ -12,14 +12,14 @@ from collections import Counter
 from types import FrameType
 
 from agent.anonymizer.announcement import DAEMON, Announcement, disclosure_of
-from agent.anonymizer.checkpoint import logged_origin
+from agent.anonymizer.checkpoint import discard_empty, logged_origin
 from agent.anonymizer.collection import Collection, Due
 from agent.anonymizer.inbox import Inbox
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.offers import Offer, OfferFolder
 from agent.anonymizer.window import NS, Moment
-from agent.contracts.log import GovernanceTaken
+from agent.contracts.log import CHECKPOINT, GovernanceTaken, PolicyOffered, StopTaken
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
 from agent.errors import BadInput, LogDamaged, PolicyError, StorageUnavailable
@@ -39,6 +39,12 @@ from agent.policy.offer import judge
 TICK_S = 0.2
 SCAN_EVERY_S = 0.5
 """How often the offer folder is looked at; a file is judged when two looks find it the same."""
+
+ASK_EVERY_S = 1.0
+"""How often a full disk is asked whether it has room again."""
+
+REFUSE_EVERY_S = 10.0
+"""Whoever may drop files must not be able to fill the journal."""
 
 ROOM_BYTES = 64 * 1024
 """With less room than this, and as much again a stream, nothing more is logged until the disk gives room again."""
@@ -86,7 +92,7 @@ class Daemon:
         self._bad_messages: Counter[int] = Counter()
         self._storage_ready = self._release_log is None or self._release_log.ready()
         self._stopping = False
-        self._scanned_at = float("-inf")
+        self._scanned_at = self._asked_at = self._refused_at = float("-inf")
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -136,7 +142,10 @@ class Daemon:
         if log is None:
             return
         closing = self._collection.next_closing_utc_ns()
-        if closing is not None and closing <= self._clock.utc_ns():
+        closes = closing is not None and closing <= self._clock.utc_ns()
+        full = not self._storage_ready and time.monotonic() - self._asked_at >= ASK_EVERY_S
+        if closes or full:  # before the first policy no window closes
+            self._asked_at = time.monotonic()
             self._storage_ready = log.ready()
             self._look()
         if not self._storage_ready and log.room < ROOM_BYTES * (1 + self._collection.streams):
@@ -176,12 +185,30 @@ class Daemon:
         if now_s - self._scanned_at < SCAN_EVERY_S or not (self._collection.clock_right and self._storage_ready):
             return
         self._scanned_at = now_s
-        again = self._collection.offer_again()
-        if again is not None and self._release_log is not None:
-            self._append(self._release_log, self._collection.adopt(again))
+        self._offer_again()
         for offer in self._offers.scan():
             if self._take(offer):
                 self._offers.judged(offer)
+
+    def _offer_again(self) -> None:
+        """The policy in force under a program that words its disclosure otherwise."""
+        try:
+            again = self._collection.offer_again()
+        except BadInput as bad:
+            self._refuse(f"the policy in force, disclosed anew: {bad}")
+            return
+        if again is not None and self._release_log is not None:
+            self._append(self._release_log, self._collection.adopt(again))
+
+    def _refuse(self, words: str) -> None:
+        """State shows the newest refusal; the journal gets each once, and no more than one in REFUSE_EVERY_S."""
+        if words == self._refused:
+            return
+        self._refused = words
+        now_s = time.monotonic()
+        if now_s - self._refused_at >= REFUSE_EVERY_S:
+            self._refused_at = now_s
+            _log.warning("offer refused: %s", ascii(words))
 
     def _take(self, offer: Offer) -> bool:
         """Log what is right, say why the rest is not; False when it must be tried again."""
@@ -201,19 +228,34 @@ class Daemon:
                     offer.name, expected="a policy first", got="a trust root", remedy="install it as such"
                 )
         except BadInput as bad:
-            self._refused = f"{offer.name}: {bad}"
-            _log.warning("offer refused: %s", ascii(self._refused))
+            self._refuse(f"{offer.name}: {bad}")
             return True
         if entry is None:
             return True
-        if self._release_log is None:
-            self._unit = fold(Adoption(), entry).unit
-            assert self._unit is not None, "a first entry is a policy"
-            self._release_log = self._open_log(f"{self._unit.city}/{self._unit.site}/{self._unit.name}", Ledger())
-        if not self._append(self._release_log, self._collection.adopt(entry)):
+        if not self._log_decision(entry):
             return False
         self._refused = ""
         _log.info("taken: %s", ascii(offer.name))
+        return True
+
+    def _log_decision(self, entry: PolicyOffered | StopTaken | GovernanceTaken) -> bool:
+        """False when it could not be logged now. The first one, a policy, begins the log and gives the unit its name."""
+        if self._release_log is not None:
+            return self._append(self._release_log, self._collection.adopt(entry))
+        unit = fold(Adoption(), entry).unit
+        assert unit is not None, "a first entry is a policy"
+        try:
+            discard_empty(self._paths.log / CHECKPOINT, self._paths.checkpoint_copy)
+            log = self._open_log(f"{unit.city}/{unit.site}/{unit.name}", Ledger())
+        except StorageUnavailable as full:
+            self._refuse(str(full))
+            return False
+        if not self._append(log, self._collection.adopt(entry)):
+            log.close()
+            self._storage_ready = True  # nobody asks a log that is not there; the next scan tries again
+            self._refuse("the disk under the release log is full")
+            return False
+        self._unit, self._release_log = unit, log
         return True
 
     # --- messages -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ it open, and a lease is worth nothing unless it names exactly the disclosure in 
 
 from dataclasses import dataclass
 
-from agent.contracts.lease import LEASE_LIFETIME_S, MAX_AHEAD_NS
+from agent.contracts.lease import LEASE_LIFETIME_S, MAX_AHEAD_NS, Lease
 from agent.contracts.public import Reason
 from agent.errors import MessageError
 
@@ -17,7 +17,8 @@ LEASE_LIFETIME_NS = LEASE_LIFETIME_S * 1_000_000_000
 class Conditions:
     """Everything but the lease. `utc_s` Unix seconds; `not_before` the newest instant that is logged, 0 for none; `stopped`: a stop
     order holds; `has_policy`: one is in force or on notice, whose dates are `effective` and `expires`; `memory_safe`: readings cannot
-    reach a swap file, or the policy is a demonstration's."""
+    reach a swap file, or the policy is a demonstration's; `just_begun`: the policy began less than a lease's life ago, so that the beacon,
+    which has shown it beside the one before it, may still do so."""
 
     stopped: bool
     has_policy: bool
@@ -29,11 +30,12 @@ class Conditions:
     storage_ready: bool
     memory_safe: bool
     notice_served: bool
+    just_begun: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    digests: tuple[bytes, ...]
+    lease: Lease
     from_boot_ns: int
 
 
@@ -44,31 +46,39 @@ class Leases:
         self._held: dict[int, _Held] = {}
         self._ended = False
 
-    def receive(self, connection: int, digests: tuple[bytes, ...], boot_ns: int, sent_boot_ns: int) -> None:
-        """A lease for these disclosures arrived on `connection`; it replaces the one before it.
+    def receive(self, connection: int, lease: Lease, boot_ns: int) -> None:
+        """A lease arrived on `connection`; it replaces the one before it.
 
         Raise MessageError when it has lapsed on its way.
         """
+        sent_boot_ns = lease.sent_boot_ns
         if not boot_ns - LEASE_LIFETIME_NS < sent_boot_ns <= boot_ns + MAX_AHEAD_NS:
             raise MessageError(
                 "lease.sock",
                 expected=f"a lease sent in the last {LEASE_LIFETIME_S} s",
                 got="an older one" if sent_boot_ns < boot_ns else "one sent in the future",
             )
-        self._held[connection] = _Held(digests, min(boot_ns, sent_boot_ns))
+        self._held[connection] = _Held(lease, min(boot_ns, sent_boot_ns))
 
     def end(self, connection: int) -> None:
         """The connection ended."""
         if self._held.pop(connection, None) is not None:
             self._ended = True
 
-    def valid_until_ns(self, digest: bytes) -> int:
-        """The boot time at which the newest lease for `digest` lapses; 0 without one."""
-        return max((h.from_boot_ns + LEASE_LIFETIME_NS for h in self._held.values() if digest in h.digests), default=0)
+    def valid_until_ns(self, digest: bytes, *, beside: bool) -> int:
+        """The boot time at which the newest lease for `digest` lapses; 0 without one. `beside`: it may be the upcoming one of the two."""
+        return max(
+            (
+                held.from_boot_ns + LEASE_LIFETIME_NS
+                for held in self._held.values()
+                if digest == held.lease.disclosure_digest or (beside and digest == held.lease.upcoming_digest)
+            ),
+            default=0,
+        )
 
-    def reason(self, digest: bytes, boot_ns: int) -> Reason:
+    def reason(self, digest: bytes, boot_ns: int, *, beside: bool) -> Reason:
         """OPEN when a fresh lease for `digest` is held; else why not."""
-        if boot_ns < self.valid_until_ns(digest):
+        if boot_ns < self.valid_until_ns(digest, beside=beside):
             return Reason.OPEN
         if not self._held:
             return Reason.LEASE_CLOSED if self._ended else Reason.NO_LEASE
@@ -95,7 +105,7 @@ def reason(conditions: Conditions, leases: Leases, digest: bytes, boot_ns: int) 
         return Reason.EXPIRED
     if not conditions.storage_ready:
         return Reason.STORAGE
-    lease = leases.reason(digest, boot_ns)
+    lease = leases.reason(digest, boot_ns, beside=conditions.just_begun)
     if lease is not Reason.OPEN:
         return lease
     return Reason.OPEN if conditions.notice_served else Reason.ON_NOTICE

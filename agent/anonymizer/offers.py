@@ -72,7 +72,7 @@ class OfferFolder:
             return
         try:
             with os.scandir(folder) as entries:
-                names = sorted(e.name for e in islice(entries, MAX_NAMES) if not e.name.startswith("."))
+                names = sorted(islice((e.name for e in entries if not e.name.startswith(".")), MAX_NAMES))
             for memory in (self._stamps, self._judged):
                 for gone in memory.keys() - {*names, str(self._standing_offer)}:
                     del memory[gone]

@@ -65,9 +65,10 @@ class Regime:
 
     @property
     def last_closing_ns(self) -> int:
-        """When the last window closes; 0 without an end."""
-        ends = (self.until or 0) * NS
-        return max((ends + int(stream.grace_s * NS) for stream in self.streams), default=0) if ends else 0
+        """When the last window closes, which is not before the last one of the regime before it; 0 without an end."""
+        if self.until is None:
+            return 0
+        return max(self._hold_ns, *(self.until * NS + int(stream.grace_s * NS) for stream in self.streams))
 
     def closes_at_ns(self, number: int) -> int:
         """When the next window of stream `number` closes."""
@@ -89,7 +90,8 @@ class Regime:
             behind = (now_ns - windows.closes_at_ns) // (window_s * NS) + 1
             if windows.until is not None:
                 behind = min(behind, (windows.until - windows.next_start) // window_s)
-            if behind > MAX_CATCH_UP:
+            standing_still = (now_ns - self.closes_at_ns(number)) // (window_s * NS) + 1
+            if standing_still > MAX_CATCH_UP:
                 readings = windows.skip_to(windows.next_start + (behind - 1) * window_s)
                 given_up += readings if self.accounts[number] else 0
                 behind = 1
@@ -177,12 +179,12 @@ class Regimes:
 
     def begin(self, ledger: Ledger, now: Moment, boards: Mapping[int, Board]) -> list[Regime]:
         """Add a regime for every policy that has not ended; what one that ended still owes is a Gap. Returns the new ones."""
-        known = {regime.taken.effective for regime in self._regimes}
+        newest = max((regime.taken.effective for regime in self._regimes), default=-1)
         added = []
         for one in ledger.adoption.taken:
             ends = ledger.adoption.ends(one)
-            if one.effective in known or (ends is not None and ends * NS <= now.utc_ns):
-                continue
+            if one.effective <= newest or (ends is not None and ends * NS <= now.utc_ns):
+                continue  # known, or over: a clock that went back brings no policy back
             hold_ns = 0
             if self._regimes:
                 self._regimes[-1].end(one.effective)

@@ -41,6 +41,9 @@ MAX_STATE_BYTES = 4096
 MAX_REFUSAL_BYTES = 400
 """Of `offer_refused`; the whole of it is in the journal."""
 
+MAX_SIGNERS_BYTES = 400
+"""Of `stop_by`."""
+
 TOPIC_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 """City, site, unit: one MQTT topic level each, readable, no personal or exact-place names."""
 
@@ -153,8 +156,17 @@ def decode_state(text: bytes) -> State:
 
 def refusal_words(text: str) -> str:
     """Words for `offer_refused`: printable ASCII on one line, cut to MAX_REFUSAL_BYTES; a file's name may hold anything."""
-    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in text.replace('"', "'").replace("\\", "/"))
     return plain if len(plain) <= MAX_REFUSAL_BYTES else plain[: MAX_REFUSAL_BYTES - 3] + "..."
+
+
+def signer_words(by: tuple[str, ...]) -> str:
+    """Words for `stop_by`: as many signers as fit MAX_SIGNERS_BYTES, the others counted."""
+    for named in range(len(by), -1, -1):
+        words = ", ".join([*by[:named], *([f"and {len(by) - named} more"] if named < len(by) else [])])
+        if len(words.encode()) <= MAX_SIGNERS_BYTES:
+            return words
+    raise AssertionError("unreachable")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from agent.contracts.log import (
     PolicyTaken,
     StopTaken,
 )
-from agent.errors import LogDamaged
+from agent.errors import BadInput, LogDamaged
 from agent.policy.compile import decompile_policy
 from agent.policy.governance import TrustRoot, decompile_governance
 from agent.policy.model import Policy, Unit
 from agent.policy.order import compare
-from agent.policy.signed import read_signed
+from agent.policy.signed import read_signed, verify_policy
 from agent.policy.stop import decompile_stop
 
 
@@ -124,7 +124,8 @@ def fold(adoption: Adoption, entry: Entry) -> Adoption:
             return _at(replace(adoption, stop=stop, seen=adoption.seen | {payload_digest(entry.message)}), entry.at)
         case GovernanceTaken():
             root = decompile_governance(_payload(entry.message))
-            return _at(replace(adoption, root=root), entry.at)
+            upcoming = _still_signed(adoption.upcoming, root, entry.at)
+            return _at(replace(adoption, root=root, upcoming=upcoming), entry.at)
         case _:
             return adoption
 
@@ -154,6 +155,16 @@ def _taken(adoption: Adoption, entry: PolicyTaken) -> Adoption:
         raise LogDamaged("log entry", expected="each policy to begin after the one before it", got="an earlier instant")
     one = Taken(upcoming.policy, upcoming.message, entry.disclosure_digest, entry.effective)
     return _at(replace(adoption, taken=(*adoption.taken, one), upcoming=None), entry.at)
+
+
+def _still_signed(upcoming: Upcoming | None, root: TrustRoot, at: int) -> Upcoming | None:
+    """What is on notice, unless the new root no longer counts enough of its signers."""
+    try:
+        if upcoming is not None:
+            verify_policy(upcoming.message, root, at)
+    except BadInput:
+        return None
+    return upcoming
 
 
 def _at(adoption: Adoption, at: int) -> Adoption:

@@ -44,7 +44,8 @@ def judge(
             return PolicyOffered(message, disclose(signed.policy), now_s)
         case Kind.STOP:
             order = verify_stop(message, root, now_s)
-            return StopTaken(message, order.signers, now_s) if judge_stop(order, message, adoption, unit) else None
+            new = judge_stop(order, message, adoption, unit, now_s)
+            return StopTaken(message, order.signers, now_s) if new else None
         case Kind.GOVERNANCE:
             if payload == compile_governance(root):
                 return None
@@ -102,15 +103,13 @@ def judge_policy(signed: SignedPolicy, message: bytes, adoption: Adoption, unit:
     return True
 
 
-def judge_stop(order: StopOrder, message: bytes, adoption: Adoption, unit: Unit | None) -> bool:
-    """Must this verified stop order be obeyed? False when it is in force already; raises PolicyError."""
+def judge_stop(order: StopOrder, message: bytes, adoption: Adoption, unit: Unit | None, now_s: int) -> bool:
+    """Must this verified stop order be obeyed at `now_s`? False when it is in force already; raises PolicyError."""
     if unit is None or not order.covers(unit):
         for_whom = _name(unit) if unit is not None else "a unit that has a policy to stop"
         raise PolicyError("stop order", expected=f"one for {for_whom}", got=f"one for {order.unit or order.city}")
-    latest = adoption.latest
     if payload_digest(message) in adoption.seen:
-        lifted = adoption.stop is None or (latest is not None and latest.policy.version > adoption.stop.above)
-        if not lifted:
+        if adoption.stopped(now_s) is not None:
             return False
         raise PolicyError(
             "stop order",
@@ -118,7 +117,8 @@ def judge_stop(order: StopOrder, message: bytes, adoption: Adoption, unit: Unit 
             got="one that was obeyed before and then lifted",
             remedy="sign it again",
         )
-    if latest is not None and order.issued < latest.policy.issued:
+    in_force = adoption.in_force(now_s)
+    if in_force is not None and order.issued < in_force.policy.issued:
         raise PolicyError(
             "stop order",
             expected="one issued after the policy that it stops",

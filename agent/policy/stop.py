@@ -17,6 +17,9 @@ MAX_COMPILED_BYTES = 1024
 MAX_REASON = 120
 """Characters: it is aired with the state."""
 
+MAX_REASON_BYTES = 300
+"""In UTF-8: the notice that is aired has room for it and for who signed."""
+
 _NAME = "compiled stop order"
 
 
@@ -66,12 +69,22 @@ def _order_of(top: toml.Table) -> StopOrder:
     order = StopOrder(
         city=level(top, "city"),
         unit=_unit(top),
-        reason=words(top, "reason", MAX_REASON, "the reason, as residents will read it"),
+        reason=_reason(top),
         issued=instant(top, "issued"),
         signers=(),
     )
     top.done()
     return order
+
+
+def _reason(top: toml.Table) -> str:
+    said = "the reason, as residents will read it"
+    reason = words(top, "reason", MAX_REASON, said)
+    if len(reason.encode()) > MAX_REASON_BYTES:
+        top.refuse(
+            "reason", expected=f"{said}, at most {MAX_REASON_BYTES} bytes of UTF-8", got=str(len(reason.encode()))
+        )
+    return reason
 
 
 def _unit(top: toml.Table) -> str:

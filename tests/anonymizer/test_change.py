@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.window import NS
 from agent.contracts.aggregate import Aggregate, NotCollected
+from agent.contracts.lease import Lease, OnAir
 from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyOffered, PolicyTaken, Release, StopTaken
 from agent.contracts.public import Reason
+from agent.contracts.reading import Kind
 from agent.disclosure.datachain import compile_disclosure
 from agent.errors import PolicyError, SignatureError
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
-from tests.anonymizer.stage import BIKE, BOARD, make_policy, policy_text
+from tests.anonymizer import worlds
+from tests.anonymizer.stage import BIKE, BOARD, make_policy, message, policy_text
 from tests.anonymizer.worlds import START_S, World
+from tests.signing import signed_governance, trust_root
 
 FIRST = make_policy(window=5, notice="5 seconds")
 LAXER = make_policy(window=5, notice="20 seconds", version=2, rho="0.25", cap="0.25")
@@ -501,6 +505,130 @@ def test_another_program_that_words_the_disclosure_otherwise_owes_notice_again(m
     whole(world)
     monkeypatch.undo()
     worlds._digest.cache_clear()
+
+
+def graced(text: str, grace: str) -> Policy:
+    """A policy with another grace."""
+    return parse_policy(text.replace('grace = "0.2 seconds"', f'grace = "{grace}"'), "policy.toml")
+
+
+LONG_GRACE = graced(policy_text(window=60, notice="5 seconds"), "50 seconds")
+
+
+def changed(world: World, policy: Policy) -> int:
+    """Offer a policy and wait until it is taken; when it begins."""
+    known = len(taken(world))
+    world.offer(policy)
+    while len(taken(world)) == known:
+        world.tick()
+    return taken(world)[-1].effective
+
+
+def test_two_changes_within_the_grace_of_the_first_policy() -> None:
+    """AN-23: no window of a newer policy is logged before those of an older one, however long that one waits for readings."""
+    world = World(LONG_GRACE)
+    world.run(150)
+    begins = changed(world, make_policy(window=2, notice="5 seconds", version=2))
+    changed(world, make_policy(window=2, notice="5 seconds", version=3, rho="0.0625"))
+    world.run(begins + 70 - world.utc_s)
+    whole(world)
+    world.restart()
+    world.run(10)
+    whole(world)
+
+
+def test_short_windows_after_a_long_grace_are_all_counted() -> None:
+    """AN-23: windows that had to wait for the older policy's last one are late, not lost."""
+    world = World(LONG_GRACE)
+    world.run(150)
+    begins = changed(world, make_policy(window=2, notice="5 seconds", version=2))
+    while world.utc_s < begins + 80:
+        world.tick()
+        if begins + 2 < world.utc_s < begins + 40:
+            world.count([BIKE])
+    assert not [entry for entry in world.entries if isinstance(entry, Gap)]
+    assert world.sent == world.accounted == world.collection.tally.counted + world.collection.pending
+
+
+@pytest.mark.parametrize("back_s", [0.4, 6, 30])
+def test_a_clock_corrected_backwards_over_a_change(back_s: float) -> None:
+    """AN-4, AN-23: the policy that has ended does not come back."""
+    world = running()
+    begins = changed(world, STRICTER)
+    while world.now.utc_ns < begins * NS + 250_000_000:
+        world.tick(0.05)
+    world.offset_ns -= round(back_s * NS)
+    world.run(back_s + 30, step=0.05)
+    assert world.reason() is Reason.OPEN
+    whole(world)
+
+
+def test_a_stop_order_before_the_next_policy_begins() -> None:
+    """SG-10, I7: a successor that is taken and dated later does not shield the policy in force."""
+    day = (START_S // 86_400 + 1) * 86_400
+    first, later = (
+        parse_policy(
+            policy_text(window=3600, notice="5 seconds", version=version, rho=rho).replace("10 minutes", "24 hours"),
+            "policy.toml",
+        )
+        for version, rho in ((1, "0.125"), (2, "0.0625"))
+    )
+    world = World(first)
+    world.run(30)
+    world.offer(replace(later, issued=day, effective=day))
+    world.boot_ns += (day - world.utc_s - 1800) * NS
+    world.restart()
+    world.run(60)
+    assert (taken(world)[-1].effective, world.reason()) == (day, Reason.OPEN)
+    assert world.stop("The sensor sees into a flat")
+    assert world.reason() is Reason.STOPPED
+
+
+def test_the_old_disclosure_in_the_first_place_closes_the_gate_soon_after_a_change() -> None:
+    """I3: a beacon that goes on with the old name and the new disclosure beside it is not on air with what is in force."""
+    world = running()
+    begins = changed(world, LAXER)
+    while world.utc_s < begins + 60:
+        world.boot_ns += NS // 2
+        world.look()
+        lease = Lease(digest(FIRST), OnAir.ADVERTISING, world.boot_ns, digest(LAXER))
+        world.collection.lease_message(1, lease.encode())
+        world.deliver(message(Kind.ALIVE))
+        world.close()
+        if world.utc_s == begins + 5:
+            assert world.reason() is Reason.OPEN
+    assert world.reason() is Reason.LEASE_MISMATCH
+
+
+def test_rotating_a_signer_out_withdraws_what_is_on_notice() -> None:
+    """AN-71: what the new trust root does not count is no longer on notice; it comes back under a higher version."""
+    world = running()
+    world.offer(LAXER)
+    world.tick()
+    assert world.collection.upcoming is not None
+    known = trust_root(version=2)
+    roles = tuple(
+        replace(r, signers=tuple(signer for signer in r.signers if signer.name != "ana")) for r in known.roles
+    )
+    world.drop(signed_governance(replace(known, roles=roles), "ana", "ben", "chi"))
+    world.tick()
+    assert world.collection.upcoming is None
+    assert world.reason() is Reason.OPEN
+
+
+def test_a_policy_that_this_program_cannot_disclose_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AN-72: the gate is shut, and the process lives to say why."""
+    world = running()
+
+    def fail(_policy: Policy) -> bytes:
+        raise PolicyError("disclosure", expected="a policy that fits the air", got="a longer one")
+
+    monkeypatch.setattr(worlds, "_digest", fail)
+    world.restart()
+    world.run(5)
+    assert world.reason() is Reason.NO_POLICY
+    with pytest.raises(PolicyError):
+        world.collection.offer_again()
 
 
 # --- any life --------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.anonymizer.gate import LEASE_LIFETIME_NS, Conditions, Leases, reason
+from agent.contracts.lease import Lease, OnAir
 from agent.contracts.public import Reason
 from agent.errors import MessageError
 
@@ -23,6 +24,7 @@ GOOD = Conditions(
     storage_ready=True,
     memory_safe=True,
     notice_served=True,
+    just_begun=False,
 )
 NOW = 50 * 10**9
 
@@ -39,9 +41,13 @@ BREAKS: list[tuple[Reason, dict[str, object]]] = [
 ]
 
 
+def lease(digest: bytes, sent: int = NOW, upcoming: bytes | None = None) -> Lease:
+    return Lease(digest, OnAir.ADVERTISING, sent, upcoming)
+
+
 def leases(digest: bytes = DIGEST, received: int = NOW) -> Leases:
     held = Leases()
-    held.receive(1, (digest,), received, received)
+    held.receive(1, lease(digest, received), received)
     return held
 
 
@@ -81,30 +87,30 @@ def test_a_lease_lapses_ten_seconds_after_it_was_received() -> None:
 def test_a_lease_that_waited_is_as_old_as_it_is() -> None:
     """AN-21: ten seconds from its sending when that was earlier; one that has lapsed on its way is refused and replaces nothing."""
     held = Leases()
-    held.receive(1, (DIGEST,), NOW, NOW - 9 * 10**9)
+    held.receive(1, lease(DIGEST, NOW - 9 * 10**9), NOW)
     assert reason(GOOD, held, DIGEST, NOW + 10**9 - 1) is Reason.OPEN
     assert reason(GOOD, held, DIGEST, NOW + 10**9) is Reason.LEASE_LAPSED
-    held.receive(1, (DIGEST,), NOW, NOW)
+    held.receive(1, lease(DIGEST), NOW)
     with pytest.raises(MessageError, match="older"):
-        held.receive(1, (OTHER,), NOW, NOW - LEASE_LIFETIME_NS)
+        held.receive(1, lease(OTHER, NOW - LEASE_LIFETIME_NS), NOW)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
 
 
 def test_a_lease_from_the_future_is_refused() -> None:
     """AN-21: up to a second after the receiver's look at the clock it counts from that look; beyond that it is none."""
     held = Leases()
-    held.receive(1, (DIGEST,), NOW, NOW + 10**9)
+    held.receive(1, lease(DIGEST, NOW + 10**9), NOW)
     assert reason(GOOD, held, DIGEST, NOW + LEASE_LIFETIME_NS) is Reason.LEASE_LAPSED
     held = Leases()
     with pytest.raises(MessageError, match="future"):
-        held.receive(1, (DIGEST,), NOW, NOW + 10**9 + 1)
+        held.receive(1, lease(DIGEST, NOW + 10**9 + 1), NOW)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.NO_LEASE
 
 
 def test_the_end_of_the_connection_ends_the_lease() -> None:
     """AN-21: at once; and only its own."""
     held = leases()
-    held.receive(2, (DIGEST,), NOW, NOW)
+    held.receive(2, lease(DIGEST), NOW)
     held.end(2)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
     held.end(1)
@@ -118,20 +124,22 @@ def test_a_lease_for_another_disclosure_opens_nothing() -> None:
     held = leases(OTHER)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.LEASE_MISMATCH
     held = leases()
-    held.receive(1, (OTHER,), NOW, NOW)
+    held.receive(1, lease(OTHER), NOW)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.LEASE_MISMATCH
     assert reason(GOOD, held, DIGEST, NOW + LEASE_LIFETIME_NS) is Reason.LEASE_LAPSED
 
 
-def test_a_lease_counts_for_both_disclosures_that_it_names() -> None:
-    """AN-21: the one in force and the one served beside it, each for itself."""
+def test_an_upcoming_disclosure_on_air_counts_for_its_notice_and_not_for_the_gate() -> None:
+    """AN-21: the gate wants the disclosure in force in the first place; a policy that has just begun may still be in the second."""
     held = Leases()
-    held.receive(1, (DIGEST, OTHER), NOW, NOW)
+    held.receive(1, lease(DIGEST, upcoming=OTHER), NOW)
     assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
-    assert reason(GOOD, held, OTHER, NOW) is Reason.OPEN
-    held.receive(1, (DIGEST,), NOW, NOW)
-    assert held.valid_until_ns(OTHER) == 0
-    assert reason(GOOD, held, DIGEST, NOW) is Reason.OPEN
+    assert held.valid_until_ns(OTHER, beside=True) == NOW + LEASE_LIFETIME_NS
+    assert held.valid_until_ns(OTHER, beside=False) == 0
+    assert reason(GOOD, held, OTHER, NOW) is Reason.LEASE_MISMATCH
+    assert reason(dataclasses.replace(GOOD, just_begun=True), held, OTHER, NOW) is Reason.OPEN
+    held.receive(1, lease(DIGEST), NOW)
+    assert held.valid_until_ns(OTHER, beside=True) == 0
 
 
 @given(
@@ -149,7 +157,7 @@ def test_open_exactly_while_some_connection_holds_a_fresh_lease(events: list[tup
         match event:
             case "lease" | "other":
                 digest = DIGEST if event == "lease" else OTHER
-                held.receive(connection, (digest,), now, now)
+                held.receive(connection, lease(digest, now), now)
                 model[connection] = (digest, now)
             case "end":
                 held.end(connection)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.anonymizer.log import STEP_BYTES
 from agent.contracts.log import RELEASES, Gap, Release
 from tests.anonymizer.stage import Beacon, Unit
 from tests.conftest import MISSING_HARDWARE
@@ -80,6 +81,24 @@ def test_a_file_size_limit(unit: Unit) -> None:
         resource.prlimit(unit.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
     through_a_full_disk(unit, fill, lift)
+
+
+def test_no_room_for_the_first_policy(unit: Unit) -> None:
+    """AN-55, AN-73: the offer waits and the technician reads why; with room again it is taken up, and a name that was never logged binds
+    nothing."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    wrong = unit.text.replace("bridge-01", "bridge-99")
+    unit.sign(wrong)
+    unit.start(preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (STEP_BYTES // 2, hard)))
+    unit.wait(lambda: "releases" in unit.state().offer_refused or "full" in unit.state().offer_refused, "the reason")
+    assert unit.state().policy_version == 0
+    unit.sign(unit.text.replace("bridge-99", "bridge-01"))
+    time.sleep(1.5)
+    assert unit.process is not None
+    resource.prlimit(unit.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    unit.wait(lambda: unit.state().unit == "bridge-01", "the policy taken up")
+    assert unit.state().offer_refused == ""
+    assert unit.stop() == 0
 
 
 @pytest.fixture

@@ -112,8 +112,9 @@ class World:
             self.tick(step)
 
     def close(self) -> Due:
-        """Close what is due and log it."""
-        return self._log(self.collection.close_due())
+        """Close what is due and log it, when there is anything, as the daemon does."""
+        due = self.collection.close_due()
+        return self._log(due) if due.entries else due
 
     def _log(self, due: Due) -> Due:
         self.entries.extend(due.entries)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.contracts.public import (
     MAX_ENVELOPE_BYTES,
     MAX_REFUSAL_BYTES,
-    MAX_STATE_BYTES,
+    MAX_SIGNERS_BYTES,
     MAX_STOP_BYTES,
     MAX_UPCOMING_BYTES,
     TOPIC_NAME,
@@ -28,8 +28,10 @@ from agent.contracts.public import (
     refusal_words,
     seal_envelope,
     seal_stop,
+    signer_words,
 )
 from agent.errors import EncodingError, MessageError, SignatureError
+from agent.policy.stop import MAX_REASON, MAX_REASON_BYTES
 from agent.wire import cbor, cose
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -196,8 +198,22 @@ def test_a_refusal_is_one_short_ascii_line(text: str) -> None:
     assert words.isascii()
     assert words.isprintable()
     assert len(words) <= MAX_REFUSAL_BYTES
-    longest = replace(STATE, offer_refused='"' * MAX_REFUSAL_BYTES, stop_reason="\u1780" * 120, stop_by="n" * 600)
-    assert len(longest.encode()) <= MAX_STATE_BYTES
+    assert len(replace(STATE, offer_refused=words).encode()) <= len(STATE.encode()) + MAX_REFUSAL_BYTES
+
+
+def test_the_longest_stop_fits_state_and_air() -> None:
+    """Every signer that a root can have, the longest reasons that an order may give, a refusal beside it."""
+    by = tuple(f"{'r' * 32}/{number:032}" for number in range(64))
+    assert len(signer_words(by).encode()) <= MAX_SIGNERS_BYTES
+    assert signer_words(by[:2]) == ", ".join(by[:2])
+    assert signer_words(by).endswith(" more")
+    for letter in ("x", "\u1780", "\U0001f6d1"):
+        reason = letter * min(MAX_REASON, MAX_REASON_BYTES // len(letter.encode()))
+        longest = replace(
+            STATE, offer_refused=refusal_words('"\\' * 600), stop_reason=reason, stop_by=signer_words(by), city="c" * 32
+        )
+        assert decode_state(longest.encode()) == longest
+        assert read_stop(seal_stop(StopNotice(reason, by, 10**10 - 1), KEY)).reason == reason
 
 
 def test_another_unit_or_a_changed_byte() -> None:

@@ -46,6 +46,7 @@ def test_whom_an_order_stops(city: str, unit: str, covered: bool) -> None:
         ({"reason": ""}, "reason: expected the reason"),
         ({"reason": "  "}, "reason"),
         ({"reason": "x" * 121}, "reason"),
+        ({"reason": "\U0001f6d1" * 76}, "reason: .*at most 300 bytes"),
         ({"reason": "one\ntwo"}, "reason: .*on one line"),
         ({"reason": "left \u202eto right"}, "reason: .*direction character"),
         ({"reason": " blank first"}, "reason: .*blanks"),

@@ -27,9 +27,9 @@ def test_a_suppressed_cell_comes_back_with_all_the_noise_of_what_it_is_made_from
     total = release(long, counts[0] + counts[1])
 
     def error(of: Terms, total: Ints) -> tuple[float, float]:
-        """(root mean square of the attacker's error, three standard errors of it)."""
+        """(root mean square of the attacker's error, four standard errors of it)."""
         errors = recovered(total, first, second) - SMALL
-        return math.sqrt(float((errors.astype(np.float64) ** 2).mean())), 3 / math.sqrt(2 * errors.size)
+        return math.sqrt(float((errors.astype(np.float64) ** 2).mean())), 4 / math.sqrt(2 * errors.size)
 
     sigma = math.sqrt(short.noise.sigma_squared)
     claim = sigma * math.sqrt(2)
@@ -43,7 +43,7 @@ def test_a_suppressed_cell_comes_back_with_all_the_noise_of_what_it_is_made_from
     record(
         "R7",
         f"suppressed cell = total - shown cell, {TRIALS} cells",
-        measured=f"error {measured:.3f} (three s.e. {claim * margin:.3f})",
+        measured=f"error {measured:.3f} (four s.e. {claim * margin:.3f})",
         claim=f">= sigma sqrt(2) = {claim:.3f}",
         caught=[f"an exact total ({exact_total:.3f})", "threshold without noise (0)"],
     )

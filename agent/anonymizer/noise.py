@@ -82,6 +82,13 @@ class _Table:
         parts = [self._chunk(uniform[at : at + self._rows], random_bytes) for at in range(0, count, self._rows)]
         return np.concatenate(parts)
 
+    def half_width(self, tail: Fraction) -> int:
+        """The smallest w with P[|X| > w] <= `tail`, 0 < tail < 1; exact for tails above 2^-60."""
+        most = (
+            int(tail * 2 ** (_PREFIX_BITS - 1)) - 1
+        )  # of F(-w - 1) = T_{-w-1}, of which a prefix is at most one short
+        return self.bound - int(np.searchsorted(self._prefixes[: self.bound], np.uint64(most), side="right"))
+
     def _chunk(self, uniform: NDArray[np.uint64], random_bytes: RandomBytes) -> NDArray[np.int64]:
         """The draws: for each uniform the number of thresholds that are not above it, less K."""
         found: NDArray[np.int64] = np.add.reduce(self._prefixes < uniform[:, np.newaxis], axis=1, dtype=np.int64)

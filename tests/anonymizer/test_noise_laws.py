@@ -156,6 +156,19 @@ def test_every_draw_takes_the_same_bytes_and_comparisons() -> None:
             assert script.asked == [320] * (1 if isinstance(law, DiscreteLaplace) else 4)
 
 
+@pytest.mark.parametrize(
+    "law", [DiscreteLaplace(Fraction(1)), DiscreteLaplace(Fraction(1, 50)), DiscreteGaussian(Fraction(9))]
+)
+@pytest.mark.parametrize("tail", [Fraction(1, 2), Fraction(1, 100), Fraction(1, 200), Fraction(1, 10**9)])
+def test_half_widths_are_the_smallest(law: DiscreteLaplace | DiscreteGaussian, tail: Fraction) -> None:
+    """AN-417: P[|X| > w] <= tail < P[|X| > w - 1], by the law in double precision."""
+    exact = law_of(law, law.bound)
+    w = law.half_width(tail)
+    beyond = 1 - math.fsum(exact[law.bound - w : law.bound + w + 1])
+    assert beyond <= tail * (1 + 1e-6) + 1e-15
+    assert w == 0 or beyond + 2 * exact[law.bound + w] > tail
+
+
 @pytest.mark.parametrize("sigma_squared", [Fraction(1089, 7) * 64, Fraction(4097), NOISE_OF_A_SQUARE, Fraction(2**40)])
 def test_wide_noise_splits_as_its_proof_demands(sigma_squared: Fraction) -> None:
     """AN-403: variances add up exactly, and every split has u^2 >= 12."""

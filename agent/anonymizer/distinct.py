@@ -9,6 +9,7 @@ addresses in a window changes it by at most A, and discrete Laplace noise of rat
 epsilon-differentially private, up to 2^-158 (noise.DiscreteLaplace). All else is computed from the noisy number.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from agent.anonymizer.cells import Field, Value, scaled
 from agent.anonymizer.noise import DiscreteLaplace, RandomBytes, ceil_sqrt
 from agent.anonymizer.siphash import CHUNK, Fill, SipHash
+from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken
 from agent.policy.model import UniquePrivacy
@@ -55,15 +57,15 @@ class Sightings:
         self._places = np.zeros(CHUNK, dtype=np.intp)
         self._open = True
 
-    def add(self, identifiers: memoryview, width: int, belongs: NDArray[np.bool_]) -> int:
+    def add(self, identifiers: memoryview, width: int, belongs: NDArray[np.bool_]) -> Counter[Discard]:
         """Set the cells of the packed `identifiers`, `width` bytes each, that `belongs` marks as this window's.
 
-        Returns how many of these were refused, for a wrong length: all or none. Work and memory depend on the number of identifiers alone.
+        Returns how many of these were discarded, for a wrong length: all or none. Work and memory depend on the number of identifiers alone.
         """
         if not self._open or len(identifiers) != width * belongs.size:
             raise InvariantBroken("sightings: the window is closed, or its columns are of unequal length")
         if width not in self._widths:
-            return int(np.count_nonzero(belongs))
+            return +Counter({Discard.MALFORMED: int(np.count_nonzero(belongs))})
         rows = np.frombuffer(identifiers, dtype=np.uint8).reshape(-1, width)
         try:
             for at in range(0, len(rows), CHUNK):
@@ -76,7 +78,7 @@ class Sightings:
         finally:
             self._hash.wipe()
             self._places.fill(0)
-        return 0
+        return Counter()
 
     def close(self) -> int:
         """The number of set cells; overwrites key and bitmap. Raises InvariantBroken the second time."""

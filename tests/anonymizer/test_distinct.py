@@ -3,6 +3,7 @@
 import decimal
 import math
 import os
+from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
 
@@ -14,6 +15,7 @@ from agent.anonymizer import distinct
 from agent.anonymizer.cells import Value
 from agent.anonymizer.distinct import CELLS, LIMIT, WIDTHS, Sightings, claimed, estimate, fields, publish, release
 from agent.anonymizer.noise import DiscreteLaplace
+from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken
 from agent.local.randomness import fill_random, random_bytes
@@ -33,7 +35,7 @@ def all_of(count: int) -> NDArray[np.bool_]:
 def filled(identifiers: bytes, width: int = 6, widths: frozenset[int] = WIFI) -> int:
     """The number of cells that these set under a fresh key."""
     window = Sightings(widths, fill_random)
-    assert window.add(memoryview(identifiers), width, all_of(len(identifiers) // width)) == 0
+    assert window.add(memoryview(identifiers), width, all_of(len(identifiers) // width)) == Counter()
     return window.close()
 
 
@@ -80,14 +82,14 @@ def test_readings_of_another_window_set_nothing() -> None:
 def test_identifiers_of_wrong_length_are_counted_and_refused(width: int) -> None:
     """AN-414: a Wi-Fi address has 6 bytes."""
     window = Sightings(WIFI, fill_random)
-    assert window.add(memoryview(os.urandom(width * 9)), width, np.arange(9) < 4) == 4
+    assert window.add(memoryview(os.urandom(width * 9)), width, np.arange(9) < 4) == {Discard.MALFORMED: 4}
     assert window.close() == 0
 
 
 def test_readings_without_identifiers_are_counted_and_refused() -> None:
     """AN-414."""
     window = Sightings(WIFI, fill_random)
-    assert window.add(memoryview(b""), 0, all_of(7)) == 7
+    assert window.add(memoryview(b""), 0, all_of(7)) == {Discard.MALFORMED: 7}
     assert window.close() == 0
 
 

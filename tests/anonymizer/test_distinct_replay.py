@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from fractions import Fraction
@@ -55,7 +56,7 @@ def test_unique_addresses_of_real_sightings(
         exact = distinct(packed)
         for _ in range(DRAWS):
             window = Sightings(WIDTHS["identifiable_wifi_sensor"], fill_random)
-            assert window.add(memoryview(packed), 6, np.ones(len(packed) // 6, dtype=np.bool_)) == 0
+            assert window.add(memoryview(packed), 6, np.ones(len(packed) // 6, dtype=np.bool_)) == Counter()
             devices, sd, _ = publish(release(window.close(), law, random_bytes), privacy, law)
             if isinstance(devices, str):
                 withheld += 1

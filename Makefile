@@ -10,6 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
+OPPONENTS := build/opponents
 
 # command:Debian package, of what the tests start besides Python. `demo` needs none of them.
 TEST_TOOLS := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace
@@ -49,9 +50,15 @@ privacy: $(READY) tools
 soak: $(READY) tools
 	@$(RUN)/python -m pytest -m soak $(TEST_ARGS)
 
-bench: $(READY) tools
+bench: $(READY) tools $(OPPONENTS)/.ready
 	@ls tests/bench/bench_*.py >/dev/null 2>&1 || { echo 'There is nothing to measure yet: tests/bench has no bench_*.py' >&2; exit 1; }
 	@$(RUN)/python -m pytest -s -o python_files='bench_*.py' tests/bench $(BENCH_ARGS)
+
+$(OPPONENTS)/.ready: tests/bench/opponents/requirements.txt $(LOCKED)
+	@echo 'Setting up $(OPPONENTS) with what we compare with, once; half a gigabyte.'
+	@$(PYTHON) -m venv --clear $(OPPONENTS)
+	@$(OPPONENTS)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
 
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'

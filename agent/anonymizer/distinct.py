@@ -11,6 +11,7 @@ epsilon-differentially private, up to 2^-158 (noise.DiscreteLaplace). All else i
 
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -128,6 +129,11 @@ def claimed(privacy: UniquePrivacy, law: DiscreteLaplace) -> Fraction:
     Laplace tails are long: 1.4 % of draws lie beyond three of their own standard deviations, which readers of a deviation do not expect.
     """
     return max(privacy.sigma_squared, Fraction(law.half_width(TAIL), 3) ** 2)
+
+
+def noise_sd(privacy: UniquePrivacy, law: DiscreteLaplace) -> Decimal:
+    """The claimed standard deviation of the noise on the number of set cells, in thousandths, rounded up; a function of the policy alone."""
+    return scaled(ceil_sqrt(claimed(privacy, law) * 1_000_000), 3)
 
 
 def publish(noisy: int, privacy: UniquePrivacy, law: DiscreteLaplace) -> tuple[Value, ...]:

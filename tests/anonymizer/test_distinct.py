@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agent.anonymizer import distinct
 from agent.anonymizer.cells import Value
-from agent.anonymizer.distinct import CELLS, LIMIT, WIDTHS, Sightings, claimed, estimate, fields, publish, release
+from agent.anonymizer.distinct import CELLS, LIMIT, WIDTHS, Sightings, claimed, estimate, fields, noise_sd, publish, release
 from agent.anonymizer.noise import DiscreteLaplace
 from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
@@ -217,6 +217,7 @@ def test_suppressed_by_the_noisy_number_alone() -> None:
     privacy = privacy_of("1", k=10)
     law = DiscreteLaplace(privacy.address_epsilon)
     assert privacy.tau == 13
+    assert noise_sd(privacy, law) == Decimal("1.667")
     assert publish(12, privacy, law) == (Cell.SUPPRESSED,) * 3
     assert publish(-4, privacy, law) == (Cell.SUPPRESSED,) * 3
     assert publish(13, privacy, law) == (13, Decimal("1.668"), "estimate")

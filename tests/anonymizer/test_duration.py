@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.anonymizer.duration import Stays, bin_names, fields, publish, quantile, release
+from agent.anonymizer.duration import Stays, bin_names, fields, noise_sd, publish, quantile, release
 from agent.anonymizer.noise import DiscreteGaussian
 from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
@@ -108,6 +108,7 @@ def test_threshold_on_noisy_cells_and_on_noisy_totals() -> None:
     noisy = np.array([[12, 13, -5, 0], [20, -3, 2, 2]], dtype=np.int64)
     short = Cell.SUPPRESSED
     assert PRIVACY.tau == 13
+    assert noise_sd(PRIVACY) == 4
     assert publish(noisy, PRIVACY, NAMES) == (
         *(short, 13, short, short),
         *(20, short, short, short),

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from agent.anonymizer import distinct
 from agent.anonymizer.cells import Value
-from agent.anonymizer.distinct import CELLS, LIMIT, WIDTHS, Sightings, claimed, estimate, fields, noise_sd, publish, release
+from agent.anonymizer.distinct import (
+    CELLS,
+    LIMIT,
+    WIDTHS,
+    Sightings,
+    claimed,
+    estimate,
+    fields,
+    noise_sd,
+    publish,
+    release,
+)
 from agent.anonymizer.noise import DiscreteLaplace
 from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell

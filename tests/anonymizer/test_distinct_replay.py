@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agent.anonymizer.distinct import WIDTHS, Sightings, publish, release
-from agent.anonymizer.noise import DiscreteLaplace
+from agent.anonymizer.noise import DiscreteLaplace, RandomBytes
 from agent.local.randomness import fill_random, random_bytes
 from agent.policy.model import Threshold, UniquePrivacy
 from tests.conftest import MISSING_SHARED
@@ -39,22 +40,19 @@ def distinct(packed: bytes) -> int:
     return len({packed[at : at + 6] for at in range(0, len(packed), 6)})
 
 
-@pytest.mark.parametrize(("epsilon", "addresses"), [("1", 1), ("1/4", 2)])
-def test_unique_addresses_of_real_sightings(
-    epsilon: str, addresses: int, record_property: Callable[[str, object], None]
-) -> None:
-    """AN-417, must-show 5: 24 windows x 200 draws, RMSE <= 1.1 x claimed, 99 % within three claimed deviations.
+def privacy_of(epsilon: str, addresses: int) -> UniquePrivacy:
+    """With the lowest threshold that a policy may have: nearly every window is published."""
+    return UniquePrivacy(Fraction(epsilon), m=4, addresses=addresses, threshold=Threshold(1, Fraction(0)))
 
-    The errors are computed from published cells; a window is published when its noisy number passes the threshold, here the lowest.
-    """
-    privacy = UniquePrivacy(Fraction(epsilon), m=4, addresses=addresses, threshold=Threshold(1, Fraction(0)))
-    law = DiscreteLaplace(privacy.address_epsilon)
+
+def replay(privacy: UniquePrivacy, law: DiscreteLaplace, draws: int) -> tuple[float, float, float]:
+    """(RMSE, mean claimed deviation, share within three of them), each window released `draws` times; errors are those of published cells."""
     errors, claims, withheld = [], [], 0
     replayed = windows()
     assert len(replayed) == 24
     for packed in replayed:
         exact = distinct(packed)
-        for _ in range(DRAWS):
+        for _ in range(draws):
             window = Sightings(WIDTHS["identifiable_wifi_sensor"], fill_random)
             assert window.add(memoryview(packed), 6, np.ones(len(packed) // 6, dtype=np.bool_)) == Counter()
             devices, sd, _ = publish(release(window.close(), law, random_bytes), privacy, law)
@@ -63,12 +61,35 @@ def test_unique_addresses_of_real_sightings(
                 continue
             errors.append(float(devices) - exact)
             claims.append(float(sd))
-    assert (
-        withheld <= len(replayed) * DRAWS / 50
-    )  # only a near-empty window could be, and then noise of many times its size
+    assert withheld <= len(replayed) * draws / 50
     rmse = math.sqrt(sum(error**2 for error in errors) / len(errors))
-    claimed = sum(claims) / len(claims)
     inside = sum(abs(error) <= 3 * claim for error, claim in zip(errors, claims, strict=True)) / len(errors)
+    return rmse, sum(claims) / len(claims), inside
+
+
+@pytest.mark.parametrize(("epsilon", "addresses"), [("1", 1), ("1/4", 2)])
+def test_unique_addresses_of_real_sightings(
+    epsilon: str, addresses: int, record_property: Callable[[str, object], None]
+) -> None:
+    """AN-417, must-show 5: 24 windows x 200 draws, RMSE <= 1.1 x claimed, 99 % within three claimed deviations."""
+    privacy = privacy_of(epsilon, addresses)
+    rmse, claimed, inside = replay(privacy, DiscreteLaplace(privacy.address_epsilon), DRAWS)
     record_property("errors", f"RMSE {rmse:.3f}, claimed {claimed:.3f}, within three claimed deviations {inside:.4f}")
     assert rmse <= 1.1 * claimed
     assert inside >= 0.99
+
+
+def test_the_replay_tells_more_noise_than_is_claimed() -> None:
+    """The control: the noise of two addresses under the claim for one."""
+    privacy = privacy_of("1", 1)
+
+    class Wider(DiscreteLaplace):
+        """Draws with half the rate that it claims."""
+
+        def draw(self, count: int, random_bytes: RandomBytes) -> NDArray[np.int64]:
+            return wide.draw(count, random_bytes)
+
+    wide = DiscreteLaplace(Fraction(1, 2))
+    rmse, claimed, inside = replay(privacy, Wider(Fraction(1)), 20)
+    assert rmse > 1.1 * claimed
+    assert inside < 0.99

@@ -4,6 +4,8 @@ from fractions import Fraction
 
 import pytest
 
+from agent.anonymizer.noise import DiscreteLaplace
+from agent.local.randomness import random_bytes
 from tests.anonymizer.chi_square import exact_law
 from tests.privacy.distinguish import attack
 from tests.privacy.mechanism import broken, policy_of, runs, wide_terms
@@ -54,4 +56,22 @@ def test_one_event_beside_the_threshold(record: Record) -> None:
         measured=f"eps >= {bound:.3f} at delta 1e-3",
         claim=f"<= {claim:.3f}",
         caught=["variance 1"],
+    )
+
+
+def test_one_address_is_not_told_better_than_claimed(record: Record) -> None:
+    """Noise on the number of set cells of a bitmap, epsilon 1 an address: pure, so delta is 0."""
+    times = 2_000_000
+    law = DiscreteLaplace(Fraction(1))
+    without, with_ = 1000 + law.draw(times, random_bytes), 1001 + law.draw(times, random_bytes)
+    bound = attack(without, with_, 0.0)
+    half = DiscreteLaplace(Fraction(6, 5))
+    control = attack(1000 + half.draw(times // 2, random_bytes), 1001 + half.draw(times // 2, random_bytes), 0.0)
+    assert bound <= 1 < control
+    record(
+        "R1",
+        "one address, devices, epsilon 1, 2 M + 2 M runs",
+        measured=f"eps >= {bound:.3f} at delta 0",
+        claim="<= 1",
+        caught=["scale a sixth low"],
     )

@@ -18,7 +18,7 @@ from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, ceil_sqrt
 from agent.anonymizer.threshold import shown, value_digits
 from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
-from agent.policy.model import CountPrivacy, Stream
+from agent.policy.model import CountPrivacy, Stream, ThresholdOnly
 
 QUANTILES = (("p25", Fraction(1, 4)), ("median", Fraction(1, 2)), ("p75", Fraction(3, 4)))
 
@@ -26,7 +26,7 @@ QUANTILES = (("p25", Fraction(1, 4)), ("median", Fraction(1, 2)), ("p75", Fracti
 class Stays:
     """One open window of a duration stream. Memory: classes x bins numbers."""
 
-    def __init__(self, stream: Stream, privacy: CountPrivacy) -> None:
+    def __init__(self, stream: Stream, privacy: CountPrivacy | ThresholdOnly) -> None:
         self._edges_ms = np.array(stream.bins_s, dtype=np.int64) * 1000
         self._counts = np.zeros((len(stream.classes), len(stream.bins_s) + 1), dtype=np.int64)
         self._max_count = privacy.max_count
@@ -65,23 +65,34 @@ def publish(noisy: NDArray[np.int64], privacy: CountPrivacy, names: tuple[str, .
 
     `names` are those of the bins, of which a quantile is one.
     """
-    values: list[Value] = list(shown(noisy.ravel().tolist(), privacy.tau))
-    needed = privacy.threshold.k + ceil_sqrt(privacy.threshold.z**2 * privacy.sigma_squared * noisy.shape[1])
-    for row in noisy:
+    spread = privacy.threshold.z**2 * privacy.sigma_squared * noisy.shape[1]
+    return _values(noisy, privacy.tau, privacy.threshold.k + ceil_sqrt(spread), names)
+
+
+def publish_unprotected(counts: NDArray[np.int64], privacy: ThresholdOnly, names: tuple[str, ...]) -> tuple[Value, ...]:
+    """The same from true counts, under the mode that is labelled as no privacy guarantee (PRIVACY.md 4.2)."""
+    return _values(counts, privacy.k, privacy.k, names)
+
+
+def fields(
+    stream: Stream, privacy: CountPrivacy | ThresholdOnly, law: DiscreteGaussian | None = None
+) -> tuple[Field, ...]:
+    """What every window publishes; a function of the policy alone. `law` is the noise's, None in the mode without any."""
+    names = bin_names(stream)
+    digits = value_digits(privacy.max_count, law.bound if law else 0)
+    cells = [Field(f"{name}/{bin_}", "count", digits) for name in stream.classes for bin_ in names]
+    longest = max(map(len, names))
+    return (*cells, *(Field(f"{name}/{label}", "", longest) for name in stream.classes for label, _ in QUANTILES))
+
+
+def _values(rows: NDArray[np.int64], tau: int, needed: int, names: tuple[str, ...]) -> tuple[Value, ...]:
+    values: list[Value] = list(shown(rows.ravel().tolist(), tau))
+    for row in rows:
         enough = int(row.sum()) >= needed
         for _, part in QUANTILES:
             name = names[quantile(row, part)]
             values.append(name if enough else Cell.SUPPRESSED)
     return tuple(values)
-
-
-def fields(stream: Stream, privacy: CountPrivacy, law: DiscreteGaussian) -> tuple[Field, ...]:
-    """What every window publishes; a function of the policy alone."""
-    names = bin_names(stream)
-    digits = value_digits(privacy.max_count, law.bound)
-    cells = [Field(f"{name}/{bin_}", "count", digits) for name in stream.classes for bin_ in names]
-    longest = max(map(len, names))
-    return (*cells, *(Field(f"{name}/{label}", "", longest) for name in stream.classes for label, _ in QUANTILES))
 
 
 def bin_names(stream: Stream) -> tuple[str, ...]:

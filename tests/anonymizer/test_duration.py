@@ -11,12 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.anonymizer.duration import Stays, bin_names, fields, noise_sd, publish, quantile, release
+from agent.anonymizer.duration import (
+    Stays,
+    bin_names,
+    fields,
+    noise_sd,
+    publish,
+    publish_unprotected,
+    quantile,
+    release,
+)
 from agent.anonymizer.noise import DiscreteGaussian
 from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
 from agent.local.randomness import random_bytes
-from agent.policy.model import CountPrivacy, Stream
+from agent.policy.model import CountPrivacy, Stream, ThresholdOnly
 from agent.policy.parse import MAX_EDGES, parse_policy
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "parking-and-bins.toml"
@@ -115,6 +124,18 @@ def test_threshold_on_noisy_cells_and_on_noisy_totals() -> None:
         *(short, short, short),
         *("to_900s", "to_900s", "to_900s"),
     )
+
+
+def test_the_mode_without_a_guarantee() -> None:
+    """AN-427: true counts from k on, in cells of their own width."""
+    bare = ThresholdOnly(k=5, max_count=1000)
+    window = Stays(STREAM, bare)
+    window.add(np.array([0] * 6 + [1] * 4, dtype=np.int64), np.array([1000] * 5 + [5_000_000] * 5, dtype=np.uint32))
+    values = publish_unprotected(window.close(), bare, NAMES)
+    assert values[:8] == (5, *[Cell.SUPPRESSED] * 7)
+    assert values[8:] == ("to_900s", "to_900s", "to_900s", *[Cell.SUPPRESSED] * 3)
+    assert [f.width for f in fields(STREAM, bare)] <= [f.width for f in fields(STREAM, PRIVACY, LAW)]
+    assert len(fields(STREAM, bare)) == len(values)
 
 
 @pytest.mark.parametrize(

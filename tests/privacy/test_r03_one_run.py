@@ -16,7 +16,9 @@ from tests.privacy.statistics import beta_i, epsilon_of
 from tests.privacy.table import Record
 
 MISS = 1e-3
-"""A bound is wrong with at most this probability."""
+"""A bound is wrong with at most this probability; MISS_TIGHT where it lies so near its claim that chance would often pass it."""
+
+MISS_TIGHT = 1e-5
 
 FEW, MANY = 10_000, 1_000_000
 _REACH = 2000
@@ -44,12 +46,12 @@ def p_value(wins: int, guesses: int, canaries: int, epsilon: float, delta: float
     return base + 2 * canaries * delta * float(max(worst, tail(wins - 1, guesses, epsilon) - base, 1 / _REACH))
 
 
-def bound(wins: int, guesses: int, canaries: int, delta: float = 0.0) -> float:
-    """The largest epsilon that so many right guesses refute at level MISS; 0 if none."""
+def bound(wins: int, guesses: int, canaries: int, delta: float = 0.0, miss: float = MISS) -> float:
+    """The largest epsilon that so many right guesses refute at level `miss`; 0 if none."""
     low, high = 0.0, 20.0
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if p_value(wins, guesses, canaries, middle, delta) <= MISS else (low, middle)
+        low, high = (middle, high) if p_value(wins, guesses, canaries, middle, delta) <= miss else (low, middle)
     return low
 
 
@@ -64,7 +66,7 @@ def audit(release: Callable[[Ints], Ints], count: int, margin: float, *, effect:
     off = release(truth * effect) - effect / 2
     guessed = np.abs(off) >= margin
     wins = int(np.count_nonzero(guessed & ((off > 0) == (truth == 1))))
-    return bound(wins, int(np.count_nonzero(guessed)), count, delta)
+    return bound(wins, int(np.count_nonzero(guessed)), count, delta, MISS if delta else MISS_TIGHT)
 
 
 def windows(law: DiscreteLaplace) -> Callable[[Ints], Ints]:

@@ -140,6 +140,7 @@ c = 1
 k = 10
 z = 2
 max_count = 5000
+totals = "none"
 """
 
 

@@ -128,7 +128,7 @@ class Samples:
 
 def release(sampled: Sampled, law: DiscreteGaussian | WideGaussian, random_bytes: RandomBytes) -> int:
     """The noisy sum of grid indices: one draw, and the same work, whatever was measured."""
-    return int(np.arange(sampled.counts.size) @ sampled.counts) + int(law.draw(1, random_bytes)[0])
+    return int((law.draw(1, random_bytes) + np.arange(sampled.counts.size) @ sampled.counts)[0])
 
 
 def publish(noisy: int, received: int, privacy: ScalarPrivacy) -> Value:

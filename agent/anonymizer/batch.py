@@ -27,6 +27,7 @@ from agent.wire import cbor
 
 _MAX_BOOT_NS = 1 << 62
 _MINUS_MS_NS = np.int64(-1_000_000)
+_UINT16_LE, _UINT8 = np.dtype("<u2"), np.dtype(np.uint8)
 _MAP = 0xA0
 _ONE_BYTE = 24
 """CBOR (RFC 8949 section 3): the initial byte of a map less its number of keys; the additional information before an 8-bit argument."""
@@ -50,12 +51,12 @@ def decode(header: Header, message: memoryview) -> Batch:
         raise MessageError("reading.sock identifiers", expected="one a reading", got="another length")
     if not _is_whole(columns.channel, 255):
         raise MessageError("reading.sock channel", expected="a channel's number", got="other")
-    ages = np.frombuffer(columns.ages, dtype="<u2")
+    ages = np.frombuffer(columns.ages, dtype=_UINT16_LE)
     if header.received_boot_ns >= _MAX_BOOT_NS or (count and np.maximum.reduce(ages) > MAX_AGE_MS):
         raise MessageError("reading.sock ages", expected=f"at most {MAX_AGE_MS} ms", got="more")
     times = ages * _MINUS_MS_NS
     times += header.received_boot_ns
-    return Batch(columns.channel, times, np.frombuffer(columns.classes, dtype=np.uint8))
+    return Batch(columns.channel, times, np.frombuffer(columns.classes, dtype=_UINT8))
 
 
 class _Columns(NamedTuple):

@@ -137,6 +137,8 @@ def _stream(policy: Policy, stream: Stream, periods: int) -> StreamFigures:
             rho = privacy.rho
             what = "each class and length" if stream.kind == "duration" else "each class"
             noises = (_gaussian(f"the number of {what}", privacy.sigma_squared, privacy.tau),)
+            if privacy.totals:
+                noises += (_gaussian("each running total", privacy.total_sigma_squared, None),)
             presence = f"at most {_times(privacy.m, 'reading')} in {period}, {privacy.c} in a window"
         case UniquePrivacy():
             rho = privacy.rho

@@ -89,6 +89,20 @@ def test_the_interval_is_the_smallest_that_holds_95_of_100() -> None:
     assert 1.959963 * sigma <= noise.within <= 1.961 * sigma + 0.001
 
 
+def test_running_totals_have_a_noise_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both deviations, and how much more a window's number is off for the sake of its totals: the steward chooses between them."""
+    text = POLICIES[0].read_text().replace('totals = "none"', 'totals = "period"')
+    (tmp_path / "totals.toml").write_text(text)
+    policy = load_policy(tmp_path / "totals.toml")
+    code, out, _ = ran(capsys, "--policy", tmp_path / "totals.toml")
+    assert code == 0
+    assert out.count("noise            standard deviation ") == 2
+    assert "each running total is within" in words(out)
+    window, total = privacy_report.report(policy).streams[0].noises
+    assert window.deviation < total.deviation < 96**0.5 * 4, "adding up 96 windows of independent noise would be worse"
+    assert window.deviation > 4
+
+
 def test_streams_without_protection_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever is said of the others does not hold for them."""
     text = policy_text()

@@ -1,10 +1,14 @@
 """R7: a suppressed cell from a total and the other cells: two streams count the same channel, one in windows twice as long."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
+from agent.anonymizer.counter import Counter
 from agent.anonymizer.govern import Terms
+from agent.local.randomness import random_bytes
+from agent.policy import factorisation
 from tests.privacy.mechanism import HIDDEN, Ints, policy_of, release, wide_terms
 from tests.privacy.table import Record
 
@@ -46,4 +50,28 @@ def test_a_suppressed_cell_comes_back_with_all_the_noise_of_what_it_is_made_from
         measured=f"error {measured:.3f} (four s.e. {claim * margin:.3f})",
         claim=f">= sigma sqrt(2) = {claim:.3f}",
         caught=[f"an exact total ({exact_total:.3f})", "threshold without noise (0)"],
+    )
+
+
+def test_running_totals_give_a_suppressed_cell_back_with_the_noise_it_was_drawn_with(record: Record) -> None:
+    """AN-300: the difference of two totals is what the threshold hid, post-processing of noise that was paid for; it is never nearer to the
+    truth than one window's draw. The control counts totals apart, exactly."""
+    steps, columns = 96, 200
+    scale_squared = factorisation.scale_squared(Fraction(1, 8), steps, 4, 1)
+    counter = Counter(steps, scale_squared, columns)
+    counts = np.full(columns, SMALL, dtype=np.int64)
+    totals = [counter.step(number, counts, random_bytes).totals for number in range(steps)]
+    recovered_cells = np.diff(np.array(totals), axis=0)
+    found = float((recovered_cells - SMALL).std())
+    claim = math.sqrt(scale_squared)
+    margin = 4 / math.sqrt(2 * recovered_cells.size)
+    assert found >= claim * (1 - margin)
+    exact = np.diff(np.cumsum(np.full((steps, columns), SMALL), axis=0), axis=0)
+    assert float((exact - SMALL).std()) < claim * (1 - margin)
+    record(
+        "R7",
+        f"suppressed cell = difference of running totals, {recovered_cells.size} cells",
+        measured=f"error {found:.3f}",
+        claim=f">= sigma of one draw = {claim:.3f} (four s.e. {claim * margin:.3f})",
+        caught=["exact totals (0)"],
     )

@@ -28,8 +28,8 @@ from tests.privacy.table import Record
 LOADS = {"suppressed": (0, 1, 2, 3, 4, 5, 6), "without numbers": (0, 1, 10, 100, 1000, 4000)}
 """Readings of each class that may come in a window; for each kind of content those that can lead to it."""
 
-SUSPICIOUS = 4.2
-"""Standard deviations; 0.03 at 20,000 windows."""
+LIMIT, SUSPICIOUS = 0.03, 4.2
+"""The largest correlation that passes; with fewer than 20,000 windows, as many standard deviations of that of unrelated pairs."""
 
 MOST_US = 1000
 """The work may differ by less than what is lost in the disk's own jitter."""
@@ -131,7 +131,7 @@ def audit(windows: int, folder: Path, record: Record) -> dict[str, float]:
     for content in LOADS:
         seen = delays(content, windows, folder / content)
         assert len(seen.loads) > windows * 0.6
-        limit = SUSPICIOUS / len(seen.loads) ** 0.5
+        limit = max(LIMIT, SUSPICIOUS / len(seen.loads) ** 0.5)
         found[content] = spearman(seen.loads, seen.published)
         found[f"{content}, us"] = dearer_us(seen)
         broken = delays(content, 300, folder / f"control {content}", paced(2 * max(LOADS[content])))
@@ -154,12 +154,12 @@ def audit(windows: int, folder: Path, record: Record) -> dict[str, float]:
 
 
 def test_the_instant_tells_nothing_more(tmp_path: Path, record: Record) -> None:
-    """I6, AN-1, AN-41: 4.2 standard deviations of the correlation of unrelated pairs."""
+    """I6, AN-1, AN-41: a few hundred windows of each content: faults of the size of the controls."""
     audit(700, tmp_path, record)
 
 
 @pytest.mark.soak
-def test_the_instant_tells_nothing_more_in_twenty_thousand_windows(
+def test_the_instant_tells_nothing_more_in_thirty_thousand_windows(
     tmp_path: Path, record: Record, soak_record: Callable[[str, object], None]
 ) -> None:
     """The same, to 0.03."""

@@ -10,6 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
+OPPONENTS := build/opponents
 
 # command:Debian package, of what the tests start besides Python. `demo` needs none of them.
 TEST_TOOLS := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace
@@ -18,12 +19,13 @@ export PATH := $(PATH):/usr/sbin:/sbin
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check soak bench lock tools
+.PHONY: help demo test check privacy soak bench lock tools
 
 help:
 	@echo 'make demo    a whole unit on this machine: board, four daemons, radio, broker, subscriber  (DEMO_ARGS="--seconds 60")'
 	@echo 'make test    the tests, 15 minutes at most  (TEST_ARGS="tests/wire -k cbor")'
 	@echo 'make check   formatting, lint, types, import walls, systemd units, then the tests'
+	@echo 'make privacy the red team, R1 to R21, with what it measured beside what is claimed; 2 minutes'
 	@echo 'make soak    the long counts only; writes build/soak.json'
 	@echo 'make bench   the measurements in tests/bench (bench_*.py, which make test leaves alone)'
 	@echo 'make lock    requirements.lock again from pyproject.toml'
@@ -32,7 +34,7 @@ demo: $(READY)
 	@$(RUN)/dtpr-agent demo $(DEMO_ARGS)
 
 test: $(READY) tools
-	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(TEST_ARGS)
+	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak and not privacy" $(TEST_ARGS)
 
 check: $(READY) tools
 	@$(RUN)/ruff format --quiet --check .
@@ -40,14 +42,23 @@ check: $(READY) tools
 	@$(RUN)/mypy --no-error-summary
 	@report=$$($(RUN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 	@$(RUN)/python -m tests.systemd.installation
-	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(TEST_ARGS)
+	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak and not privacy" $(TEST_ARGS)
+
+privacy: $(READY) tools
+	@$(RUN)/python -m pytest --red-team -m "privacy and not soak" tests/privacy $(TEST_ARGS)
 
 soak: $(READY) tools
 	@$(RUN)/python -m pytest -m soak $(TEST_ARGS)
 
-bench: $(READY) tools
+bench: $(READY) tools $(OPPONENTS)/.ready
 	@ls tests/bench/bench_*.py >/dev/null 2>&1 || { echo 'There is nothing to measure yet: tests/bench has no bench_*.py' >&2; exit 1; }
 	@$(RUN)/python -m pytest -s -o python_files='bench_*.py' tests/bench $(BENCH_ARGS)
+
+$(OPPONENTS)/.ready: tests/bench/opponents/requirements.txt $(LOCKED)
+	@echo 'Setting up $(OPPONENTS) with what we compare with, once; half a gigabyte.'
+	@$(PYTHON) -m venv --clear $(OPPONENTS)
+	@$(OPPONENTS)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
 
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'

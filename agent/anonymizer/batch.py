@@ -4,6 +4,8 @@ Invariant: identifiers are never copied: their length is checked and nothing her
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,11 @@ from agent.policy.model import Stream
 from agent.wire import cbor
 
 _MAX_BOOT_NS = 1 << 62
-_MS_NS = 1_000_000
+_MINUS_MS_NS = np.int64(-1_000_000)
+_UINT16_LE, _UINT8 = np.dtype("<u2"), np.dtype(np.uint8)
+_MAP = 0xA0
+_ONE_BYTE = 24
+"""CBOR (RFC 8949 section 3): the initial byte of a map less its number of keys; the additional information before an 8-bit argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +44,94 @@ class Batch:
 
 def decode(header: Header, message: memoryview) -> Batch:
     """Decode a READINGS message; raise MessageError naming the column."""
+    body = message[HEADER.size : HEADER.size + header.body_length]
+    count = header.reading_count
+    columns = _by_template(body, count) or _by_cbor(body, count)
+    if len(message) - HEADER.size - header.body_length != columns.identifier_bytes * count:
+        raise MessageError("reading.sock identifiers", expected="one a reading", got="another length")
+    if not _is_whole(columns.channel, 255):
+        raise MessageError("reading.sock channel", expected="a channel's number", got="other")
+    ages = np.frombuffer(columns.ages, dtype=_UINT16_LE)
+    if header.received_boot_ns >= _MAX_BOOT_NS or (count and np.maximum.reduce(ages) > MAX_AGE_MS):
+        raise MessageError("reading.sock ages", expected=f"at most {MAX_AGE_MS} ms", got="more")
+    times = ages * _MINUS_MS_NS
+    times += header.received_boot_ns
+    return Batch(columns.channel, times, np.frombuffer(columns.classes, dtype=_UINT8))
+
+
+class _Columns(NamedTuple):
+    """A body, taken apart: `ages` and `classes` are the contents of their typed arrays. `channel` is still to be checked."""
+
+    channel: int
+    ages: bytes
+    classes: bytes
+    identifier_bytes: int
+
+
+def _by_template(body: memoryview, count: int) -> _Columns | None:
+    """The columns of a body of `count` readings, or None to let `_by_cbor` say what is wrong with it.
+
+    A body has one deterministic encoding once its keys, its channel and its number of readings are known: constant bytes around columns
+    of known length. A body with those bytes is what `_by_cbor` would accept, and is read without looking at any other byte.
+    """
+    if len(body) < 3 * count + 4:
+        return None
+    before_ages, before_classes, before_values = _constants(count)
+    fixed = body[:4].tobytes()
+    at, channel = (3, fixed[2]) if fixed[2] < _ONE_BYTE else (4, fixed[3])
+    ages = at + len(before_ages)
+    classes = ages + 2 * count + len(before_classes)
+    end = classes + count
+    if (
+        fixed[1] != Body.CHANNEL
+        or (at == 4 and (fixed[2] != _ONE_BYTE or channel < _ONE_BYTE))
+        or body[at:ages] != before_ages
+        or body[ages + 2 * count : classes] != before_classes
+    ):
+        return None
+    keys, identifier_bytes = 3, 0
+    if body[end : end + len(before_values)] == before_values:
+        keys, end = keys + 1, end + len(before_values) + 4 * count
+    if end + 2 == len(body) and body[end] == Body.IDENTIFIER_LENGTH and body[end + 1] <= MAX_IDENTIFIER_BYTES:
+        keys, identifier_bytes, end = keys + 1, body[end + 1], end + 2
+    if end != len(body) or fixed[0] != _MAP + keys:
+        return None
+    return _Columns(
+        channel, body[ages : ages + 2 * count].tobytes(), body[classes : classes + count].tobytes(), identifier_bytes
+    )
+
+
+@lru_cache(maxsize=1024)
+def _constants(count: int) -> tuple[bytes, bytes, bytes]:
+    """What stands before the ages, classes and values of `count` readings: key, tag and the byte string's head."""
+    columns = ((Body.AGES, TAG_UINT16_LE, 2), (Body.CLASSES, TAG_UINT8, 1), (Body.VALUES, TAG_UINT32_LE, 4))
+    ages, classes, values = (
+        cbor.encode({key.value: cbor.CBORTag(tag, bytes(width * count))})[1 : -width * count or None]
+        for key, tag, width in columns
+    )
+    return ages, classes, values
+
+
+def _by_cbor(body: memoryview, count: int) -> _Columns:
+    """The columns of any body; raise MessageError."""
     try:
-        body = cbor.decode(bytes(message[HEADER.size : HEADER.size + header.body_length]), max_depth=3)
+        item = cbor.decode(bytes(body), max_depth=3)
     except EncodingError as bad:
         raise MessageError("reading.sock readings", expected="deterministic CBOR", got=bad.expected) from None
-    if not isinstance(body, dict) or not {Body.CHANNEL, Body.AGES, Body.CLASSES} <= set(body) <= set(Body):
+    if not isinstance(item, dict) or not {Body.CHANNEL, Body.AGES, Body.CLASSES} <= set(item) <= set(Body):
         raise MessageError(
             "reading.sock readings", expected="a map with the keys 0 to 2, perhaps 3 and 4", got="another"
         )
-    count = header.reading_count
-    ages = np.frombuffer(_column(body[Body.AGES], TAG_UINT16_LE, 2, count, "ages"), dtype="<u2").astype(np.int64)
-    classes = np.frombuffer(_column(body[Body.CLASSES], TAG_UINT8, 1, count, "classes"), dtype=np.uint8)
-    if Body.VALUES in body:
-        _column(body[Body.VALUES], TAG_UINT32_LE, 4, count, "values")
-    width = body.get(Body.IDENTIFIER_LENGTH, 0)
+    ages = _column(item[Body.AGES], TAG_UINT16_LE, 2, count, "ages")
+    classes = _column(item[Body.CLASSES], TAG_UINT8, 1, count, "classes")
+    if Body.VALUES in item:
+        _column(item[Body.VALUES], TAG_UINT32_LE, 4, count, "values")
+    width = item.get(Body.IDENTIFIER_LENGTH, 0)
     if not _is_whole(width, MAX_IDENTIFIER_BYTES):
         raise MessageError(
             "reading.sock identifiers", expected=f"at most {MAX_IDENTIFIER_BYTES} bytes each", got="other"
         )
-    if len(message) - HEADER.size - header.body_length != width * count:
-        raise MessageError("reading.sock identifiers", expected="one a reading", got="another length")
-    if not _is_whole(body[Body.CHANNEL], 255):
-        raise MessageError("reading.sock channel", expected="a channel's number", got="other")
-    if header.received_boot_ns >= _MAX_BOOT_NS or (count and int(ages.max()) > MAX_AGE_MS):
-        raise MessageError("reading.sock ages", expected=f"at most {MAX_AGE_MS} ms", got="more")
-    return Batch(body[Body.CHANNEL], header.received_boot_ns - ages * _MS_NS, classes)
+    return _Columns(item[Body.CHANNEL], ages, classes, width)
 
 
 def class_table(board: Board, stream: Stream) -> tuple[int, NDArray[np.int64]] | None:

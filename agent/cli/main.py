@@ -16,6 +16,7 @@ COMMANDS = {
     "disclosure": ("agent.cli.disclosure", "show what residents read, in their language"),
     "taxonomy": ("agent.cli.taxonomy", "take over DTPR's official texts and icons, and see how they fit"),
     "key": ("agent.cli.key", "make a unit's signing key"),
+    "privacy": ("agent.cli.privacy", "what the noise of a policy does to its numbers, and what it costs a person"),
 }
 
 

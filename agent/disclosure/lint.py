@@ -37,6 +37,9 @@ FINEST_WINDOW_S: Mapping[str, int] = {"exact": 1, "street": 60, "neighbourhood":
 """Precision of the location -> the shortest window that does not tell the place more exactly: a series of numbers every minute can be matched
 with what somebody saw on the spot, so a place said only coarsely needs numbers said only rarely."""
 
+MOST_PRESENT = 4
+"""Running totals are for persons who are counted in at most one window of this many (PRIVACY.md section 0)."""
+
 _PEOPLE = ("count", "duration", "unique")
 _AIR = (
     "carbon_monoxide",
@@ -277,6 +280,27 @@ def _modes(text: Text) -> Iterator[Finding]:
             )
 
 
+def _totals(text: Text) -> Iterator[Finding]:
+    """Running totals where independent noise is better, and what they do to thresholds."""
+    for stream, table in text.streams():
+        privacy, place = stream.privacy, table.table("privacy")
+        if not isinstance(privacy, CountPrivacy) or not privacy.totals:
+            continue
+        if MOST_PRESENT * privacy.m > privacy.totals:
+            yield Finding(
+                Severity.WARNING,
+                place.where("totals"),
+                f"a person counted {privacy.m} times in {privacy.totals} windows costs running totals more than they save",
+                'use totals = "none", or state a smaller m',
+            )
+        yield Finding(
+            Severity.NOTE,
+            place.where("totals"),
+            f"differences of running totals show the numbers below {privacy.tau} too: the noise protects them, the threshold does not",
+            'use totals = "none" where numbers must stay hidden',
+        )
+
+
 def _transport(text: Text) -> Iterator[Finding]:
     if text.policy.transport != "tls":
         yield Finding(
@@ -306,5 +330,17 @@ def _what(stream: Stream) -> str:
 
 
 CHECKS: Sequence[Callable[[Text], Iterator[Finding]]] = (
-    *(_feedback, _as_measured, _unserved, _location, _uniques, _budget, _retention, _modes, _transport, _translations),
+    *(
+        _feedback,
+        _as_measured,
+        _unserved,
+        _location,
+        _uniques,
+        _budget,
+        _retention,
+        _modes,
+        _totals,
+        _transport,
+        _translations,
+    ),
 )

@@ -108,6 +108,7 @@ SENTENCES: Mapping[str, Sentence] = {
     "CountPrivacy.m": _more(_COVERED % "period"),
     "CountPrivacy.c": _more(_COVERED % "window"),
     "CountPrivacy.max_count": _finer(_CEILING),
+    "CountPrivacy.totals": _other("Running totals are published {after} instead of {before}."),
     "Threshold.k": _more(f"{_CROWD}, before the margin for noise."),
     "Threshold.z": _more("The margin for noise is {after} standard deviations instead of {before}."),
     "ThresholdOnly.k": _more(f"{_CROWD}."),

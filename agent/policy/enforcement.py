@@ -23,6 +23,13 @@ def enforceable(policy: Policy) -> None:
                 got=f"{stream.kind} with mode {stream.privacy.mode}",
                 remedy="leave the stream out, or install a version that enforces it",
             )
+        if isinstance(stream.privacy, CountPrivacy) and stream.privacy.totals:
+            raise PolicyError(
+                f"stream {stream.name}",
+                expected='totals = "none", which is what this version enforces',
+                got='totals = "period"',
+                remedy="publish no running totals, or install a version that enforces them",
+            )
 
 
 def count_privacy(stream: Stream) -> CountPrivacy:

@@ -42,8 +42,7 @@ def protection(policy: Policy, stream: Stream) -> str:
         case CountPrivacy():
             said = (
                 f"zCDP rho {exact_words(privacy.rho)} a person and {period} "
-                f"(at most {privacy.m} times, {privacy.c} a window), noise sd {root_words(privacy.sigma_squared)}, "
-                f"published from {privacy.tau}"
+                f"(at most {privacy.m} times, {privacy.c} a window), noise sd {count_noise(privacy)}, published from {privacy.tau}"
             )
         case UniquePrivacy():
             said = (
@@ -71,7 +70,7 @@ def aggregation(policy: Policy, stream: Stream) -> str:
     window = time_words(stream.window_s)
     match privacy:
         case CountPrivacy():
-            said = f"counted by class in {window}"
+            said = f"counted by class in {window}" + (_anew(policy) if privacy.totals else "")
         case UniquePrivacy():
             said = f"counted once in {window}"
         case ScalarPrivacy():
@@ -88,3 +87,14 @@ def aggregation(policy: Policy, stream: Stream) -> str:
         case _:
             assert_never(privacy)
     return f"{stream.name}: {said}"
+
+
+def count_noise(privacy: CountPrivacy) -> str:
+    """The standard deviation of the noise on each number and, where there are running totals, on each of them."""
+    if not privacy.totals:
+        return root_words(privacy.sigma_squared)
+    return f"at most {root_words(privacy.sigma_squared)}, of running totals at most {root_words(privacy.total_sigma_squared)}"
+
+
+def _anew(policy: Policy) -> str:
+    return f", and added up from one to the next, anew every {time_words(policy.period_s)}"

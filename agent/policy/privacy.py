@@ -20,9 +20,12 @@ _SMALLEST = Fraction(1, MAX_DENOMINATOR)
 _LARGEST = Fraction(10)
 _FAR = Fraction(1_000_000)
 
+TOTALS = ("none", "period")
+"""What `totals` says: no running totals, or totals that begin with each period."""
 
-def privacy_of(table: toml.Table, kind: str) -> Privacy:
-    """The privacy of a stream of `kind`; raises the table's error for a mode that the kind cannot have."""
+
+def privacy_of(table: toml.Table, kind: str, windows: int) -> Privacy:
+    """The privacy of a stream of `kind` with `windows` in a period; raises the table's error for a mode that the kind cannot have."""
     mode = table.choice("mode", KIND_MODES[kind])
     privacy: Privacy
     match kind, mode:
@@ -34,21 +37,24 @@ def privacy_of(table: toml.Table, kind: str) -> Privacy:
             privacy = NoPrivacy(*_range(table))
         case "unique", _:
             privacy = _unique(table)
+        case "count", "dp":
+            privacy = _count(table, windows if table.choice("totals", TOTALS) == "period" else 0)
         case _, "dp":
-            privacy = _count(table)
+            privacy = _count(table, 0)
         case _:
             privacy = ThresholdOnly(k=_k(table), max_count=_max_count(table))
     table.done()
     return privacy
 
 
-def _count(table: toml.Table) -> CountPrivacy:
+def _count(table: toml.Table, totals: int) -> CountPrivacy:
     return CountPrivacy(
         rho=number(table, "rho", low=_SMALLEST, high=_LARGEST),
         m=table.integer("m", low=1, high=100_000),
         c=table.integer("c", low=1, high=100_000),
         threshold=_threshold(table),
         max_count=_max_count(table),
+        totals=totals,
     )
 
 

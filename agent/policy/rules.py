@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import assert_never
 
+from agent.policy.factorisation import MAX_STEPS, few_enough
 from agent.policy.model import (
     CoarsePrivacy,
     CountPrivacy,
@@ -182,6 +183,9 @@ def _privacy(policy: Policy, stream: Stream, table: toml.Table) -> None:
     match privacy:
         case CountPrivacy():
             _presence(privacy, windows, table)
+            if privacy.totals:
+                _totals(privacy, windows, table)
+                _noise(privacy.scale_squared, MAX_SIGMA_SQUARED, "rho", table)
             _noise(privacy.sigma_squared, MAX_SIGMA_SQUARED, "rho", table)
             _shown(privacy.tau, privacy.max_count, table)
         case ThresholdOnly():
@@ -228,6 +232,23 @@ def _presence(privacy: CountPrivacy | ScalarPrivacy, windows: int, table: toml.T
             "m",
             expected=f"at most {windows * privacy.c}: {windows} windows in a period, {privacy.c} a window",
             got=str(privacy.m),
+        )
+
+
+def _totals(privacy: CountPrivacy, windows: int, table: toml.Table) -> None:
+    if not 2 <= windows <= MAX_STEPS:
+        table.refuse(
+            "totals",
+            expected=f"none, or 2 to {MAX_STEPS:,} windows in a period",
+            got=f"{windows:,} windows" if windows > 1 else "1 window",
+            remedy="use longer windows, or no running totals" if windows > 1 else "its number is the total",
+        )
+    if not few_enough(windows, privacy.m, privacy.c):
+        table.refuse(
+            "m",
+            expected=f"at most {windows // 2 * privacy.c} with running totals: half of the {windows} windows, {privacy.c} a window",
+            got=str(privacy.m),
+            remedy='for people who are there so often totals = "none" is better',
         )
 
 

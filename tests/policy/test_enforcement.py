@@ -39,6 +39,14 @@ def test_one_stream_of_two() -> None:
         enforceable(policy)
 
 
+def test_running_totals_are_not_enforced_yet() -> None:
+    """A policy that promises them may be signed and shown; this version refuses to count under it."""
+    policy = parse_policy(GOOD.replace('totals = "none"', 'totals = "period"'), "p")
+    compile_disclosure(policy)
+    with pytest.raises(PolicyError, match=r'stream crossings: expected totals = "none".*got totals = "period"'):
+        enforceable(policy)
+
+
 def test_every_kind_and_mode_is_decided() -> None:
     """Only pairs that the vocabulary knows are enforced."""
     assert set(ENFORCED) <= {(kind, mode) for kind, modes in KIND_MODES.items() for mode in modes}

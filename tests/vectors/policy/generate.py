@@ -84,6 +84,7 @@ c = 1
 k = 5
 z = 2
 max_count = 5000
+totals = "none"
 """
 
 SECOND_STREAM = """\
@@ -106,6 +107,7 @@ c = 1
 k = 5
 z = 2
 max_count = 5000
+totals = "none"
 """
 
 STREAM = GOOD[GOOD.index("[[stream]]") :]
@@ -382,8 +384,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "the sum of rho over all streams, 0.125, got 0.12",
     ),
     "cap-below-two-streams": (
-        "max_count = 5000\n",
-        "max_count = 5000\n" + SECOND_STREAM.replace("NAME", "cars"),
+        'totals = "none"\n',
+        'totals = "none"\n' + SECOND_STREAM.replace("NAME", "cars"),
         "cap_rho",
         "the sum of rho over all streams, 0.25",
     ),
@@ -566,6 +568,49 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "max_count = 12",
         "max_count",
         "at least the threshold on noisy counts, 13, got 12",
+    ),
+    "totals-missing": (
+        'totals = "none"\n',
+        "",
+        "[stream.privacy]",
+        "privacy.totals: expected one of none, period, got nothing",
+    ),
+    "totals-over-a-week": ('"none"', '"week"', "totals", "expected one of none, period, got 'week'"),
+    "totals-of-every-second": (
+        STREAM,
+        STREAM.replace('"15 minutes"', '"1 second"')
+        .replace('"10 seconds"', '"0 seconds"')
+        .replace('"none"', '"period"'),
+        'totals = "period"',
+        "expected none, or 2 to 16,384 windows in a period, got 86,400 windows; use longer windows",
+    ),
+    "totals-of-a-duration": (
+        *instead(DURATION, "max_count = 5000", 'max_count = 5000\ntotals = "none"'),
+        "totals",
+        "expected a known key, got 'totals'",
+    ),
+    "totals-without-noise": (
+        *instead(THRESHOLD_ONLY, "max_count = 5000", 'max_count = 5000\ntotals = "period"'),
+        "totals",
+        "expected a known key, got 'totals'",
+    ),
+    "totals-of-one-window": (
+        STREAM,
+        STREAM.replace('"15 minutes"', '"1 day"').replace("m = 4", "m = 1").replace('"none"', '"period"'),
+        'totals = "period"',
+        "2 to 16,384 windows in a period, got 1 window; its number is the total",
+    ),
+    "totals-for-people-always-there": (
+        STREAM,
+        STREAM.replace("m = 4", "m = 49").replace('"none"', '"period"'),
+        "m = 49",
+        "at most 48 with running totals: half of the 96 windows, 1 a window, got 49",
+    ),
+    "totals-noise-too-large": (
+        STREAM,
+        STREAM.replace("\nrho = 0.125", "\nrho = 0.00001").replace('"none"', '"period"'),
+        "rho = 0.00001",
+        "noise variance is from 1 to 1,048,576",
     ),
     "privacy-unknown-key": (
         "max_count = 5000",

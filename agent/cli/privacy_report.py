@@ -191,7 +191,7 @@ def _times(count: int, one: str, more: str = "") -> str:
 def spent(ledger: Ledger, begins_at: int, lost: int) -> Spent:
     """What a ledger says so far; `lost` windows of Gaps, the first window from `begins_at` on."""
     ends_at = ledger.last_logged_end
-    newest = ledger.budget.spent(ends_at) if ledger.policy is not None else Fraction(0)
+    newest = ledger.budget.spent(ends_at) if ledger.adoption.taken else Fraction(0)
     return Spent(
         released=ledger.releases,
         lost=lost,

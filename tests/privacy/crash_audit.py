@@ -121,9 +121,9 @@ def _require_charges(entries: Sequence[Entry]) -> None:
         ledger = Ledger(entries)
     except DtprError as bad:
         raise Violation(f"the log does not fold: {bad}") from bad
-    policy = ledger.policy
-    if policy is None:
+    if ledger.adoption.latest is None:
         return
+    policy = ledger.adoption.latest.policy
     rates = {stream.name: count_privacy(stream).charge for stream in policy.streams}
     charges: dict[str, list[tuple[int, Fraction]]] = {name: [] for name in rates}
     taken = False

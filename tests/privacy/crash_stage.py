@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.anonymizer import daemon as daemon_module
-from agent.anonymizer.collection import Collection
-from agent.anonymizer.govern import Terms
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.anonymizer.window import window_start
+from agent.anonymizer.regime import Regime
+from agent.anonymizer.window import Moment, window_start
 from agent.contracts.lease import Lease, OnAir
 from agent.contracts.log import Charge, Entry, pack_record
 from agent.contracts.reading import Kind
 from agent.local import memory, settings
 from agent.local.clock import boot_ns
 from agent.local.sockets import connect_inbox
+from agent.policy.adopt import Taken
 from tests.anonymizer.stage import BIKE, BOARD, FOOT, Unit, message, readings
 from tests.privacy.crash_audit import Violation
 
@@ -168,11 +168,12 @@ def _checkpoint_before_sync() -> None:
 
 def _draws_again_after_restart() -> None:
     """After a clock set back the ledger does not hold against it which windows are logged: one is released a second time."""
-    first_free = Collection._first_free
+    begin = Regime.__init__
 
-    def first_free_by_clock(collection: Collection, terms: Terms) -> int:
-        first = first_free(collection, terms)
-        return first if first <= window_start(collection._moment.utc_ns, terms.stream.window_s) else 0
+    def begin_by_clock(regime: Regime, taken: Taken, ledger: Ledger, now: Moment, hold_ns: int) -> None:
+        begin(regime, taken, ledger, now, hold_ns)
+        for windows in regime.windows:
+            windows.next_start = min(windows.next_start, window_start(now.utc_ns, windows.stream.window_s))
 
     def window(ledger: Ledger, stream: str, start: int, window_s: int, charge: Charge | None, count: int) -> None:
         if charge is not None and charge.rho:
@@ -181,7 +182,7 @@ def _draws_again_after_restart() -> None:
 
     _replace(Ledger, "_window", window)
     _replace(Ledger, "require_unreleased", lambda ledger, stream, start: None)
-    _replace(Collection, "_first_free", first_free_by_clock)
+    _replace(Regime, "__init__", begin_by_clock)
 
 
 def _drops_the_tail() -> None:
@@ -191,8 +192,7 @@ def _drops_the_tail() -> None:
 
 def _forgets_lost_windows() -> None:
     """No Gap for what was drawn, or could have been, and never logged."""
-    _replace(Ledger, "lost", lambda ledger, now_s: iter(()))
-    _replace(Collection, "_gap", lambda collection, terms, next_start: None)
+    _replace(Ledger, "gaps", lambda ledger, until, now_s: iter(()))
 
 
 VARIANTS: dict[str, Callable[[], None]] = {

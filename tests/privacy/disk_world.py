@@ -25,28 +25,24 @@ class DiskWorld(World):
         self.log_folder = folder / "log"
         self.copy = folder / "checkpoint" if copied else None
         self.published = published
-        self._log: ReleaseLog | None = None
+        self._release_log: ReleaseLog | None = None
         super().__init__(policy)
 
     def restart(self) -> None:
         """A new process on the files as they are now; raises what a start raises."""
         self.end()
         ledger = Ledger()
-        self._log = ReleaseLog(self.log_folder, ORIGIN, KEY, ledger.fold, copy=self.copy)
-        self.entries = list(self._log.entries())
+        self._release_log = ReleaseLog(self.log_folder, ORIGIN, KEY, ledger.fold, copy=self.copy)
+        self.entries = list(self._release_log.entries())
         super().restart()
 
-    def close(self) -> Due:
-        """Close what is due and log it on the disk; the attacker reads what the checkpoint covers."""
-        assert self._log is not None
-        self._log.ready()
-        due = self.collection.close_due()
-        if due.entries:
-            self._log.append(due.entries)
-        self.entries.extend(due.entries)
-        self.collection.commit(due)
-        if due.entries:
-            self.read()
+    def _log(self, due: Due) -> Due:
+        """On the disk; the attacker reads what the checkpoint covers."""
+        assert self._release_log is not None
+        self._release_log.ready()
+        self._release_log.append(due.entries)
+        super()._log(due)
+        self.read()
         return due
 
     def read(self) -> None:
@@ -67,9 +63,9 @@ class DiskWorld(World):
 
     def end(self) -> None:
         """The process is gone."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        if self._release_log is not None:
+            self._release_log.close()
+            self._release_log = None
 
     def backup(self, name: str) -> Path:
         """A copy of everything."""
@@ -90,9 +86,12 @@ class DiskWorld(World):
                 shutil.copy(kept / "checkpoint", self.folder / "checkpoint")
 
     def starts(self) -> bool:
-        """Does a process start on these files?"""
+        """Does a process start on these files? On an empty log it is offered its policy again."""
         try:
             self.restart()
         except DtprError:
             return False
+        if not self.entries:
+            self.look()
+            self.offer(self.policy)
         return True

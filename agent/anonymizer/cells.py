@@ -1,21 +1,10 @@
-"""What a window publishes beside its head: named cells, each of a fixed width that follows from the policy alone (I6). Pure."""
+"""What a window publishes beside its head (contracts/aggregate): how a number with decimals is written. Pure."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
-from agent.contracts.aggregate import Cell
+from agent.contracts.aggregate import Field, Value
 
-Value = int | Decimal | str | Cell
-"""A number as it is written, words, or why there are none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One cell: its name, its SenML unit ("" where it holds words), and the characters of the longest number or words it may hold."""
-
-    name: str
-    unit: str
-    width: int
+__all__ = ["Field", "Value", "scaled"]
 
 
 def scaled(whole: int, places: int) -> Decimal:

@@ -10,11 +10,13 @@ from fractions import Fraction
 
 import numpy as np
 
+from agent.anonymizer.cells import scaled
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, ceil_sqrt
 from agent.anonymizer.threshold import shown, value_digits
 from agent.anonymizer.window import Closed
-from agent.contracts.aggregate import Aggregate, Cell, Guarantee, NotCollected
+from agent.contracts.aggregate import Aggregate, Cell, Field, NotCollected, PackTerms
+from agent.contracts.guarantee import ConcentratedGuarantee
 from agent.contracts.log import Charge
 from agent.errors import InvariantBroken
 from agent.policy.enforcement import count_privacy
@@ -86,22 +88,31 @@ def govern(
     values = shown(noisy.tolist(), terms.tau)
     if reason is not None:
         values = (Cell.NOT_COLLECTED,) * len(values)
-    unit = terms.policy.unit
     return Aggregate(
+        terms=pack_terms(terms),
+        window_start=closed.start,
+        coverage_percent=closed.coverage_percent,
+        reason=reason,
+        log_index=log_index,
+        values=values,
+    )
+
+
+def pack_terms(terms: Terms) -> PackTerms:
+    """What stands in every pack of these terms."""
+    unit, privacy = terms.policy.unit, terms.privacy
+    digits = value_digits(privacy.max_count, terms.noise.bound)
+    return PackTerms(
         city=unit.city,
         site=unit.site,
         unit=unit.name,
         stream=terms.stream.name,
-        window_start=closed.start,
         window_s=terms.stream.window_s,
-        coverage_percent=closed.coverage_percent,
-        reason=reason,
-        noise_sd_thousandths=ceil_sqrt(terms.noise.sigma_squared * 1_000_000),
+        noise_sd=scaled(ceil_sqrt(terms.noise.sigma_squared * 1_000_000), 3),
+        noise_unit="count",
         threshold=terms.tau,
-        guarantee=Guarantee(privacy.rho, terms.policy.period_s, privacy.m, privacy.c),
+        guarantee=ConcentratedGuarantee(privacy.rho, terms.policy.period_s, privacy.m, privacy.c),
         policy_version=terms.policy.version,
         disclosure_digest=terms.disclosure_digest,
-        log_index=log_index,
-        cells=tuple(zip(terms.stream.classes, values, strict=True)),
-        value_digits=value_digits(privacy.max_count, terms.noise.bound),
+        fields=tuple(Field(name, "count", digits) for name in terms.stream.classes),
     )

@@ -1,24 +1,23 @@
 """What a window says in public: an Aggregate, and its SenML pack, the payload of a Release.
 
-    [{"bn":"<city>/<site>/<unit>/<stream>/","bt":<start>,"n":"window","u":"s","v":5}, coverage, state, noise_sd,
-     threshold, guarantee, policy, disclosure, log_index, one cell a class in policy order]
+    [{"bn":"<city>/<site>/<unit>/<stream>/","bt":<start>,"n":"window","u":"s","v":900}, coverage, state, noise_sd,
+     threshold, guarantee, policy, disclosure, log_index, then one record a field: "cell/<name>"]
 
-Invariant: for one stream under one policy every pack has the same byte length, whatever the window held (I6). Records that
-can vary are padded with blanks to a width that follows from `value_digits`, itself a function of the policy alone.
-Times are whole Unix seconds, UTC.
+Invariant: for one stream under one policy and one noise (PackTerms) every pack has the same byte length, whatever the window held (I6).
+Records that can vary are padded with blanks to a width that follows from the terms. Times are whole Unix seconds, UTC.
 """
 
 import enum
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 
+from agent.contracts.guarantee import Guarantee, NoGuarantee, PureGuarantee, read_guarantee
 from agent.errors import EncodingError
 from agent.wire import senml
 from agent.wire.senml import Record
 
-MAX_CLASSES = 64
 COVERAGE_STEP_PERCENT = 5
 """Coverage is quantised down to twentieths: finer would tell nothing useful."""
 
@@ -26,17 +25,28 @@ FIRST_START, END_START = 10**9, 10**10
 """Bounds of a window's start (Unix seconds): ten digits, 2001 to 2286. A clock beyond them is wrong."""
 
 MAX_LOG_INDEX = 10**15
-MAX_VALUE_DIGITS = 15
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
-CLASS = re.compile(r"[a-z][a-z0-9_]{0,31}")
+MAX_WIDTH = 32
+"""Characters of the longest number or words."""
 
-_GUARANTEE = re.compile(
-    r"zCDP rho=([1-9][0-9]{0,17})(?:/([1-9][0-9]{0,17}))? per person-period of ([1-9][0-9]{0,7}) s, m=([1-9][0-9]{0,5}), c=([1-9][0-9]{0,5})"
-)
+MAX_PACK_BYTES = 47 * 1024
+"""An entry of the release log holds the pack, its signature and little else (contracts/log)."""
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
+FIELD = re.compile(r"[a-z][a-z0-9_]{0,31}(?:/[a-z][a-z0-9_]{0,31})?")
+WORDS = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+QUANTILES = ("p25", "median", "p75")
+"""`cell/<class>/<one of these>` holds the name of a bin, in words; no bin has such a name."""
+
+DEVICES = ("devices", "devices_sd", "devices_is")
+"""The fields of a window of unique visitors: number, its standard deviation, and in words which of both it is, estimate or at_least."""
+
+SINCE = "total/since"
+"""Since when running totals run (Unix seconds): the start of their first window."""
 
 
 class NotCollected(enum.StrEnum):
-    """Why a window has no numbers. None of these depends on a reading. The first that holds, in this order, is given."""
+    """Why a window has no numbers. None of these depends on a reading's value. The first that holds, in this order, is given."""
 
     CLOCK = "clock"
     """UTC was stepped during the window."""
@@ -48,6 +58,8 @@ class NotCollected(enum.StrEnum):
     """The gate was closed for more than half of it; `state` tells why."""
     BOARD = "board"
     """No sensor board was alive while the gate was open, so that less than half of it was measured."""
+    SAMPLES = "samples"
+    """Too few samples came."""
     BUDGET = "budget"
     """Releasing it would have spent more than the policy's cap in one period."""
 
@@ -59,44 +71,59 @@ class Cell(enum.StrEnum):
     NOT_COLLECTED = "not_collected"
 
 
-@dataclass(frozen=True, slots=True)
-class Guarantee:
-    """zCDP `rho` a person-period of `period_s`, for at most `m` readings in it and `c` in one window."""
+_CELLS: Mapping[str, Cell] = {cell.value: cell for cell in Cell}
 
-    rho: Fraction
-    period_s: int
-    m: int
-    c: int
-
-    def words(self) -> str:
-        """As it stands in the pack."""
-        return f"zCDP rho={self.rho} per person-period of {self.period_s} s, m={self.m}, c={self.c}"
+Value = int | Decimal | str | Cell
+"""A number as it is written, words, or why there are none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Aggregate:
-    """A governed window, ready to be sealed.
+class Field:
+    """One cell: its name, its SenML unit ("" where it holds words), and the characters of the longest number or words it may hold.
 
-    `cells` maps every class, in policy order, to a published noisy count >= 0 or a Cell. `value_digits` bounds the digits of
-    a published count. `reason` is None when the window is complete. `noise_sd_thousandths` is sigma * 1000 rounded up.
+    A `width` under what `not_collected` needs in its place is raised to that.
+    """
+
+    name: str
+    unit: str
+    width: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "width", max(self.width, _least_width(self.unit)))
+
+
+@dataclass(frozen=True, slots=True)
+class PackTerms:
+    """What is the same in every window of one stream under one policy and one noise.
+
+    `noise_sd`: the standard deviation of the noise in each number, in `noise_unit`, rounded up, 0 where there is none; `noise_unit` is the unit of
+    all numbers but SINCE. `threshold`: under it a noisy number is suppressed, 0 where there is none.
     """
 
     city: str
     site: str
     unit: str
     stream: str
-    window_start: int
     window_s: int
-    coverage_percent: int
-    reason: NotCollected | None
-    noise_sd_thousandths: int
+    noise_sd: Decimal
+    noise_unit: str
     threshold: int
     guarantee: Guarantee
     policy_version: int
     disclosure_digest: bytes
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A governed window, ready to be sealed. `values` are those of the terms' fields, in their order; `reason` None when it is complete."""
+
+    terms: PackTerms
+    window_start: int
+    coverage_percent: int
+    reason: NotCollected | None
     log_index: int
-    cells: tuple[tuple[str, int | Cell], ...]
-    value_digits: int
+    values: tuple[Value, ...]
 
     @property
     def state(self) -> str:
@@ -104,21 +131,25 @@ class Aggregate:
         return "complete" if self.reason is None else f"not_collected:{self.reason}"
 
     @property
-    def noise_sd(self) -> Decimal:
-        """Standard deviation of the noise in each cell, in counts, rounded up to three decimals."""
-        return Decimal(self.noise_sd_thousandths).scaleb(-3)
-
-    @property
     def coverage(self) -> Decimal:
         """Part of the window during which gate, board and unit were all there, two decimals."""
         return Decimal(self.coverage_percent).scaleb(-2)
 
+    @property
+    def cells(self) -> tuple[tuple[str, Value], ...]:
+        """(name, value) of every field."""
+        return tuple((field.name, value) for field, value in zip(self.terms.fields, self.values, strict=True))
+
 
 def encode(aggregate: Aggregate) -> bytes:
     """The pack's bytes; raise EncodingError when a field is outside its bounds."""
+    _check_terms(aggregate.terms)
     _check(aggregate)
     records, widths = _layout(aggregate)
-    return senml.encode(records, widths)
+    pack = senml.encode(records, widths)
+    if len(pack) > MAX_PACK_BYTES:
+        raise EncodingError("aggregate", expected=f"at most {MAX_PACK_BYTES} bytes", got=str(len(pack)))
+    return pack
 
 
 def decode(payload: bytes) -> Aggregate:
@@ -129,14 +160,12 @@ def decode(payload: bytes) -> Aggregate:
     head = {record.n: record for record in records[:_HEAD]}
     window = records[0]
     names = (window.bn or "").split("/")
-    guarantee = _GUARANTEE.fullmatch(_text(head, "guarantee"))
-    if len(names) != 5 or names[4] or guarantee is None:
-        raise EncodingError(
-            "aggregate", expected="base name city/site/unit/stream/ and a zCDP guarantee", got="something else"
-        )
+    if len(names) != 5 or names[4]:
+        raise EncodingError("aggregate", expected="base name city/site/unit/stream/", got="something else")
     city, site, unit, stream, _ = names
+    guarantee = read_guarantee(_text(head, "guarantee"))
+    noise_unit = head["noise_sd"].u or "" if "noise_sd" in head else ""
     state = _text(head, "state")
-    rho, over, period_s, m, c = guarantee.groups()
     try:
         reason = None if state == "complete" else NotCollected(state.removeprefix("not_collected:"))
         digest = bytes.fromhex(_text(head, "disclosure"))
@@ -144,23 +173,28 @@ def decode(payload: bytes) -> Aggregate:
         raise EncodingError(
             "aggregate", expected="a known state and a hex disclosure digest", got="something else"
         ) from None
-    aggregate = Aggregate(
+    cells = records[_HEAD:]
+    terms = PackTerms(
         city=city,
         site=site,
         unit=unit,
         stream=stream,
-        window_start=_whole(window.bt, "bt"),
         window_s=_whole(window.v, "window"),
-        coverage_percent=_scaled(head, "coverage", 2),
-        reason=reason,
-        noise_sd_thousandths=_scaled(head, "noise_sd", 3),
-        threshold=_scaled(head, "threshold", 0),
-        guarantee=Guarantee(Fraction(int(rho), int(over or 1)), int(period_s), int(m), int(c)),
-        policy_version=_scaled(head, "policy", 0),
+        noise_sd=Decimal(_number(head, "noise_sd")),
+        noise_unit=noise_unit,
+        threshold=_whole(_number(head, "threshold"), "threshold"),
+        guarantee=guarantee,
+        policy_version=_whole(_number(head, "policy"), "policy"),
         disclosure_digest=digest,
-        log_index=_scaled(head, "log_index", 0),
-        cells=tuple(_cell(record) for record in records[_HEAD:]),
-        value_digits=_value_digits(payload),
+        fields=_fields(payload, [(record.n or "").removeprefix("cell/") for record in cells], noise_unit, guarantee),
+    )
+    aggregate = Aggregate(
+        terms=terms,
+        window_start=_whole(window.bt, "bt"),
+        coverage_percent=_percent(_number(head, "coverage")),
+        reason=reason,
+        log_index=_whole(_number(head, "log_index"), "log_index"),
+        values=tuple(_value(record) for record in cells),
     )
     if encode(aggregate) != payload:
         raise EncodingError(
@@ -169,70 +203,138 @@ def decode(payload: bytes) -> Aggregate:
     return aggregate
 
 
+def unit_of(name: str, noise_unit: str, guarantee: Guarantee) -> str:
+    """The unit of the field `name` of a pack: "" for words, seconds for SINCE, `noise_unit` for every other number."""
+    if name == SINCE:
+        return "s"
+    words = name.partition("/")[2] in QUANTILES or (name == DEVICES[2] and isinstance(guarantee, PureGuarantee))
+    return "" if words else noise_unit
+
+
 _HEAD = 9
 _LONGEST_STATE = max(len(f"not_collected:{reason}") for reason in NotCollected)
-_CELL_BLANK = len('{"n":"cell/","vs":"not_collected"}')
-_CELL_NUMBER = len('{"n":"cell/","u":"count","v":}')
-MIN_VALUE_DIGITS = _CELL_BLANK - _CELL_NUMBER
-"""Fewer digits than leave room for the words would not shorten a cell."""
+
+
+def _least_width(unit: str) -> int:
+    """What `not_collected` needs: fewer characters would not shorten a cell."""
+    number = len(f'{{"n":"cell/","u":"{unit}","v":}}') if unit else len('{"n":"cell/","vs":""}')
+    return len('{"n":"cell/","vs":"not_collected"}') - number
+
+
+MIN_VALUE_DIGITS = _least_width("count")
+"""Fewer digits would not shorten a count's cell."""
+
+
+def _record_width(field: Field) -> int:
+    return len('{"n":"cell/","vs":"not_collected"}') + len(field.name) + field.width - _least_width(field.unit)
 
 
 def _layout(a: Aggregate) -> tuple[list[Record], list[int]]:
+    t = a.terms
     records = [
-        Record(bn=f"{a.city}/{a.site}/{a.unit}/{a.stream}/", bt=a.window_start, n="window", u="s", v=a.window_s),
+        Record(bn=f"{t.city}/{t.site}/{t.unit}/{t.stream}/", bt=a.window_start, n="window", u="s", v=t.window_s),
         Record(n="coverage", u="/", v=a.coverage),
         Record(n="state", vs=a.state),
-        Record(n="noise_sd", u="count", v=a.noise_sd),
-        Record(n="threshold", u="count", v=a.threshold),
-        Record(n="guarantee", vs=a.guarantee.words()),
-        Record(n="policy", v=a.policy_version),
-        Record(n="disclosure", vs=a.disclosure_digest.hex()),
+        Record(n="noise_sd", u=t.noise_unit, v=t.noise_sd),
+        Record(n="threshold", u=t.noise_unit, v=t.threshold),
+        Record(n="guarantee", vs=t.guarantee.words()),
+        Record(n="policy", v=t.policy_version),
+        Record(n="disclosure", vs=t.disclosure_digest.hex()),
         Record(n="log_index", v=a.log_index),
     ]
     widths = [0] * _HEAD
     widths[2] = len('{"n":"state","vs":""}') + _LONGEST_STATE
     widths[8] = len('{"n":"log_index","v":}') + len(str(MAX_LOG_INDEX - 1))
-    for name, value in a.cells:
-        if isinstance(value, Cell):
-            records.append(Record(n=f"cell/{name}", vs=value.value))
-        else:
-            records.append(Record(n=f"cell/{name}", u="count", v=value))
-        widths.append(len(name) + _CELL_NUMBER + a.value_digits)
+    for field, value in zip(t.fields, a.values, strict=True):
+        name = f"cell/{field.name}"
+        records.append(
+            Record(n=name, vs=str(value)) if isinstance(value, str) else Record(n=name, u=field.unit, v=value)
+        )
+        widths.append(_record_width(field))
     return records, widths
 
 
-def _value_digits(payload: bytes) -> int:
-    """Recover `value_digits` from the padded width of the last record."""
-    start = payload.rfind(b'{"n":"cell/')
-    name = payload[start + len(b'{"n":"cell/') : payload.find(b'"', start + len(b'{"n":"cell/'))]
-    return len(payload) - 1 - start - len(name) - _CELL_NUMBER
+def _fields(payload: bytes, names: list[str], noise_unit: str, guarantee: Guarantee) -> tuple[Field, ...]:
+    """Recover the fields from the padded widths of their records; what is wrong here does not encode to `payload` again."""
+    fields = []
+    end = len(payload) - 1
+    for name in reversed(names):
+        start = payload.rfind(b'{"n":"cell/', 0, end)
+        unit = unit_of(name, noise_unit, guarantee)
+        shortest = _record_width(Field(name, unit, 0))
+        fields.append(Field(name, unit, end - start - shortest + _least_width(unit)))
+        end = start - 1
+    return tuple(reversed(fields))
+
+
+def _check_terms(t: PackTerms) -> None:
+    names = [field.name for field in t.fields]
+    protected = not isinstance(t.guarantee, NoGuarantee)
+    checks = (
+        ("names", all(NAME.fullmatch(name) for name in (t.city, t.site, t.unit, t.stream))),
+        ("window_s", 1 <= t.window_s <= 86400),
+        ("noise_sd", _plain(t.noise_sd) and 0 <= t.noise_sd < 10**9 and (t.noise_sd > 0) == protected),
+        ("noise_unit", 1 <= len(t.noise_unit) <= 9),
+        ("threshold", 0 <= t.threshold < 10**12),
+        ("guarantee", read_guarantee(t.guarantee.words()) == t.guarantee),
+        ("policy", 1 <= t.policy_version < 10**9),
+        ("disclosure", len(t.disclosure_digest) == 32),
+        ("fields", 1 <= len(names) == len(set(names))),
+        ("field names", all(map(FIELD.fullmatch, names))),
+        ("field units", all(unit_of(field.name, t.noise_unit, t.guarantee) == field.unit for field in t.fields)),
+        ("field widths", all(field.width <= MAX_WIDTH for field in t.fields)),
+    )
+    _require(checks)
 
 
 def _check(a: Aggregate) -> None:
-    whole = (not isinstance(value, Cell) for _, value in a.cells)
-    numbers = [value for _, value in a.cells if not isinstance(value, Cell)]
-    checks = (
-        ("names", all(NAME.fullmatch(name) for name in (a.city, a.site, a.unit, a.stream))),
-        ("window_start", FIRST_START <= a.window_start < END_START),
-        ("window_s", 1 <= a.window_s <= 86400 and a.window_start % a.window_s == 0),
-        ("coverage", 0 <= a.coverage_percent <= 100 and a.coverage_percent % COVERAGE_STEP_PERCENT == 0),
-        ("noise_sd", 0 < a.noise_sd_thousandths < 10**12),
-        ("threshold", 0 <= a.threshold < 10**12),
-        ("guarantee", _GUARANTEE.fullmatch(a.guarantee.words()) is not None),
-        ("policy", 1 <= a.policy_version < 10**9),
-        ("disclosure", len(a.disclosure_digest) == 32),
-        ("log_index", 0 <= a.log_index < MAX_LOG_INDEX),
-        ("cells", 1 <= len(a.cells) <= MAX_CLASSES and len({name for name, _ in a.cells}) == len(a.cells)),
-        ("class names", all(CLASS.fullmatch(name) for name, _ in a.cells)),
-        ("value_digits", MIN_VALUE_DIGITS <= a.value_digits <= MAX_VALUE_DIGITS),
-        ("values", all(0 <= value < 10**a.value_digits for value in numbers)),
+    t = a.terms
+    none = all(value is Cell.NOT_COLLECTED for value in a.values)
+    _require(
         (
-            "cells of a window that was not collected",
-            not any(whole) and all(value is Cell.NOT_COLLECTED for _, value in a.cells)
-            if a.reason is not None
-            else all(value is not Cell.NOT_COLLECTED for _, value in a.cells),
-        ),
+            ("window_start", FIRST_START <= a.window_start < END_START and a.window_start % t.window_s == 0),
+            ("coverage", 0 <= a.coverage_percent <= 100 and a.coverage_percent % COVERAGE_STEP_PERCENT == 0),
+            ("log_index", 0 <= a.log_index < MAX_LOG_INDEX),
+            ("values", len(a.values) == len(t.fields)),
+            (
+                "cells of a window that was not collected",
+                none if a.reason is not None else Cell.NOT_COLLECTED not in a.values,
+            ),
+        )
     )
+    _require((f"cell/{field.name}", _fits(value, field)) for field, value in zip(t.fields, a.values, strict=True))
+
+
+def _fits(value: Value, field: Field) -> bool:
+    if isinstance(value, Cell):
+        return field.name != SINCE or value is Cell.NOT_COLLECTED
+    if isinstance(value, str):
+        return (
+            field.unit == ""
+            and WORDS.fullmatch(value) is not None
+            and value not in _CELLS
+            and len(value) <= field.width
+        )
+    if (
+        field.unit == ""
+        or not _plain(value)
+        or len(f"{value:f}" if isinstance(value, Decimal) else str(value)) > field.width
+    ):
+        return False
+    if field.name == SINCE:
+        return isinstance(value, int) and FIRST_START <= value < END_START
+    return field.unit != "count" or (value >= 0 and (isinstance(value, int) or field.name == DEVICES[1]))
+
+
+def _plain(value: int | Decimal) -> bool:
+    """Is there one way to write it: a finite number of at most six decimals, no negative zero?"""
+    if isinstance(value, int):
+        return not isinstance(value, bool)
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and -6 <= exponent <= 0 and not (value.is_zero() and value.is_signed())
+
+
+def _require(checks: Iterable[tuple[str, bool]]) -> None:
     for name, holds in checks:
         if not holds:
             raise EncodingError(
@@ -247,26 +349,29 @@ def _text(head: dict[str | None, Record], name: str) -> str:
     return record.vs
 
 
+def _number(head: dict[str | None, Record], name: str) -> int | Decimal:
+    record = head.get(name)
+    if record is None or record.v is None:
+        raise EncodingError(f"aggregate {name}", expected="a number", got="nothing")
+    return record.v
+
+
 def _whole(value: object, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise EncodingError(f"aggregate {name}", expected="a whole number", got=type(value).__name__)
     return value
 
 
-def _scaled(head: dict[str | None, Record], name: str, places: int) -> int:
-    record = head.get(name)
-    if record is None or record.v is None:
-        raise EncodingError(f"aggregate {name}", expected="a number", got="nothing")
-    scaled = Decimal(record.v).scaleb(places)
-    if scaled != scaled.to_integral_value():
-        raise EncodingError(f"aggregate {name}", expected=f"at most {places} decimals", got="more")
-    return int(scaled)
+def _percent(coverage: int | Decimal) -> int:
+    percent = Decimal(coverage).scaleb(2)
+    if percent != percent.to_integral_value():
+        raise EncodingError("aggregate coverage", expected="at most 2 decimals", got="more")
+    return int(percent)
 
 
-def _cell(record: Record) -> tuple[str, int | Cell]:
-    name = (record.n or "").removeprefix("cell/")
+def _value(record: Record) -> Value:
     if record.vs is not None:
-        if record.vs not in Cell._value2member_map_:
-            raise EncodingError("aggregate cell", expected="suppressed or not_collected", got="other words")
-        return name, Cell(record.vs)
-    return name, _whole(record.v, "cell")
+        return _CELLS.get(record.vs, record.vs)
+    if record.v is None:
+        raise EncodingError("aggregate cell", expected="a number or words", got="neither")
+    return record.v

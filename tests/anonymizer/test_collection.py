@@ -109,7 +109,7 @@ def test_counts_noise_threshold() -> None:
     world.run(6)
     pack = world.packs()[-1]
     assert pack.cells == (("bike", 50), ("foot", 40))
-    assert (pack.state, pack.coverage_percent, pack.threshold) == ("complete", 100, 13)
+    assert (pack.state, pack.coverage_percent, pack.terms.threshold) == ("complete", 100, 13)
     assert world.collection.tally.discarded == {"unknown_class": 3}
     assert world.collection.tally.counted == 90
     world.count([BIKE] * 13 + [FOOT] * 12)

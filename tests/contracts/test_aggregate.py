@@ -1,6 +1,7 @@
 """The pack of an Aggregate: the layout everyone reads, one length for every window (I6), strict both ways."""
 
 import dataclasses
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -8,26 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Aggregate, Cell, Guarantee, NotCollected
+from agent.contracts.aggregate import Aggregate, Cell, Field, NotCollected
+from agent.contracts.guarantee import ConcentratedGuarantee
 from agent.errors import EncodingError
+from tests.packs import COUNT, changed
 
-EXAMPLE = Aggregate(
+EXAMPLE = changed(
+    COUNT,
     city="seattle",
     site="fremont",
     unit="fremont-01",
-    stream="crossings",
     window_start=1_790_000_000,
     window_s=5,
-    coverage_percent=95,
-    reason=None,
-    noise_sd_thousandths=4000,
     threshold=18,
-    guarantee=Guarantee(Fraction(1, 8), 600, 4, 1),
-    policy_version=1,
-    disclosure_digest=bytes(range(32)),
-    log_index=17,
-    cells=(("bike", 23), ("person", Cell.SUPPRESSED)),
-    value_digits=5,
+    guarantee=ConcentratedGuarantee(Fraction(1, 8), 600, 4, 1),
+    fields=(Field("bike", "count", 5), Field("person", "count", 5)),
 )
 
 EXAMPLE_PACK = (
@@ -54,7 +50,7 @@ cells = st.integers(0, 99_999) | st.just(Cell.SUPPRESSED)
 complete = st.builds(
     lambda bike, person, coverage, index, start: dataclasses.replace(
         EXAMPLE,
-        cells=(("bike", bike), ("person", person)),
+        values=(bike, person),
         coverage_percent=coverage * 5,
         log_index=index,
         window_start=start * 5,
@@ -66,9 +62,7 @@ complete = st.builds(
     st.integers(10**9 // 5, 10**10 // 5 - 1),
 )
 not_collected = st.builds(
-    lambda whole, reason: dataclasses.replace(
-        whole, reason=reason, cells=(("bike", Cell.NOT_COLLECTED), ("person", Cell.NOT_COLLECTED))
-    ),
+    lambda whole, reason: dataclasses.replace(whole, reason=reason, values=(Cell.NOT_COLLECTED, Cell.NOT_COLLECTED)),
     complete,
     st.sampled_from(NotCollected),
 )
@@ -76,11 +70,12 @@ not_collected = st.builds(
 
 @given(complete | not_collected, st.integers(4, 15))
 def test_round_trip_and_one_length(window: Aggregate, digits: int) -> None:
-    """I6: the length follows from the policy (here `value_digits`), not from the window."""
-    window = dataclasses.replace(window, value_digits=max(5, digits))
+    """I6: the length follows from the policy (here the width of its fields), not from the window."""
+    digits = max(5, digits)
+    window = changed(window, fields=tuple(Field(field.name, "count", digits) for field in window.terms.fields))
     payload = aggregate.encode(window)
     assert aggregate.decode(payload) == window
-    assert len(payload) == len(EXAMPLE_PACK) + 2 * (window.value_digits - 5)
+    assert len(payload) == len(EXAMPLE_PACK) + 2 * (digits - 5)
 
 
 @given(complete, st.integers(0, 600), st.integers(1, 255))
@@ -99,11 +94,12 @@ def test_any_changed_byte_is_refused_or_is_another_aggregate(window: Aggregate, 
 @pytest.mark.parametrize(
     "change",
     [
-        {"cells": (("bike", -1), ("person", 1))},
-        {"cells": (("bike", 100_000), ("person", 1))},
-        {"cells": (("bike", Cell.NOT_COLLECTED), ("person", 1))},
-        {"cells": (("bike", 1), ("bike", 1))},
-        {"cells": ()},
+        {"values": (-1, 1)},
+        {"values": (100_000, 1)},
+        {"values": (Cell.NOT_COLLECTED, 1)},
+        {"values": (1,)},
+        {"fields": (Field("bike", "count", 5),) * 2},
+        {"fields": (), "values": ()},
         {"reason": NotCollected.GATE},
         {"coverage_percent": 51},
         {"coverage_percent": 105},
@@ -111,12 +107,12 @@ def test_any_changed_byte_is_refused_or_is_another_aggregate(window: Aggregate, 
         {"window_start": 5},
         {"disclosure_digest": b"short"},
         {"unit": "Fremont 01"},
-        {"value_digits": 3},
-        {"noise_sd_thousandths": 0},
+        {"fields": (Field("bike", "count", aggregate.MAX_WIDTH + 1), Field("person", "count", 5))},
+        {"noise_sd": Decimal(0)},
         {"threshold": -1},
         {"log_index": aggregate.MAX_LOG_INDEX},
     ],
 )
 def test_values_outside_their_bounds_do_not_encode(change: dict[str, object]) -> None:
     with pytest.raises(EncodingError):
-        aggregate.encode(dataclasses.replace(EXAMPLE, **change))  # type: ignore[arg-type]  # one wrong field a time
+        aggregate.encode(changed(EXAMPLE, **change))

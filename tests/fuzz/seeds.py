@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.beacon import gatt
 from agent.contracts import aggregate, board, lease, log, public, reading
-from agent.contracts.aggregate import Aggregate, Cell, Guarantee
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import read_exports
@@ -21,6 +20,7 @@ from agent.policy.units import compile_units, parse_units
 from agent.publisher import cursor
 from agent.wire import cbor, cose, senml, tlog
 from firmware_bridge import cobs, frame
+from tests.packs import COUNT, changed
 
 NAME = "input"
 PROJECT = Path(__file__).parents[2]
@@ -61,26 +61,7 @@ CHECKPOINT = tlog.sign_checkpoint(
 ENVELOPE = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S), KEYS[0])
 UPCOMING = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S, NOW_S + 60), KEYS[0])
 STOP_NOTICE = public.seal_stop(public.StopNotice("It was not as announced", ("steward/ana",), NOW_S), KEYS[0])
-PACK = aggregate.encode(
-    Aggregate(
-        city="springfield",
-        site="river-bridge",
-        unit="bridge-01",
-        stream="crossings",
-        window_start=1_790_000_100,
-        window_s=900,
-        coverage_percent=95,
-        reason=None,
-        noise_sd_thousandths=4000,
-        threshold=13,
-        guarantee=Guarantee(Fraction(1, 8), 86_400, 4, 1),
-        policy_version=1,
-        disclosure_digest=DISCLOSURE.digest,
-        log_index=17,
-        cells=(("bike", 23), ("foot", Cell.SUPPRESSED)),
-        value_digits=4,
-    )
-)
+PACK = aggregate.encode(changed(COUNT, window_start=1_790_000_100, disclosure_digest=DISCLOSURE.digest))
 RELEASE = log.Release(
     "crossings",
     1_790_000_100,

@@ -101,7 +101,7 @@ def _require_release(release: Release, number: int, public_key: bytes) -> None:
         pack = aggregate.decode(release.payload)
     except DtprError as bad:
         raise Violation(f"a Release does not verify: {bad}") from bad
-    if (pack.log_index, pack.disclosure_digest) != (number, release.disclosure_digest):
+    if (pack.log_index, pack.terms.disclosure_digest) != (number, release.disclosure_digest):
         raise Violation("a Release names another place or disclosure than its own")
     if release.charge is None or (pack.reason is None) != (release.charge.rho > 0):
         raise Violation("numbers without a charge")

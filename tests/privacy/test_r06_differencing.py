@@ -90,13 +90,14 @@ def published_day() -> tuple[list[Published], NDArray[np.int64]]:
     numbers: list[Published] = []
     packs = [pack for pack in world.packs() if pack.window_start >= first]
     for window, pack in enumerate(packs):
-        sigma = float(pack.noise_sd)
+        sigma = float(pack.terms.noise_sd)
         reach = round(17 * sigma)
         for place, (_, value) in enumerate(pack.cells):
             cell = 2 * window + place
             if isinstance(value, Cell):
-                numbers.append(Published((cell,), 0, pack.threshold - 1 + reach, None, sigma**2))
+                numbers.append(Published((cell,), 0, pack.terms.threshold - 1 + reach, None, sigma**2))
             else:
+                assert isinstance(value, int)
                 numbers.append(noisy((cell,), value, sigma))
     assert len(packs) == WINDOWS
     return numbers, np.array(truth)

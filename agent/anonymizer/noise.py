@@ -41,6 +41,8 @@ _CUT_BITS = 200
 _COMPARISONS_A_CHUNK = 1 << 20
 """Bounds the comparison matrix to 1 MiB."""
 
+_LARGE_BATCH = 64
+
 _DIGIT = 8
 _DIGIT_SIGMA_SQUARED = 16 * _DIGIT**2
 """Wide noise is drawn digit by digit in base 8; the lowest digit's sigma is four digits wide (WideGaussian)."""
@@ -67,6 +69,8 @@ class _Table:
     def __init__(self, thresholds: list[int]) -> None:
         self.bound = len(thresholds) // 2
         self._prefixes = np.array([t >> _REST_BITS for t in thresholds], dtype=np.uint64)
+        self._column = self._prefixes[:, np.newaxis].copy()
+        self._sum = np.min_scalar_type(self._prefixes.size)  # narrow sums are quick ones
         self._next_prefix = np.append(self._prefixes, self._prefixes[-1:])  # one past the end compares like the last
         self._rows = max(1, _COMPARISONS_A_CHUNK // self._prefixes.size)
         rests = [t & ((1 << _REST_BITS) - 1) for t in thresholds]
@@ -90,14 +94,19 @@ class _Table:
         return self.bound - int(np.searchsorted(self._prefixes[: self.bound], np.uint64(most), side="right"))
 
     def _chunk(self, uniform: NDArray[np.uint64], random_bytes: RandomBytes) -> NDArray[np.int64]:
-        """The draws: for each uniform the number of thresholds that are not above it, less K."""
-        found: NDArray[np.int64] = np.add.reduce(self._prefixes < uniform[:, np.newaxis], axis=1, dtype=np.int64)
-        tied = self._next_prefix[found] == uniform
-        if np.logical_or.reduce(tied):
+        """The draws: for each uniform the number of thresholds that are not above it, less K. Large batches are compared row by row
+        of thresholds, small ones draw by draw: the same comparisons, and which of the two depends on the batch's size alone."""
+        if uniform.size < _LARGE_BATCH:
+            below, axis = self._prefixes < uniform[:, np.newaxis], 1
+        else:
+            below, axis = self._column < uniform, 0
+        found = np.add.reduce(below.view(np.uint8), axis, self._sum)
+        tied = self._next_prefix.take(found) == uniform
+        drawn: NDArray[np.int64] = found - np.int64(self.bound)
+        if b"\1" in tied.tobytes():
             for row in np.flatnonzero(tied):
-                found[row] = self._break_tie(int(found[row]), uniform[row], random_bytes)
-        found -= self.bound
-        return found
+                drawn[row] = self._break_tie(int(found[row]), uniform[row], random_bytes) - self.bound
+        return drawn
 
     def _break_tie(self, first: int, prefix: np.uint64, random_bytes: RandomBytes) -> int:
         """The number of thresholds <= U, those before `first` being below; those that share U's prefix are compared in full."""

@@ -271,6 +271,13 @@ def _modes(text: Text) -> Iterator[Finding]:
                 f"{stream.name} is protected by rounding alone, which is not a privacy guarantee",
                 "use mode dp where a guarantee is wanted",
             )
+        elif isinstance(privacy, CountPrivacy | UniquePrivacy) and not privacy.threshold.hides:
+            yield Finding(
+                Severity.NOTE,
+                place.where("k"),
+                f"{stream.name} hides no number: small ones are protected by the noise alone, and may be below zero",
+                "tell readers that sums are meant to be made of them, or state a k",
+            )
         elif isinstance(privacy, CountPrivacy | UniquePrivacy) and privacy.threshold.z < LEAST_MARGIN:
             yield Finding(
                 Severity.WARNING,
@@ -293,6 +300,8 @@ def _totals(text: Text) -> Iterator[Finding]:
                 f"a person counted {privacy.m} times in {privacy.totals} windows costs running totals more than they save",
                 'use totals = "none", or state a smaller m',
             )
+        if not privacy.threshold.hides:
+            continue
         yield Finding(
             Severity.NOTE,
             place.where("totals"),

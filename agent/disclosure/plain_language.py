@@ -177,7 +177,10 @@ class _Writer:
             case CountPrivacy():
                 usual = _usual(privacy.sigma_squared, _CORRELATED if privacy.totals else _INDEPENDENT)
                 yield self._noise("dp.noise", self._words.number(usual))
-                yield self._enforced("dp.threshold", "differential_privacy", tau=self._words.number(privacy.tau))
+                if privacy.threshold.hides:
+                    yield self._enforced("dp.threshold", "differential_privacy", tau=self._words.number(privacy.tau))
+                else:
+                    yield self._enforced("dp.no_threshold", "differential_privacy")
                 if privacy.totals:
                     every = self._words.every(self._policy.period_s)
                     yield self._enforced("dp.totals", "values_time", every=every)

@@ -29,7 +29,7 @@ def _stream(policy: Policy, stream: Stream, period: str) -> str:
         return f"    {stream.name:<14} {stream.kind} every {window}; {said}"
     return (
         f"    {stream.name:<14} {len(stream.classes)} classes every {window}; noise sd "
-        f"{guarantee.count_noise(privacy)}; published from {privacy.tau}; "
+        f"{guarantee.count_noise(privacy)}; {guarantee.shown_from(privacy)}; "
         f"rho {exact_words(privacy.rho)} for m = {privacy.m}, c = {privacy.c} in {period} "
         f"({exact_words(privacy.charge)} a window)"
     )

@@ -34,6 +34,11 @@ def measured(stream: Stream) -> str:
     return f"{stream.name}: {what}"
 
 
+def shown_from(privacy: CountPrivacy) -> str:
+    """Which noisy numbers are published."""
+    return f"published from {privacy.tau}" if privacy.threshold.hides else "every number published, also below zero"
+
+
 def protection(policy: Policy, stream: Stream) -> str:
     """The whole of a stream's protection, with every parameter that a reader needs to judge it."""
     privacy = stream.privacy
@@ -42,7 +47,7 @@ def protection(policy: Policy, stream: Stream) -> str:
         case CountPrivacy():
             said = (
                 f"zCDP rho {exact_words(privacy.rho)} a person and {period} "
-                f"(at most {privacy.m} times, {privacy.c} a window), noise sd {count_noise(privacy)}, published from {privacy.tau}"
+                f"(at most {privacy.m} times, {privacy.c} a window), noise sd {count_noise(privacy)}, {shown_from(privacy)}"
             )
         case UniquePrivacy():
             said = (

@@ -75,10 +75,18 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Publish a cell only when its noisy value is >= tau = k + ceil(z * sigma) (PRIVACY.md section 4)."""
+    """Publish a cell only when its noisy value is >= tau = k + ceil(z * sigma) (PRIVACY.md section 4).
+
+    k = 0 (and then z = 0) hides nothing: every noisy value is published, those below zero too, so that sums of them are unbiased.
+    """
 
     k: int
     z: Fraction
+
+    @property
+    def hides(self) -> bool:
+        """Is anything withheld?"""
+        return self.k > 0
 
 
 @dataclass(frozen=True, slots=True)

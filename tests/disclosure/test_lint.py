@@ -75,6 +75,7 @@ CASES = [
     ("not a privacy guarantee", _stream(SCALAR), "mode = "),
     ("a threshold alone", SOUND.replace('mode = "dp"', 'mode = "threshold-only"').replace("rho = 0.125                  #", "#")
      .replace("m = 4", "#").replace("c = 1", "#").replace("z = 2", "#").replace("totals = ", "# "), "mode = "),
+    ("hides no number", SOUND.replace("k = 5 ", "k = 0 ").replace("z = 2", "z = 0"), "k = 0"),
     ("noise alone shows many cells", SOUND.replace("z = 2", "z = 0.5"), "z = 0.5"),
     ("costs running totals more than they save", TOTALS.replace("m = 4 ", "m = 25 "), "totals = "),
     ("show the numbers below 31 too", TOTALS, "totals = "),

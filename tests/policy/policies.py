@@ -165,4 +165,6 @@ def _privacy(draw: Any, kind: str, mode: str, window_s: int) -> tuple[dict[str, 
     if kind == "count":
         possible = ["none", "period"] if 2 <= 86_400 // window_s <= 1440 else ["none"]
         counted["totals"] = f'"{draw(st.sampled_from(possible))}"'
+        if draw(st.booleans()) and draw(st.booleans()):
+            counted |= {"k": 0, "z": "0"}
     return counted, rho

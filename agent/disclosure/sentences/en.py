@@ -99,6 +99,7 @@ _TEXTS = {
     "dp.noise_marks": "Chance changes the number of marks, at least nine times in ten by {amount} or less.",
     "dp.mean": "Each value is the average of {samples}.",
     "dp.threshold": "Numbers below {tau} after that are not shown.",
+    "dp.no_threshold": "Small numbers are shown too, so some are below zero.",
     "dp.totals": "It also sends running totals, which begin anew {every} and include the numbers not shown.",
     "dp.threshold_marks": "With fewer than {tau} marks after that, no number is shown.",
     "dp.presence": "This covers up to {readings} of you in {period}, at most {c} in {window}.",

@@ -99,6 +99,7 @@ _TEXTS = {
     "dp.noise_marks": "El azar cambia el número de marcas; al menos nueve de cada diez veces, en {amount} o menos.",
     "dp.mean": "Cada valor es el promedio de {samples}.",
     "dp.threshold": "Después, los números menores que {tau} no se muestran.",
+    "dp.no_threshold": "También se muestran los números pequeños, así que algunos son menores que cero.",
     "dp.totals": "También envía totales acumulados, que empiezan de nuevo {every} e incluyen los números no mostrados.",
     "dp.threshold_marks": "Si después hay menos de {tau} marcas, no se muestra ningún número.",
     "dp.presence": "Esto cubre hasta {readings} de usted en {period}, como máximo {c} en {window}.",

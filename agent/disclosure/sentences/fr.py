@@ -99,6 +99,7 @@ _TEXTS = {
     "dp.noise_marks": "Le hasard modifie le nombre de marques, au moins neuf fois sur dix de {amount} ou moins.",
     "dp.mean": "Chaque valeur est la moyenne de {samples}.",
     "dp.threshold": "Ensuite, les nombres inférieurs à {tau} ne sont pas montrés.",
+    "dp.no_threshold": "Les petits nombres sont montrés aussi : certains sont donc inférieurs à zéro.",
     "dp.totals": "Il envoie aussi des totaux cumulés, qui repartent de zéro {every} et comprennent les nombres non montrés.",
     "dp.threshold_marks": "S'il y a ensuite moins de {tau} marques, aucun nombre n'est montré.",
     "dp.presence": "Cela couvre jusqu'à {readings} de vous en {period}, au plus {c} en {window}.",

@@ -99,6 +99,7 @@ _TEXTS = {
     "dp.noise_marks": "O acaso muda o número de marcas; pelo menos nove em cada dez vezes, em {amount} ou menos.",
     "dp.mean": "Cada valor é a média de {samples}.",
     "dp.threshold": "Depois disso, números menores que {tau} não são mostrados.",
+    "dp.no_threshold": "Os números pequenos também são mostrados; por isso, alguns são menores que zero.",
     "dp.totals": "Também envia totais acumulados, que recomeçam {every} e incluem os números não mostrados.",
     "dp.threshold_marks": "Com menos de {tau} marcas depois disso, nenhum número é mostrado.",
     "dp.presence": "Isto cobre até {readings} suas em {period}, no máximo {c} em {window}.",

@@ -99,6 +99,7 @@ _TEXTS = {
     "dp.noise_marks": "Binabago ng pagkakataon ang bilang ng marka, nang {amount} o mas kaunti sa siyam man lang sa sampung beses.",
     "dp.mean": "Ang bawat halaga ay karaniwan ng {samples}.",
     "dp.threshold": "Pagkatapos nito, hindi ipinapakita ang mga numerong mas mababa sa {tau}.",
+    "dp.no_threshold": "Ipinapakita rin ang maliliit na numero, kaya may ilang mas mababa sa zero.",
     "dp.totals": "Nagpapadala rin ito ng tumatakbong kabuuan, na nagsisimulang muli {every} at kasama ang mga numerong hindi ipinapakita.",
     "dp.threshold_marks": "Kung mas kaunti sa {tau} ang marka pagkatapos nito, walang numerong ipinapakita.",
     "dp.presence": "Saklaw nito ang hanggang {readings} mo sa loob ng {period}, at hindi hihigit sa {c} sa loob ng {window}.",

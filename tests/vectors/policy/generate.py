@@ -560,7 +560,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "m-beyond-the-windows": ("m = 4", "m = 97", "m = 97", "at most 96: 96 windows in a period, 1 a window, got 97"),
     "c-above-m": ("c = 1", "c = 5", "c = 5", "at most m = 4, got 5"),
     "c-zero": ("c = 1", "c = 0", "c = 0", "a whole number from 1"),
-    "k-zero": ("k = 5", "k = 0", "k = 0", "a whole number from 1"),
+    "k-negative": ("k = 5", "k = -1", "k = -1", "a whole number from 0"),
+    "k-zero-with-a-margin": ("k = 5", "k = 0", "z = 2", "0 where nothing is hidden (k = 0), got 2"),
     "k-missing": ("k = 5\n", "", "[stream.privacy]", "privacy.k: expected a whole number"),
     "z-negative": ("z = 2", "z = -0.5", "z = -0.5", "a number from 0 to 10"),
     "max-count-below-threshold": (

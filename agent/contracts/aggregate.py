@@ -9,40 +9,59 @@ Records that can vary are padded with blanks to a width that follows from the te
 
 import enum
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from agent.contracts.cells import (
+    CELLS,
+    COUNT,
+    END_START,
+    FIRST_START,
+    MAX_WIDTH,
+    SINCE,
+    Cell,
+    Field,
+    Value,
+    kind_of,
+    least_width,
+    plain,
+    unit_of,
+)
+from agent.contracts.cells import NAME as CELL_NAME
 from agent.contracts.guarantee import Guarantee, NoGuarantee, PureGuarantee, read_guarantee
 from agent.errors import EncodingError
 from agent.wire import senml
 from agent.wire.senml import Record
 
+__all__ = [
+    "COVERAGE_STEP_PERCENT",
+    "END_START",
+    "FIRST_START",
+    "MAX_LOG_INDEX",
+    "MAX_PACK_BYTES",
+    "MIN_VALUE_DIGITS",
+    "NAME",
+    "Aggregate",
+    "Cell",
+    "Field",
+    "NotCollected",
+    "PackTerms",
+    "Value",
+    "decode",
+    "encode",
+    "pack_bytes",
+]
+
 COVERAGE_STEP_PERCENT = 5
 """Coverage is quantised down to twentieths: finer would tell nothing useful."""
 
-FIRST_START, END_START = 10**9, 10**10
-"""Bounds of a window's start (Unix seconds): ten digits, 2001 to 2286. A clock beyond them is wrong."""
-
 MAX_LOG_INDEX = 10**15
-MAX_WIDTH = 32
-"""Characters of the longest number or words."""
-
 MAX_PACK_BYTES = 47 * 1024
 """An entry of the release log holds the pack, its signature and little else (contracts/log)."""
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
-FIELD = re.compile(r"[a-z][a-z0-9_]{0,31}(?:/[a-z][a-z0-9_]{0,31})?")
-WORDS = re.compile(r"[a-z][a-z0-9_]{0,31}")
-
-QUANTILES = ("p25", "median", "p75")
-"""`cell/<class>/<one of these>` holds the name of a bin, in words; no bin has such a name."""
-
-DEVICES = ("devices", "devices_sd", "devices_is")
-"""The fields of a window of unique visitors: number, its standard deviation, and in words which of both it is, estimate or at_least."""
-
-SINCE = "total/since"
-"""Since when running totals run (Unix seconds): the start of their first window."""
+UNIT = re.compile(r"[A-Za-z0-9%/]{1,9}")
 
 
 class NotCollected(enum.StrEnum):
@@ -64,40 +83,13 @@ class NotCollected(enum.StrEnum):
     """Releasing it would have spent more than the policy's cap in one period."""
 
 
-class Cell(enum.StrEnum):
-    """A cell without a number."""
-
-    SUPPRESSED = "suppressed"
-    NOT_COLLECTED = "not_collected"
-
-
-_CELLS: Mapping[str, Cell] = {cell.value: cell for cell in Cell}
-
-Value = int | Decimal | str | Cell
-"""A number as it is written, words, or why there are none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One cell: its name, its SenML unit ("" where it holds words), and the characters of the longest number or words it may hold.
-
-    A `width` under what `not_collected` needs in its place is raised to that.
-    """
-
-    name: str
-    unit: str
-    width: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "width", max(self.width, _least_width(self.unit)))
-
-
 @dataclass(frozen=True, slots=True)
 class PackTerms:
     """What is the same in every window of one stream under one policy and one noise.
 
     `noise_sd`: the standard deviation of the noise in each number, in `noise_unit`, rounded up, 0 where there is none; `noise_unit` is the unit of
-    all numbers but SINCE. `threshold`: under it a noisy number is suppressed, 0 where there is none.
+    all numbers but `total/since`. `threshold`: under it a noisy number is suppressed, 0 where nothing is. `total_noise_sd`: as `noise_sd`, of each
+    running total; None when there are none.
     """
 
     city: str
@@ -112,6 +104,15 @@ class PackTerms:
     policy_version: int
     disclosure_digest: bytes
     fields: tuple[Field, ...]
+    total_noise_sd: Decimal | None = None
+
+    @property
+    def kind(self) -> str:
+        """count, duration, unique or scalar; raise EncodingError for cells that no kind has."""
+        kind = kind_of([field.name for field in self.fields], self.noise_unit, self.guarantee)
+        if kind is None:
+            raise EncodingError("aggregate cells", expected="those of one kind of stream, in their order", got="others")
+        return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +153,20 @@ def encode(aggregate: Aggregate) -> bytes:
     return pack
 
 
+def pack_bytes(terms: PackTerms) -> int:
+    """The length of every pack of these terms; raise EncodingError when they cannot be encoded, for being too long among others."""
+    start = -(-FIRST_START // terms.window_s) * terms.window_s
+    nothing = (Cell.NOT_COLLECTED,) * len(terms.fields)
+    return len(encode(Aggregate(terms, start, 0, NotCollected.GATE, 0, nothing)))
+
+
 def decode(payload: bytes) -> Aggregate:
     """The strict inverse of `encode`; raise EncodingError for anything that `encode` would not have written."""
     records = senml.decode(payload)
     if len(records) < _HEAD + 1:
         raise EncodingError("aggregate", expected=f"at least {_HEAD + 1} records", got=str(len(records)))
-    head = {record.n: record for record in records[:_HEAD]}
+    cells = [record for record in records[_HEAD:] if record.n != _TOTAL_NOISE_SD]
+    head = {record.n: record for record in records[: len(records) - len(cells)]}
     window = records[0]
     names = (window.bn or "").split("/")
     if len(names) != 5 or names[4]:
@@ -173,7 +182,6 @@ def decode(payload: bytes) -> Aggregate:
         raise EncodingError(
             "aggregate", expected="a known state and a hex disclosure digest", got="something else"
         ) from None
-    cells = records[_HEAD:]
     terms = PackTerms(
         city=city,
         site=site,
@@ -187,6 +195,7 @@ def decode(payload: bytes) -> Aggregate:
         policy_version=_whole(_number(head, "policy"), "policy"),
         disclosure_digest=digest,
         fields=_fields(payload, [(record.n or "").removeprefix("cell/") for record in cells], noise_unit, guarantee),
+        total_noise_sd=Decimal(_number(head, _TOTAL_NOISE_SD)) if _TOTAL_NOISE_SD in head else None,
     )
     aggregate = Aggregate(
         terms=terms,
@@ -203,30 +212,13 @@ def decode(payload: bytes) -> Aggregate:
     return aggregate
 
 
-def unit_of(name: str, noise_unit: str, guarantee: Guarantee) -> str:
-    """The unit of the field `name` of a pack: "" for words, seconds for SINCE, `noise_unit` for every other number."""
-    if name == SINCE:
-        return "s"
-    words = name.partition("/")[2] in QUANTILES or (name == DEVICES[2] and isinstance(guarantee, PureGuarantee))
-    return "" if words else noise_unit
-
-
 _HEAD = 9
+_TOTAL_NOISE_SD = "total_noise_sd"
 _LONGEST_STATE = max(len(f"not_collected:{reason}") for reason in NotCollected)
 
 
-def _least_width(unit: str) -> int:
-    """What `not_collected` needs: fewer characters would not shorten a cell."""
-    number = len(f'{{"n":"cell/","u":"{unit}","v":}}') if unit else len('{"n":"cell/","vs":""}')
-    return len('{"n":"cell/","vs":"not_collected"}') - number
-
-
-MIN_VALUE_DIGITS = _least_width("count")
+MIN_VALUE_DIGITS = least_width(COUNT)
 """Fewer digits would not shorten a count's cell."""
-
-
-def _record_width(field: Field) -> int:
-    return len('{"n":"cell/","vs":"not_collected"}') + len(field.name) + field.width - _least_width(field.unit)
 
 
 def _layout(a: Aggregate) -> tuple[list[Record], list[int]]:
@@ -245,12 +237,15 @@ def _layout(a: Aggregate) -> tuple[list[Record], list[int]]:
     widths = [0] * _HEAD
     widths[2] = len('{"n":"state","vs":""}') + _LONGEST_STATE
     widths[8] = len('{"n":"log_index","v":}') + len(str(MAX_LOG_INDEX - 1))
+    if t.total_noise_sd is not None:
+        records.append(Record(n=_TOTAL_NOISE_SD, u=t.noise_unit, v=t.total_noise_sd))
+        widths.append(0)
     for field, value in zip(t.fields, a.values, strict=True):
         name = f"cell/{field.name}"
         records.append(
             Record(n=name, vs=str(value)) if isinstance(value, str) else Record(n=name, u=field.unit, v=value)
         )
-        widths.append(_record_width(field))
+        widths.append(field.record_width)
     return records, widths
 
 
@@ -261,28 +256,33 @@ def _fields(payload: bytes, names: list[str], noise_unit: str, guarantee: Guaran
     for name in reversed(names):
         start = payload.rfind(b'{"n":"cell/', 0, end)
         unit = unit_of(name, noise_unit, guarantee)
-        shortest = _record_width(Field(name, unit, 0))
-        fields.append(Field(name, unit, end - start - shortest + _least_width(unit)))
+        shortest = Field(name, unit, 0)
+        fields.append(Field(name, unit, end - start - shortest.record_width + shortest.width))
         end = start - 1
     return tuple(reversed(fields))
 
 
 def _check_terms(t: PackTerms) -> None:
     names = [field.name for field in t.fields]
+    total_sd = t.total_noise_sd
     protected = not isinstance(t.guarantee, NoGuarantee)
     checks = (
         ("names", all(NAME.fullmatch(name) for name in (t.city, t.site, t.unit, t.stream))),
         ("window_s", 1 <= t.window_s <= 86400),
-        ("noise_sd", _plain(t.noise_sd) and 0 <= t.noise_sd < 10**9 and (t.noise_sd > 0) == protected),
-        ("noise_unit", 1 <= len(t.noise_unit) <= 9),
+        ("noise_sd", plain(t.noise_sd) and 0 <= t.noise_sd < 10**9 and (t.noise_sd > 0) == protected),
+        (_TOTAL_NOISE_SD, (total_sd is None) == (SINCE not in names)),
+        (_TOTAL_NOISE_SD, total_sd is None or (protected and plain(total_sd) and 0 < total_sd < 10**9)),
+        ("noise_unit", UNIT.fullmatch(t.noise_unit) is not None),
         ("threshold", 0 <= t.threshold < 10**12),
         ("guarantee", read_guarantee(t.guarantee.words()) == t.guarantee),
+        ("guarantee", not isinstance(t.guarantee, PureGuarantee) or t.guarantee.window_s == t.window_s),
         ("policy", 1 <= t.policy_version < 10**9),
         ("disclosure", len(t.disclosure_digest) == 32),
         ("fields", 1 <= len(names) == len(set(names))),
-        ("field names", all(map(FIELD.fullmatch, names))),
+        ("field names", all(map(CELL_NAME.fullmatch, names))),
         ("field units", all(unit_of(field.name, t.noise_unit, t.guarantee) == field.unit for field in t.fields)),
         ("field widths", all(field.width <= MAX_WIDTH for field in t.fields)),
+        ("cells", bool(t.kind)),
     )
     _require(checks)
 
@@ -302,36 +302,9 @@ def _check(a: Aggregate) -> None:
             ),
         )
     )
-    _require((f"cell/{field.name}", _fits(value, field)) for field, value in zip(t.fields, a.values, strict=True))
-
-
-def _fits(value: Value, field: Field) -> bool:
-    if isinstance(value, Cell):
-        return field.name != SINCE or value is Cell.NOT_COLLECTED
-    if isinstance(value, str):
-        return (
-            field.unit == ""
-            and WORDS.fullmatch(value) is not None
-            and value not in _CELLS
-            and len(value) <= field.width
-        )
-    if (
-        field.unit == ""
-        or not _plain(value)
-        or len(f"{value:f}" if isinstance(value, Decimal) else str(value)) > field.width
-    ):
-        return False
-    if field.name == SINCE:
-        return isinstance(value, int) and FIRST_START <= value < END_START
-    return field.unit != "count" or (value >= 0 and (isinstance(value, int) or field.name == DEVICES[1]))
-
-
-def _plain(value: int | Decimal) -> bool:
-    """Is there one way to write it: a finite number of at most six decimals, no negative zero?"""
-    if isinstance(value, int):
-        return not isinstance(value, bool)
-    exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and -6 <= exponent <= 0 and not (value.is_zero() and value.is_signed())
+    _require(
+        (f"cell/{field.name}", field.fits(value, t.threshold)) for field, value in zip(t.fields, a.values, strict=True)
+    )
 
 
 def _require(checks: Iterable[tuple[str, bool]]) -> None:
@@ -371,7 +344,7 @@ def _percent(coverage: int | Decimal) -> int:
 
 def _value(record: Record) -> Value:
     if record.vs is not None:
-        return _CELLS.get(record.vs, record.vs)
+        return CELLS.get(record.vs, record.vs)
     if record.v is None:
         raise EncodingError("aggregate cell", expected="a number or words", got="neither")
     return record.v

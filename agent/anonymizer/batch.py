@@ -1,6 +1,6 @@
 """A batch of readings as it comes through reading.sock, and what a board's hello means for a stream. Pure.
 
-Invariant: identifiers are never copied: their length is checked and nothing here touches them (no stream counts them yet).
+Invariant: identifiers are never copied: their length is checked, and what is handed on is a slice of the receive buffer.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from agent.wire import cbor
 
 _MAX_BOOT_NS = 1 << 62
 _MINUS_MS_NS = np.int64(-1_000_000)
-_UINT16_LE, _UINT8 = np.dtype("<u2"), np.dtype(np.uint8)
+_UINT32_LE, _UINT16_LE, _UINT8 = np.dtype("<u4"), np.dtype("<u2"), np.dtype(np.uint8)
 _MAP = 0xA0
 _ONE_BYTE = 24
 """CBOR (RFC 8949 section 3): the initial byte of a map less its number of keys; the additional information before an 8-bit argument."""
@@ -35,11 +35,20 @@ _ONE_BYTE = 24
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`channel` is the number in the board's hello; the columns have one item a reading."""
+    """`channel` is the number in the board's hello; the columns have one item a reading, `values` is None without that column.
+
+    Every reading was taken at `oldest_boot_ns` or later, and at `newest_boot_ns` or earlier. `identifiers` are packed, `width` bytes each, and
+    stand in the receive buffer: whoever wants them takes them before the next message comes.
+    """
 
     channel: int
     times_boot_ns: NDArray[np.int64]
     classes: NDArray[np.uint8]
+    values: NDArray[np.uint32] | None
+    identifiers: memoryview
+    width: int
+    oldest_boot_ns: int
+    newest_boot_ns: int
 
 
 def decode(header: Header, message: memoryview) -> Batch:
@@ -47,24 +56,36 @@ def decode(header: Header, message: memoryview) -> Batch:
     body = message[HEADER.size : HEADER.size + header.body_length]
     count = header.reading_count
     columns = _by_template(body, count) or _by_cbor(body, count)
-    if len(message) - HEADER.size - header.body_length != columns.identifier_bytes * count:
+    identifiers = message[HEADER.size + header.body_length :]
+    if len(identifiers) != columns.identifier_bytes * count:
         raise MessageError("reading.sock identifiers", expected="one a reading", got="another length")
     if not _is_whole(columns.channel, 255):
         raise MessageError("reading.sock channel", expected="a channel's number", got="other")
     ages = np.frombuffer(columns.ages, dtype=_UINT16_LE)
-    if header.received_boot_ns >= _MAX_BOOT_NS or (count and np.maximum.reduce(ages) > MAX_AGE_MS):
+    oldest_ms = int(np.maximum.reduce(ages)) if count else 0
+    if header.received_boot_ns >= _MAX_BOOT_NS or oldest_ms > MAX_AGE_MS:
         raise MessageError("reading.sock ages", expected=f"at most {MAX_AGE_MS} ms", got="more")
     times = ages * _MINUS_MS_NS
     times += header.received_boot_ns
-    return Batch(columns.channel, times, np.frombuffer(columns.classes, dtype=_UINT8))
+    return Batch(
+        channel=columns.channel,
+        times_boot_ns=times,
+        classes=np.frombuffer(columns.classes, dtype=_UINT8),
+        values=None if columns.values is None else np.frombuffer(columns.values, dtype=_UINT32_LE),
+        identifiers=identifiers,
+        width=columns.identifier_bytes,
+        oldest_boot_ns=header.received_boot_ns - oldest_ms * 1_000_000,
+        newest_boot_ns=header.received_boot_ns,
+    )
 
 
 class _Columns(NamedTuple):
-    """A body, taken apart: `ages` and `classes` are the contents of their typed arrays. `channel` is still to be checked."""
+    """A body, taken apart: `ages`, `classes` and `values` are the contents of their typed arrays. `channel` is still to be checked."""
 
     channel: int
     ages: bytes
     classes: bytes
+    values: bytes | None
     identifier_bytes: int
 
 
@@ -89,15 +110,20 @@ def _by_template(body: memoryview, count: int) -> _Columns | None:
         or body[ages + 2 * count : classes] != before_classes
     ):
         return None
-    keys, identifier_bytes = 3, 0
+    keys, identifier_bytes, values = 3, 0, None
     if body[end : end + len(before_values)] == before_values:
-        keys, end = keys + 1, end + len(before_values) + 4 * count
+        at_values, end = end + len(before_values), end + len(before_values) + 4 * count
+        keys, values = keys + 1, body[at_values:end].tobytes()
     if end + 2 == len(body) and body[end] == Body.IDENTIFIER_LENGTH and body[end + 1] <= MAX_IDENTIFIER_BYTES:
         keys, identifier_bytes, end = keys + 1, body[end + 1], end + 2
     if end != len(body) or fixed[0] != _MAP + keys:
         return None
     return _Columns(
-        channel, body[ages : ages + 2 * count].tobytes(), body[classes : classes + count].tobytes(), identifier_bytes
+        channel,
+        body[ages : ages + 2 * count].tobytes(),
+        body[classes : classes + count].tobytes(),
+        values,
+        identifier_bytes,
     )
 
 
@@ -124,21 +150,20 @@ def _by_cbor(body: memoryview, count: int) -> _Columns:
         )
     ages = _column(item[Body.AGES], TAG_UINT16_LE, 2, count, "ages")
     classes = _column(item[Body.CLASSES], TAG_UINT8, 1, count, "classes")
-    if Body.VALUES in item:
-        _column(item[Body.VALUES], TAG_UINT32_LE, 4, count, "values")
+    values = _column(item[Body.VALUES], TAG_UINT32_LE, 4, count, "values") if Body.VALUES in item else None
     width = item.get(Body.IDENTIFIER_LENGTH, 0)
     if not _is_whole(width, MAX_IDENTIFIER_BYTES):
         raise MessageError(
             "reading.sock identifiers", expected=f"at most {MAX_IDENTIFIER_BYTES} bytes each", got="other"
         )
-    return _Columns(item[Body.CHANNEL], ages, classes, width)
+    return _Columns(item[Body.CHANNEL], ages, classes, values, width)
 
 
 def class_table(board: Board, stream: Stream) -> tuple[int, NDArray[np.int64]] | None:
-    """(channel number, policy class index for each of 256 board class numbers, -1 for none), or None.
+    """(channel number, policy class index for each of 256 board class numbers, the number of classes for none), or None.
 
-    None when the board has no such counting channel or the channel lacks a class of the policy: then it does not measure
-    this stream.
+    None when the board has no such channel of the stream's kind or the channel lacks a class of the policy: then it does not measure
+    this stream. In a stream without classes every reading has index 0.
     """
     for number, channel in enumerate(board.channels):
         if (
@@ -146,7 +171,7 @@ def class_table(board: Board, stream: Stream) -> tuple[int, NDArray[np.int64]] |
             and channel.kind == stream.kind
             and set(stream.classes) <= set(channel.classes)
         ):
-            table = np.full(256, -1, dtype=np.int64)
+            table = np.full(256, len(stream.classes), dtype=np.int64)
             for place, name in enumerate(channel.classes):
                 if name in stream.classes:
                     table[place] = stream.classes.index(name)

@@ -46,6 +46,9 @@ ASK_EVERY_S = 1.0
 REFUSE_EVERY_S = 10.0
 """Whoever may drop files must not be able to fill the journal."""
 
+RELEASE_AFTER_NS = 20_000_000
+"""Windows are logged so long after their closing: ten times what closing one takes on a Pi, and nothing to a window of seconds (AN-46)."""
+
 ROOM_BYTES = 64 * 1024
 """With less room than this, and as much again a stream, nothing more is logged until the disk gives room again."""
 
@@ -151,7 +154,10 @@ class Daemon:
         if not self._storage_ready and log.room < ROOM_BYTES * (1 + self._collection.streams):
             self._collection.give_up_due()
             return
+        closing = self._collection.next_closing_utc_ns()
         due = self._collection.close_due()
+        if due.outcomes and closing is not None:
+            time.sleep(wait_for_instant_ns(closing, self._clock.utc_ns()) / NS)
         if due.entries:
             self._append(log, due)
 
@@ -329,6 +335,11 @@ class Daemon:
                 "releases": self._collection.ledger.releases,
             }
         )
+
+
+def wait_for_instant_ns(closing_ns: int, now_ns: int) -> int:
+    """How long to wait before windows that closed at `closing_ns` are logged: until the next whole RELEASE_AFTER_NS after it."""
+    return RELEASE_AFTER_NS - (now_ns - closing_ns) % RELEASE_AFTER_NS
 
 
 def _digest(policy: Policy) -> bytes:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer.cells import Field, Value, scaled
+from agent.anonymizer.discard import Discard
 from agent.anonymizer.noise import DiscreteLaplace, RandomBytes, ceil_sqrt
 from agent.anonymizer.siphash import CHUNK, Fill, SipHash
-from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken
 from agent.policy.model import UniquePrivacy

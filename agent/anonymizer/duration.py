@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer.cells import Field, Value, scaled
+from agent.anonymizer.discard import Discard
 from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, ceil_sqrt
 from agent.anonymizer.threshold import shown, value_digits
-from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
 from agent.policy.model import CountPrivacy, Stream, ThresholdOnly
 

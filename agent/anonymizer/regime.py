@@ -6,16 +6,19 @@ is logged never goes back.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer import batch
-from agent.anonymizer.govern import Terms, terms_for
+from agent.anonymizer.discard import Discard
+from agent.anonymizer.kinds import Terms, terms_for
 from agent.anonymizer.ledger import Ledger
-from agent.anonymizer.noise import DiscreteGaussian
+from agent.anonymizer.rows import Columns
 from agent.anonymizer.transition import changes, sigma_squared
-from agent.anonymizer.window import NS, Discard, Moment, Part, StreamWindows, window_start
+from agent.anonymizer.window import NS, Moment, Part, StreamWindows, window_start
 from agent.contracts.board import Board
 from agent.errors import InvariantBroken
 from agent.policy.adopt import Taken
@@ -41,7 +44,7 @@ class Regime:
         self.accounts = [first_of_channel[stream.channel] == stream.name for stream in self.streams]
         self._hold_ns = hold_ns
         self._tables: dict[int, list[Table]] = {}
-        self._noises: dict[object, DiscreteGaussian] = {}
+        self._terms: dict[tuple[int, Fraction], Terms] = {}
         for start in (taken.effective, *changes(ledger.adoption.taken, taken.effective, 2**40)):
             for number in range(len(self.streams)):
                 self.terms(number, start, ledger)  # a table takes a while: not at the first closing
@@ -134,26 +137,34 @@ class Regime:
         return tables[number] if tables is not None else None
 
     def count(
-        self,
-        connection: int,
-        channel: int,
-        times_utc_ns: NDArray[np.int64],
-        classes: NDArray[np.uint8],
-        now_utc_ns: int,
+        self, connection: int, arrived: batch.Batch, offset_ns: int, now_utc_ns: int, inside: NDArray[np.bool_] | None
     ) -> Counter[Discard]:
-        """Count readings of a board's channel, taken while this policy was in force; returns how many were discarded, by reason."""
+        """Count readings of a board's channel, of which those that `inside` marks (None for all) were taken while this policy was in force;
+        returns how many of these were discarded, by reason."""
         discarded: Counter[Discard] = Counter()
         accounted = False
+        times_utc_ns = None
         for number, windows in enumerate(self.windows):
             table = self.table(connection, number)
-            if table is None or table[0] != channel:
+            if table is None or table[0] != arrived.channel:
                 continue
-            refused = windows.count(times_utc_ns, table[1][classes], now_utc_ns)
+            if times_utc_ns is None:
+                times_utc_ns = arrived.times_boot_ns + offset_ns
+            refused = windows.count(
+                times_utc_ns,
+                Columns(table[1].take(arrived.classes), arrived.values, arrived.identifiers, arrived.width),
+                now_utc_ns,
+                oldest_utc_ns=arrived.oldest_boot_ns + offset_ns,
+                newest_utc_ns=arrived.newest_boot_ns + offset_ns,
+                inside=inside,
+            )
             if self.accounts[number]:
                 accounted = True
                 discarded += refused
         if not accounted:
-            discarded[Discard.UNKNOWN_CHANNEL] = len(times_utc_ns)
+            discarded[Discard.UNKNOWN_CHANNEL] = (
+                len(arrived.classes) if inside is None else int(np.count_nonzero(inside))
+            )
         return discarded
 
     # --- noise ----------------------------------------------------------------------------------------------------
@@ -162,10 +173,11 @@ class Regime:
         """The terms of stream `number` for a window that starts at `start`."""
         stream = self.streams[number]
         needed = sigma_squared(ledger.adoption.taken, stream, start)
-        noise = self._noises.get(needed)
-        if noise is None:
-            noise = self._noises[needed] = DiscreteGaussian(needed)
-        return terms_for(self.taken.policy, stream, self.taken.disclosure_digest, noise)
+        terms = self._terms.get((number, needed))
+        if terms is None:
+            terms = terms_for(self.taken.policy, stream, self.taken.disclosure_digest, needed)
+            self._terms[number, needed] = terms
+        return terms
 
 
 class Regimes:
@@ -219,35 +231,38 @@ class Regimes:
             if accounts
         )
 
-    def due(self, now_ns: int) -> tuple[list[tuple[Regime, int]], int]:
-        """The due windows in order of their closing, an older policy's first, then in policy order; and the readings given up."""
+    def due(self, now_ns: int) -> tuple[list[tuple[Regime, int, int]], int]:
+        """(regime, stream, how many windows) in order of their closing, an older policy's first, then in policy order; and the readings given up.
+
+        Windows of one stream that follow one another in this order are told together.
+        """
         found, given_up = [], 0
         for order, regime in enumerate(self._regimes):
             due, lost = regime.due(now_ns)
             given_up += lost
             found += [(at, order, number) for at, number in due]
-        return [(self._regimes[order], number) for _, order, number in sorted(found)], given_up
+        runs = groupby(sorted(found), key=lambda each: each[1:])
+        return [(self._regimes[order], number, len(list(run))) for (order, number), run in runs], given_up
 
     def count(
-        self,
-        connection: int,
-        channel: int,
-        times_utc_ns: NDArray[np.int64],
-        classes: NDArray[np.uint8],
-        now_utc_ns: int,
+        self, connection: int, arrived: batch.Batch, since_boot_ns: int, offset_ns: int, now_utc_ns: int
     ) -> Counter[Discard]:
-        """Count each reading under the policy in force when it was taken; returns how many were discarded, by reason.
+        """Count each reading that was taken at `since_boot_ns` or later under the policy in force when it was taken; returns how many were
+        discarded, by reason.
 
         Raises InvariantBroken when there is no policy: the gate let a reading in that nobody had decided to count.
         """
         if not self._regimes:
             raise InvariantBroken("the gate is open without a policy in force")
+        begins_boot_ns = [regime.taken.effective * NS - offset_ns for regime in self._regimes[1:]]
+        if arrived.oldest_boot_ns >= max([since_boot_ns, *begins_boot_ns]):
+            return self._regimes[-1].count(connection, arrived, offset_ns, now_utc_ns, None)
         discarded: Counter[Discard] = Counter()
-        begins = np.array([regime.taken.effective * NS for regime in self._regimes[1:]], dtype=np.int64)
-        belongs = np.searchsorted(begins, times_utc_ns, side="right")
+        open_then = arrived.times_boot_ns >= since_boot_ns
+        discarded[Discard.GATE] = int(np.count_nonzero(~open_then))
+        belongs = np.searchsorted(np.array(begins_boot_ns, dtype=np.int64), arrived.times_boot_ns, side="right")
         for number, regime in enumerate(self._regimes):
-            inside = belongs == number
-            discarded += regime.count(connection, channel, times_utc_ns[inside], classes[inside], now_utc_ns)
+            discarded += regime.count(connection, arrived, offset_ns, now_utc_ns, open_then & (belongs == number))
         return discarded
 
     def meet(self, connection: int, board: Board | None) -> None:

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer.cells import Field, Value, scaled
+from agent.anonymizer.discard import Discard
 from agent.anonymizer.duration import quantile
 from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, WideGaussian, ceil_sqrt
-from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken, PolicyError
 from agent.policy.model import CoarsePrivacy, NoPrivacy, ScalarPrivacy, Stream

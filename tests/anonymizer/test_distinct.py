@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agent.anonymizer import distinct
 from agent.anonymizer.cells import Value
+from agent.anonymizer.discard import Discard
 from agent.anonymizer.distinct import (
     CELLS,
     LIMIT,
@@ -26,7 +27,6 @@ from agent.anonymizer.distinct import (
     release,
 )
 from agent.anonymizer.noise import DiscreteLaplace
-from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken
 from agent.local.randomness import fill_random, random_bytes

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from agent.anonymizer.discard import Discard
 from agent.anonymizer.duration import (
     Stays,
     bin_names,
@@ -22,7 +23,6 @@ from agent.anonymizer.duration import (
     release,
 )
 from agent.anonymizer.noise import DiscreteGaussian
-from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
 from agent.local.randomness import random_bytes
 from agent.policy.model import CountPrivacy, Stream, ThresholdOnly

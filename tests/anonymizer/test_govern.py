@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from agent.anonymizer.govern import govern, terms_for
+from agent.anonymizer.govern import govern
+from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.threshold import shown, value_digits
 from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Aggregate, Cell

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent.anonymizer.cells import Value
+from agent.anonymizer.discard import Discard
 from agent.anonymizer.noise import DiscreteGaussian, WideGaussian, gaussian
 from agent.anonymizer.scalar import (
     WHOLE_UNITS,
@@ -32,7 +33,6 @@ from agent.anonymizer.scalar import (
     publish,
     release,
 )
-from agent.anonymizer.window import Discard
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken, PolicyError
 from agent.local.randomness import random_bytes

@@ -13,7 +13,9 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer import batch
-from agent.anonymizer.govern import NOTHING, govern, terms_for
+from agent.anonymizer.govern import NOTHING, govern
+from agent.anonymizer.kinds import terms_for
+from agent.anonymizer.rows import Columns
 from agent.anonymizer.seal import seal
 from agent.anonymizer.window import NS, StreamWindows
 from agent.cli.demo.stage import policy_text
@@ -89,7 +91,13 @@ def ours(line: bytes, readings_a_frame: int) -> Counter[str]:
             buffer[: MESSAGE_HEADER.size] = header.pack()
             buffer[MESSAGE_HEADER.size : length] = frame.body
             decoded = batch.decode(header, buffer[:length])
-            windows.count(decoded.times_boot_ns, table[1][decoded.classes], taken_ns + NS)
+            windows.count(
+                decoded.times_boot_ns,
+                Columns(table[1][decoded.classes], decoded.values, decoded.identifiers, decoded.width),
+                taken_ns + NS,
+                oldest_utc_ns=decoded.oldest_boot_ns,
+                newest_utc_ns=decoded.newest_boot_ns,
+            )
             frames += 1
             if frames % frames_a_window == 0:
                 closed = windows.close()

@@ -1,16 +1,14 @@
 """Our side of the comparison: bytes of reading.sock messages to governed Aggregates, by the functions that the daemon runs."""
 
-from collections.abc import Sequence
-from fractions import Fraction
-
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer import batch
-from agent.anonymizer.govern import govern, terms_for
+from agent.anonymizer.govern import govern_block
+from agent.anonymizer.kinds import terms_for
+from agent.anonymizer.rows import Columns
 from agent.anonymizer.window import NS, StreamWindows
 from agent.contracts.aggregate import Aggregate
-from agent.contracts.log import Charge
 from agent.contracts.reading import unpack_header
 from agent.local.randomness import random_bytes
 from tests.bench.workload import START, Workload
@@ -29,30 +27,33 @@ class Governed:
         self._table = table[1]
         self.published: list[Aggregate] = []
 
-    def run(self) -> list[NDArray[np.int64]]:
-        """One pass over all messages; a window closes as soon as a reading of a later one has come."""
+    def run(self) -> NDArray[np.int64]:
+        """One pass over all messages; windows close as soon as a reading of a later one has come."""
         windows = StreamWindows(self._stream, START)
         window_ns = self._stream.window_s * NS
-        charge = Charge(Fraction(1, 32))
         true: list[NDArray[np.int64]] = []
         self.published = []
 
         def close_until(at_ns: int) -> None:
-            while (windows.next_start * NS) + window_ns <= at_ns:
-                closed = windows.close()
-                true.append(closed.counts)
-                self.published.append(govern(closed, self._terms, charge, None, len(true), random_bytes))
+            due = at_ns // window_ns - windows.next_start * NS // window_ns
+            if due > 0:
+                block = windows.close_block(due)
+                true.append(block.contents)
+                self.published += govern_block(
+                    block, self._terms, self._terms.charge, len(self.published), random_bytes
+                )
 
         for message in self._messages:
             header = unpack_header(message)
             decoded = batch.decode(header, message)
             newest = header.received_boot_ns
-            windows.count(decoded.times_boot_ns, self._table[decoded.classes], newest)
+            windows.count(
+                decoded.times_boot_ns,
+                Columns(self._table.take(decoded.classes), decoded.values, decoded.identifiers, decoded.width),
+                newest,
+                oldest_utc_ns=decoded.oldest_boot_ns,
+                newest_utc_ns=decoded.newest_boot_ns,
+            )
             close_until(newest)
         close_until(newest + window_ns)
-        return true
-
-
-def counts_of(true: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """(windows, classes)."""
-    return np.array(true)
+        return np.concatenate(true)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.anonymizer.govern import Terms, govern, terms_for
+from agent.anonymizer.govern import govern
+from agent.anonymizer.kinds import CountTerms, terms_for
 from agent.anonymizer.noise import RandomBytes, thresholds
 from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Cell
@@ -39,20 +40,20 @@ def policy_of(rho: str, m: int = 4) -> Policy:
     )
 
 
-def wide_terms(policy: Policy, cells: int = WIDTH) -> Terms:
+def wide_terms(policy: Policy, cells: int = WIDTH) -> CountTerms:
     """The terms of the policy's first stream as if it had `cells` classes."""
     stream = dataclasses.replace(policy.streams[0], classes=tuple(f"c{number}" for number in range(cells)))
     return terms_for(policy, stream, bytes(32))
 
 
-def release(terms: Terms, counts: Ints, random: RandomBytes = random_bytes) -> Ints:
+def release(terms: CountTerms, counts: Ints, random: RandomBytes = random_bytes) -> Ints:
     """What is published of these true counts; HIDDEN where a cell is suppressed."""
     charge = Charge(count_privacy(terms.stream).charge)
     aggregate = govern(Closed(START, counts, 100, None), terms, charge, None, 0, random)
     return np.array([HIDDEN if isinstance(value, Cell) else value for _, value in aggregate.cells], dtype=np.int64)
 
 
-def runs(terms: Terms, count: int, times: int) -> Ints:
+def runs(terms: CountTerms, count: int, times: int) -> Ints:
     """`times` independent releases of one true count."""
     width = len(terms.stream.classes)
     parts = [release(terms, np.full(width, count, dtype=np.int64)) for _ in range(-(-times // width))]
@@ -74,7 +75,7 @@ class Table:
         return np.searchsorted(self._cumulated, uniform, side="right") - self.bound
 
 
-def broken(terms: Terms, factor: Fraction) -> Terms:
+def broken(terms: CountTerms, factor: Fraction) -> CountTerms:
     """The same terms with noise of `factor` times the variance."""
     claimed = terms.noise.sigma_squared
     return dataclasses.replace(terms, noise=Table(claimed, claimed * factor))  # type: ignore[arg-type]  # a lie

@@ -1,0 +1,132 @@
+"""The open windows of a stream of counts or durations: one block of numbers, a row a window, a column a cell. Pure.
+
+Invariants: every reading that is added is discarded under a reason, or is in `pending` until its window is taken or dropped; a cell that is
+taken never exceeds the policy's `max_count`; the arithmetic is the same whatever the readings say, and a row that is taken is zeroed.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.anonymizer.discard import Discard
+
+MAX_ROWS = 256
+"""Windows further ahead than this (a clock that was set forward by hours) are kept one by one."""
+
+_FIRST_ROWS = 8
+
+
+class Columns(NamedTuple):
+    """What a message says of its readings, one item each: `classes` are indices in policy order, their number for none of them; `values` is None
+    without that column; `identifiers` are packed, `width` bytes each, and stand in the receive buffer."""
+
+    classes: NDArray[np.int64]
+    values: NDArray[np.uint32] | None
+    identifiers: memoryview
+    width: int
+
+
+class Where(NamedTuple):
+    """In which windows they are: the first's number, how many windows from it on, for each reading how many windows after the first it is (None
+    when there is only that one), and which readings are meant (None for all)."""
+
+    first: int
+    span: int
+    after: NDArray[np.int64] | None
+    kept: NDArray[np.bool_] | None
+
+
+class Taken(NamedTuple):
+    """Windows in a row: their contents, and for each how many readings they hold and how many were too many for a cell."""
+
+    contents: NDArray[np.int64]
+    readings: list[int]
+    over_rate: list[int]
+
+
+class Rows:
+    """Counts by class, or by class and length when there are `edges_ms` (durations; upper edges of all bins but the last)."""
+
+    def __init__(self, first: int, classes: int, max_count: int, edges_ms: NDArray[np.int64] | None = None) -> None:
+        self._edges_ms = edges_ms
+        self._bins = 1 if edges_ms is None else edges_ms.size + 1
+        self.cells = classes * self._bins
+        self._columns = self.cells + 1  # the last one takes what is of no class
+        self._max_count = max_count
+        self._base = first
+        self._head = 0
+        self._rows = np.zeros((_FIRST_ROWS, self._columns), dtype=np.int64)
+        self._far: dict[int, NDArray[np.int64]] = {}
+
+    @property
+    def pending(self) -> int:
+        """Readings held."""
+        return int(self._rows[:, : self.cells].sum()) + sum(int(row.sum()) for row in self._far.values())
+
+    def add(self, columns: Columns, where: Where) -> Counter[Discard]:
+        """Count readings, none of a window before the next to be taken; returns how many were discarded, by reason."""
+        cells = columns.classes
+        if self._edges_ms is not None:
+            if columns.values is None:
+                kept = cells.size if where.kept is None else int(np.count_nonzero(where.kept))
+                return +Counter({Discard.MALFORMED: kept})
+            bins = np.searchsorted(self._edges_ms, columns.values, side="left")
+            cells = np.minimum(cells * self._bins + bins, self.cells)
+        if where.after is not None:
+            places = where.after * self._columns
+            places += cells
+            cells = places
+        if where.kept is not None:
+            cells = cells[where.kept]
+        added = np.bincount(cells, None, where.span * self._columns).reshape(where.span, self._columns)
+        unknown = int(np.add.reduce(added[:, self.cells]))
+        if where.first + where.span - self._base <= MAX_ROWS:
+            at = self._room(where.first - self._base, where.span)
+            self._rows[at : at + where.span] += added
+        else:
+            for number, row in enumerate(added[:, : self.cells], where.first):
+                if row.any():
+                    self._far[number] = self._far.get(number, 0) + row
+        return Counter({Discard.UNKNOWN_CLASS: unknown}) if unknown else Counter()
+
+    def take(self, count: int) -> Taken:
+        """The next `count` windows, cut to `max_count`: contents of shape (count, cells)."""
+        found = np.zeros((count, self.cells), dtype=np.int64)
+        self._move(count, found)
+        cut = np.minimum(found, self._max_count)
+        readings = np.add.reduce(cut, 1)
+        return Taken(cut, readings.tolist(), (np.add.reduce(found, 1) - readings).tolist())
+
+    def drop(self, count: int) -> int:
+        """Give up the next `count` windows; returns the readings that they held."""
+        before = self.pending
+        self._move(count, None)
+        return before - self.pending
+
+    def _move(self, count: int, into: NDArray[np.int64] | None) -> None:
+        """The next window is `count` later."""
+        have = min(count, len(self._rows) - self._head)
+        rows = self._rows[self._head : self._head + have]
+        if into is not None:
+            into[:have] = rows[:, : self.cells]
+        rows.fill(0)
+        for number in [number for number in self._far if number < self._base + count]:
+            row = self._far.pop(number)
+            if into is not None:
+                into[number - self._base] += row
+        self._head += have
+        self._base += count
+
+    def _room(self, ahead: int, span: int) -> int:
+        """The row of the window that is `ahead` of the next to be taken; there is room for `span` rows from it on."""
+        if self._head + ahead + span > len(self._rows):
+            size = len(self._rows)
+            while ahead + span > size:
+                size *= 2
+            moved = np.zeros((size, self._columns), dtype=np.int64)
+            moved[: len(self._rows) - self._head] = self._rows[self._head :]
+            self._rows.fill(0)
+            self._rows, self._head = moved, 0
+        return self._head + ahead

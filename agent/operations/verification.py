@@ -15,10 +15,11 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Aggregate, Cell
+from agent.contracts.aggregate import Aggregate, Cell, Value
 from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import BadInput, DisclosureError, EncodingError, MessageError, SignatureError
@@ -177,9 +178,12 @@ class Verification:
             "window_s": governed.terms.window_s,
             "state": governed.state,
             "coverage": float(governed.coverage),
-            "cells": {label: cell.value if isinstance(cell, Cell) else cell for label, cell in governed.cells},
+            "kind": governed.terms.kind,
+            "cells": {label: _json(value) for label, value in governed.cells},
             "threshold": governed.terms.threshold,
             "noise_sd": float(governed.terms.noise_sd),
+            "noise_unit": governed.terms.noise_unit,
+            "total_noise_sd": _json(governed.terms.total_noise_sd),
             "guarantee": governed.terms.guarantee.words(),
             "policy_version": governed.terms.policy_version,
             "log_index": governed.log_index,
@@ -350,6 +354,16 @@ def _object(payload: bytes, keys: Iterable[str] | None, where: str) -> Record:
     if not isinstance(item, dict) or item.get("v") != 1 or (keys is not None and set(item) != set(keys)):
         raise MessageError(where, expected="an object of version 1 with its fields", got=type(item).__name__)
     return item
+
+
+def _json(value: Value | None) -> int | float | str | None:
+    """As JSON has it: a word for a cell without a number, a decimal as the nearest number, which is written as it was."""
+    match value:
+        case Cell():
+            return value.value
+        case Decimal():
+            return float(value)
+    return value
 
 
 def _remember(memory: "OrderedDict[Any, Any]", key: Any, value: Any) -> None:

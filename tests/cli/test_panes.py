@@ -16,6 +16,9 @@ def release(number: int) -> Line:
         "state": "complete",
         "cells": {"bike": 23, "person": "suppressed"},
         "threshold": 18,
+        "noise_sd": 4.0,
+        "noise_unit": "count",
+        "guarantee": "zCDP rho=1/8 per person-period of 600 s, m=4, c=1",
         "log_index": number,
         "verified": True,
     }

@@ -20,6 +20,7 @@ from agent.policy.units import compile_units, parse_units
 from agent.publisher import cursor
 from agent.wire import cbor, cose, senml, tlog
 from firmware_bridge import cobs, frame
+from tests import packs
 from tests.packs import COUNT, changed
 
 NAME = "input"
@@ -62,6 +63,7 @@ ENVELOPE = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S), KEYS[0]
 UPCOMING = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S, NOW_S + 60), KEYS[0])
 STOP_NOTICE = public.seal_stop(public.StopNotice("It was not as announced", ("steward/ana",), NOW_S), KEYS[0])
 PACK = aggregate.encode(changed(COUNT, window_start=1_790_000_100, disclosure_digest=DISCLOSURE.digest))
+PACKS = tuple(map(aggregate.encode, packs.ALL.values()))
 RELEASE = log.Release(
     "crossings",
     1_790_000_100,
@@ -70,6 +72,9 @@ RELEASE = log.Release(
     cose.sign1(PACK, KEYS[0], detached=True),
     log.Charge(Fraction(1, 32)),
     DISCLOSURE.digest,
+).encode()
+UNPROTECTED = log.Release(
+    "air", 1_800_000_000, 900, PACKS[-1], cose.sign1(PACKS[-1], KEYS[0], detached=True), None, bytes(range(32))
 ).encode()
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
 HELLO = board.Board(
@@ -155,9 +160,9 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "cbor": (HELLO, RELEASE, cbor.encode([1, -1, None, True, {"a": b"b", 1: [[]]}])),
     "cose_sign1": (cose.sign1(b"payload", KEYS[0]), cose.sign1(b"payload", KEYS[0], detached=True)),
     "cose_sign": (cose.sign(b"payload", KEYS, content_type="text/plain"),),
-    "senml": (PACK, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
-    "aggregate": (PACK,),
-    "log": (RELEASE, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
+    "senml": (PACK, *PACKS, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
+    "aggregate": (PACK, *PACKS),
+    "log": (RELEASE, UNPROTECTED, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
     "checkpoint": (CHECKPOINT,),
     "envelope": (ENVELOPE, UPCOMING),
     "stop_notice": (STOP_NOTICE,),
@@ -174,7 +179,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
     "cursor": (cursor.encode(cursor.START.follows(RELEASE, 900), cursor.START),),
     "replay": (REPLAY,),
-    "subscriber": (PACK, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
+    "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
 }
 """Target -> its seeds."""
 

@@ -15,6 +15,8 @@ from rich.text import Text
 
 from agent.cli.demo.evidence import DAEMONS, Evidence
 from agent.cli.demo.report import Report
+from agent.contracts.cells import COUNT
+from agent.operations import wording
 
 REFRESH_EVERY_S = 0.25
 PLAIN_EVERY_S = 5.0
@@ -178,7 +180,7 @@ def _city(evidence: Evidence) -> Table:
         table.add_row(
             window_words(release),
             cells_words(release),
-            f"{release.get('noise_sd', '')}",
+            noise_words(release),
             f"#{release.get('log_index', '')}",
             "✓" if release.get("verified") is True else "✗",
             style="" if release["state"] == "complete" else "dim",
@@ -251,12 +253,20 @@ def window_words(release: Mapping[str, Any]) -> str:
     return f"{start} +{release['window_s']} s"
 
 
+def noise_words(release: Mapping[str, Any]) -> str:
+    """The standard deviation of the noise in each number, with its unit where it is not a count."""
+    unit = release["noise_unit"]
+    return f"{release['noise_sd']}" if unit == COUNT else f"{release['noise_sd']} {unit}"
+
+
 def cells_words(release: Mapping[str, Any]) -> str:
-    """Each cell by name, `<18` for a suppressed one, or why there is none."""
+    """Each cell by name, `<18` for a suppressed one, or why there is none; and that nothing is guaranteed, where it is not."""
     if release["state"] != "complete":
-        return str(release["state"]).replace("_", " ").replace(":", ": ")
-    under = f"<{release['threshold']}"
-    return "  ".join(f"{name} {under if cell == 'suppressed' else cell}" for name, cell in release["cells"].items())
+        words = str(release["state"]).replace("_", " ").replace(":", ": ")
+    else:
+        words = wording.cells_words(release["cells"], release["noise_unit"], release["threshold"])
+    unprotected = wording.label(release["guarantee"])
+    return f"{words}  ({unprotected})" if unprotected else words
 
 
 def print_summary(report: Report) -> None:

@@ -50,11 +50,12 @@ def govern_block(
     block: Block, terms: Terms, charge: Charge, log_index: int, random_bytes: RandomBytes
 ) -> list[Aggregate]:
     """The same for windows in a row, all of them collected, one log entry each: one draw for all."""
+    _require(charge, terms)
     numbers = terms.numbers(block.start, block.contents, random_bytes)
-    starts = range(block.start, block.start + len(block) * block.window_s, block.window_s)
+    pack, start, window_s, covered = terms.pack, block.start, block.window_s, block.coverage_percent
     return [
-        release(numbers, place, start, block.coverage_percent[place], terms, charge, None, log_index + place)
-        for place, start in enumerate(starts)
+        Aggregate(pack, start + place * window_s, covered[place], None, log_index + place, numbers.values(place, True))
+        for place in range(len(block))
     ]
 
 
@@ -69,6 +70,11 @@ def release(
     log_index: int,
 ) -> Aggregate:
     """Let the numbers of one window go; raise InvariantBroken when that would be without the charge that their noise is worth."""
-    if reason is None and charge is not terms.charge and charge.rho < terms.charge.rho:
-        raise InvariantBroken("a window would leave for less than its charge")
+    if reason is None:
+        _require(charge, terms)
     return Aggregate(terms.pack, start, coverage_percent, reason, log_index, numbers.values(place, reason is None))
+
+
+def _require(charge: Charge, terms: Terms) -> None:
+    if charge is not terms.charge and charge.rho < terms.charge.rho:
+        raise InvariantBroken("a window would leave for less than its charge")

@@ -198,8 +198,11 @@ class StreamWindows:
         start, window_s = self.next_start, self.stream.window_s
         self.next_start += count * window_s
         contents, readings, over_rate = self._held.take(count)
-        said = [self._say(at) for at in range(start, self.next_start, window_s)]
-        coverage_percent, reasons = zip(*said, strict=True)
+        coverage_percent: tuple[int, ...] = (0,) * count
+        reasons: tuple[NotCollected | None, ...] = (NotCollected.RESTART,) * count
+        if self._covered_ns or start < max(self._stepped_until, self._stopped_until):
+            said = [self._say(at) for at in range(start, self.next_start, window_s)]
+            coverage_percent, reasons = zip(*said, strict=True)
         return Block(start, window_s, contents, coverage_percent, reasons, readings, over_rate)
 
     def skip_to(self, start: int) -> int:

@@ -6,6 +6,10 @@ from fractions import Fraction
 
 from agent.contracts.aggregate import Aggregate, Cell, Field, PackTerms, Value
 from agent.contracts.guarantee import ConcentratedGuarantee, NoGuarantee, PureGuarantee
+from agent.contracts.log import Charge
+
+CHARGE = Charge(Fraction(1, 32))
+"""What one reading costs in COUNT."""
 
 _OF_TERMS = frozenset(field.name for field in dataclasses.fields(PackTerms))
 

@@ -131,7 +131,7 @@ def test_rates_outside_the_range_are_refused(rate: Fraction) -> None:
 
 @pytest.mark.parametrize("rate", [Fraction(1), Fraction(1, 8)])
 def test_each_laplace_threshold_decides_exactly_also_in_a_tie(rate: Fraction) -> None:
-    """AN-11: just below, at and just above each threshold, whether 64 bits decide or all 192; the source is scripted."""
+    """AN-11, AN-400: just below, at and just above each threshold, whether 64 bits decide or all 192; the source is scripted."""
     law, table = DiscreteLaplace(rate), laplace_thresholds(rate)
     ties = 0
     for threshold in table[:: max(1, len(table) // 200)]:
@@ -148,7 +148,7 @@ def test_each_laplace_threshold_decides_exactly_also_in_a_tie(rate: Fraction) ->
 
 
 def test_every_draw_takes_the_same_bytes_and_comparisons() -> None:
-    """AN-12: the extremes take the same bytes and the same array work as the centre."""
+    """AN-12, AN-400: the extremes take the same bytes and the same array work as the centre."""
     for law in (DiscreteLaplace(Fraction(1, 8)), WideGaussian(NOISE_OF_A_SQUARE)):
         for word in (12_345, 2**63, 2**64 - 12_345):
             script = Script(*[word.to_bytes(8, "little") * 40] * 4)
@@ -219,7 +219,7 @@ def test_the_example_policies_use_these_scales() -> None:
 
 @pytest.mark.parametrize("name", LAWS)
 def test_chi_square_of_every_policy_scale(name: str) -> None:
-    """AN-13: 100,000 fresh draws of every scale in use fit the exact law; a flake is one in a million."""
+    """AN-13, AN-404: 100,000 fresh draws of every scale in use fit the exact law; a flake is one in a million."""
     law = LAWS[name]
     assert min(p_values(law, counts_of(law, 100_000))) > 1e-6
 
@@ -238,7 +238,7 @@ def test_chi_square_rejects_laws_that_are_off() -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("name", LAWS)
 def test_chi_square_at_fifty_million_draws(name: str, soak_record: Callable[[str, object], None]) -> None:
-    """AN-13, R12: p > 1e-4 at 50,000,000 draws for every scale that the example policies use."""
+    """AN-13, AN-404, R12: p > 1e-4 at 50,000,000 draws for every scale that the example policies use."""
     law = LAWS[name]
     began = time.monotonic()
     counts = counts_of(law, 50_000_000)

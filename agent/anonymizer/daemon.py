@@ -28,7 +28,7 @@ from agent.local.counters import ExactCounters
 from agent.local.credentials import load_signing_key
 from agent.local.memory import LOCKED
 from agent.local.notify import Watchdog, notify
-from agent.local.randomness import random_bytes
+from agent.local.randomness import fill_random, random_bytes
 from agent.local.settings import Settings
 from agent.local.sockets import listening_inbox
 from agent.policy.adopt import Adoption, fold
@@ -47,7 +47,7 @@ REFUSE_EVERY_S = 10.0
 """Whoever may drop files must not be able to fill the journal."""
 
 RELEASE_AFTER_NS = 20_000_000
-"""Windows are logged so long after their closing: ten times what closing one takes on a Pi, and nothing to a window of seconds (AN-46)."""
+"""Windows are logged so long after their closing: twenty times the work of closing one, and nothing to a window of seconds (AN-46)."""
 
 ROOM_BYTES = 64 * 1024
 """With less room than this, and as much again a stream, nothing more is logged until the disk gives room again."""
@@ -77,6 +77,7 @@ class Daemon:
             ledger=ledger,
             key=self._key,
             random_bytes=random_bytes,
+            fill_random=fill_random,
             memory_locked=memory == LOCKED,
             disclose=_digest,
         )
@@ -116,6 +117,7 @@ class Daemon:
             self._close_windows()
             self._tell()
         notify("STOPPING=1")
+        self._collection.abandon()
         self._lease_inbox.close()
         self._reading_inbox.close()
         self._announce(stopping=True)

@@ -23,13 +23,13 @@ _ENTRY, _EXIT = 1, 2
 
 _NUMBERS = {
     "x86_64": {
-        "close": 3, "chmod": 90, "epoll_wait": 232, "fallocate": 285, "fchmod": 91, "fdatasync": 75, "fstat": 5, "fsync": 74,
-        "getpid": 39, "getrandom": 318, "lseek": 8, "mkdir": 83, "newfstatat": 262, "openat": 257, "pread64": 17, "pwrite64": 18, "read": 0,
+        "brk": 12, "clock_nanosleep": 230, "close": 3, "chmod": 90, "epoll_wait": 232, "fallocate": 285, "fchmod": 91, "fdatasync": 75, "fstat": 5, "fsync": 74,
+        "getpid": 39, "getrandom": 318, "lseek": 8, "madvise": 28, "mkdir": 83, "mmap": 9, "munmap": 11, "newfstatat": 262, "openat": 257, "pread64": 17, "pwrite64": 18, "read": 0,
         "recvmsg": 47, "rename": 82, "renameat": 264, "stat": 4, "write": 1, "epoll_pwait": 281,
     },
     "aarch64": {
-        "close": 57, "epoll_pwait": 22, "fallocate": 47, "fchmod": 52, "fdatasync": 83, "fstat": 80, "fsync": 82,
-        "getpid": 172, "getrandom": 278, "lseek": 62, "mkdirat": 34, "newfstatat": 79, "openat": 56, "pread64": 67, "pwrite64": 68, "read": 63,
+        "brk": 214, "clock_nanosleep": 115, "close": 57, "epoll_pwait": 22, "fallocate": 47, "fchmod": 52, "fdatasync": 83, "fstat": 80, "fsync": 82,
+        "getpid": 172, "getrandom": 278, "lseek": 62, "madvise": 233, "mkdirat": 34, "mmap": 222, "munmap": 215, "newfstatat": 79, "openat": 56, "pread64": 67, "pwrite64": 68, "read": 63,
         "recvmsg": 212, "renameat": 38, "renameat2": 276, "write": 64,
     },
 }  # fmt: skip

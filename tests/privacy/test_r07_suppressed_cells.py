@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from agent.anonymizer.counter import Counter
-from agent.anonymizer.govern import Terms
+from agent.anonymizer.kinds import CountTerms
 from agent.local.randomness import random_bytes
 from agent.policy import factorisation
 from tests.privacy.mechanism import HIDDEN, Ints, policy_of, release, wide_terms
@@ -30,7 +30,7 @@ def test_a_suppressed_cell_comes_back_with_all_the_noise_of_what_it_is_made_from
     first, second = release(short, counts[0]), release(short, counts[1])
     total = release(long, counts[0] + counts[1])
 
-    def error(of: Terms, total: Ints) -> tuple[float, float]:
+    def error(of: CountTerms, total: Ints) -> tuple[float, float]:
         """(root mean square of the attacker's error, four standard errors of it)."""
         errors = recovered(total, first, second) - SMALL
         return math.sqrt(float((errors.astype(np.float64) ** 2).mean())), 4 / math.sqrt(2 * errors.size)

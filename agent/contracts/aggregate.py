@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from agent.contracts.cells import (
     CELLS,
@@ -27,6 +28,7 @@ from agent.contracts.cells import (
     least_width,
     plain,
     unit_of,
+    written,
 )
 from agent.contracts.cells import NAME as CELL_NAME
 from agent.contracts.guarantee import Guarantee, NoGuarantee, PureGuarantee, read_guarantee
@@ -50,6 +52,7 @@ __all__ = [
     "Value",
     "decode",
     "encode",
+    "layout",
     "pack_bytes",
 ]
 
@@ -144,18 +147,24 @@ class Aggregate:
 
 def encode(aggregate: Aggregate) -> bytes:
     """The pack's bytes; raise EncodingError when a field is outside its bounds."""
-    _check_terms(aggregate.terms)
+    t = aggregate.terms
+    frame = _frame(t, str(t.noise_sd), str(t.total_noise_sd))
     _check(aggregate)
-    records, widths = _layout(aggregate)
-    pack = senml.encode(records, widths)
-    if len(pack) > MAX_PACK_BYTES:
-        raise EncodingError("aggregate", expected=f"at most {MAX_PACK_BYTES} bytes", got=str(len(pack)))
-    return pack
+    parts = [
+        f"{frame.base}{aggregate.window_start}{frame.window}{aggregate.coverage}",
+        f'{{"n":"state","vs":"{aggregate.state}"'.ljust(_STATE_WIDTH - 1),
+        frame.fixed,
+        f'{{"n":"log_index","v":{aggregate.log_index}'.ljust(_LOG_INDEX_WIDTH - 1) + frame.total,
+    ]
+    for (number, words, width), value in zip(frame.cells, aggregate.values, strict=True):
+        text = f'{words}{value}"' if isinstance(value, str) else number + written(value)
+        parts.append(text.ljust(width))
+    return ("},".join(parts) + "}]").encode("ascii")
 
 
 def pack_bytes(terms: PackTerms) -> int:
     """The length of every pack of these terms; raise EncodingError when they cannot be encoded, for being too long among others."""
-    start = -(-FIRST_START // terms.window_s) * terms.window_s
+    start = -(-FIRST_START // terms.window_s) * terms.window_s if terms.window_s > 0 else FIRST_START
     nothing = (Cell.NOT_COLLECTED,) * len(terms.fields)
     return len(encode(Aggregate(terms, start, 0, NotCollected.GATE, 0, nothing)))
 
@@ -214,14 +223,16 @@ def decode(payload: bytes) -> Aggregate:
 
 _HEAD = 9
 _TOTAL_NOISE_SD = "total_noise_sd"
-_LONGEST_STATE = max(len(f"not_collected:{reason}") for reason in NotCollected)
+_STATE_WIDTH = len('{"n":"state","vs":""}') + max(len(f"not_collected:{reason}") for reason in NotCollected)
+_LOG_INDEX_WIDTH = len('{"n":"log_index","v":}') + len(str(MAX_LOG_INDEX - 1))
 
 
 MIN_VALUE_DIGITS = least_width(COUNT)
 """Fewer digits would not shorten a count's cell."""
 
 
-def _layout(a: Aggregate) -> tuple[list[Record], list[int]]:
+def layout(a: Aggregate) -> tuple[list[Record], list[int]]:
+    """The records of a pack, and the characters that each is padded to, 0 for as long as it is."""
     t = a.terms
     records = [
         Record(bn=f"{t.city}/{t.site}/{t.unit}/{t.stream}/", bt=a.window_start, n="window", u="s", v=t.window_s),
@@ -235,8 +246,7 @@ def _layout(a: Aggregate) -> tuple[list[Record], list[int]]:
         Record(n="log_index", v=a.log_index),
     ]
     widths = [0] * _HEAD
-    widths[2] = len('{"n":"state","vs":""}') + _LONGEST_STATE
-    widths[8] = len('{"n":"log_index","v":}') + len(str(MAX_LOG_INDEX - 1))
+    widths[2], widths[8] = _STATE_WIDTH, _LOG_INDEX_WIDTH
     if t.total_noise_sd is not None:
         records.append(Record(n=_TOTAL_NOISE_SD, u=t.noise_unit, v=t.total_noise_sd))
         widths.append(0)
@@ -247,6 +257,45 @@ def _layout(a: Aggregate) -> tuple[list[Record], list[int]]:
         )
         widths.append(field.record_width)
     return records, widths
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What all packs of some terms have in common: text between what varies, and of each cell its beginnings and its width but for the brace."""
+
+    base: str
+    window: str
+    fixed: str
+    total: str
+    cells: tuple[tuple[str, str, int], ...]
+
+
+@lru_cache(maxsize=64)
+def _frame(t: PackTerms, noise_sd: str, total_noise_sd: str) -> _Frame:
+    """Checks the terms, and by one whole pack that SenML can carry them. Deviations that are equal may be written differently: two arguments more."""
+    _check_terms(t)
+    blank = Aggregate(t, FIRST_START, 0, NotCollected.GATE, 0, (Cell.NOT_COLLECTED,) * len(t.fields))
+    records, widths = layout(blank)
+    length = len(senml.encode(records, widths))
+    if length > MAX_PACK_BYTES:
+        raise EncodingError("aggregate", expected=f"at most {MAX_PACK_BYTES} bytes", got=str(length))
+    window, coverage, *fixed = (senml.encode_record(record) for record in records[:_HEAD])
+    base, start, rest = window.partition(str(FIRST_START))
+    assert start
+    return _Frame(
+        base=f"[{base}",
+        window=f"{rest},{coverage.removesuffix('0.00}')}",
+        fixed=",".join(fixed[1:-1]).removesuffix("}"),
+        total="" if t.total_noise_sd is None else f"}},{senml.encode_record(records[_HEAD])}".removesuffix("}"),
+        cells=tuple(
+            (
+                f'{{"n":"cell/{field.name}","u":"{field.unit}","v":',
+                f'{{"n":"cell/{field.name}","vs":"',
+                field.record_width - 1,
+            )
+            for field in t.fields
+        ),
+    )
 
 
 def _fields(payload: bytes, names: list[str], noise_unit: str, guarantee: Guarantee) -> tuple[Field, ...]:

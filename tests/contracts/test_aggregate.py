@@ -13,6 +13,7 @@ from agent.contracts.aggregate import END_START, FIRST_START, Aggregate, Cell, F
 from agent.contracts.cells import MAX_WIDTH, SINCE, WORDS
 from agent.contracts.guarantee import ConcentratedGuarantee, Guarantee, NoGuarantee, PureGuarantee, read_guarantee
 from agent.errors import EncodingError
+from agent.wire import senml
 from tests import packs
 from tests.packs import COUNT, DURATION, SCALAR, TOTALS, UNIQUE, changed
 
@@ -158,6 +159,22 @@ def test_round_trip_and_one_length(window: Aggregate, data: st.DataObject) -> No
     assert aggregate.decode(payload) == window
     assert len(payload) == aggregate.pack_bytes(window.terms)
     assert len(aggregate.encode(data.draw(same_terms(window)))) == len(payload)
+
+
+@given(windows())
+def test_the_bytes_are_senml(window: Aggregate) -> None:
+    """What is put together from prepared text is what the SenML encoder writes of the same records."""
+    records, widths = aggregate.layout(window)
+    assert aggregate.encode(window) == senml.encode(records, widths)
+
+
+def test_deviations_that_are_equal_are_written_as_they_are() -> None:
+    """Prepared text is not mixed up between terms that compare equal."""
+    one, other = (changed(COUNT, noise_sd=Decimal(text)) for text in ("4.0", "4.000"))
+    assert one == other
+    for window, text in ((one, b"4.0"), (other, b"4.000"), (one, b"4.0")):
+        assert b'"n":"noise_sd","u":"count","v":' + text + b"}" in aggregate.encode(window)
+        assert aggregate.decode(aggregate.encode(window)) == window
 
 
 def test_lengths_would_differ_without_the_padding() -> None:

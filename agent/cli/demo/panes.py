@@ -171,14 +171,18 @@ def _resident(evidence: Evidence) -> Group:
 
 def _city(evidence: Evidence) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+    several = len({release["stream"] for release in evidence.releases}) > 1
     table.add_column("window (UTC)", no_wrap=True, width=13)
+    if several:
+        table.add_column("stream", no_wrap=True, overflow="ellipsis", max_width=12)
     table.add_column("cells", overflow="fold", ratio=1)
-    table.add_column("± noise", no_wrap=True, width=7, justify="right")
+    table.add_column("± noise", no_wrap=True, min_width=7, justify="right")
     table.add_column("log", no_wrap=True, width=5, justify="right")
     table.add_column("signed", no_wrap=True, width=6)
     for release in reversed(evidence.releases):  # newest first: what does not fit below is old
         table.add_row(
             window_words(release),
+            *([release["stream"]] if several else []),
             cells_words(release),
             noise_words(release),
             f"#{release.get('log_index', '')}",

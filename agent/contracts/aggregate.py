@@ -7,9 +7,6 @@ Invariant: for one stream under one policy and one noise (PackTerms) every pack 
 Records that can vary are padded with blanks to a width that follows from the terms. Times are whole Unix seconds, UTC.
 """
 
-import enum
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -19,19 +16,24 @@ from agent.contracts.cells import (
     COUNT,
     END_START,
     FIRST_START,
-    MAX_WIDTH,
-    SINCE,
     Cell,
     Field,
     Value,
-    kind_of,
     least_width,
-    plain,
     unit_of,
     written,
 )
-from agent.contracts.cells import NAME as CELL_NAME
-from agent.contracts.guarantee import Guarantee, NoGuarantee, PureGuarantee, read_guarantee
+from agent.contracts.governed import (
+    COVERAGE_STEP_PERCENT,
+    MAX_LOG_INDEX,
+    NAME,
+    Aggregate,
+    NotCollected,
+    PackTerms,
+    check,
+    check_terms,
+)
+from agent.contracts.guarantee import Guarantee, read_guarantee
 from agent.errors import EncodingError
 from agent.wire import senml
 from agent.wire.senml import Record
@@ -56,100 +58,15 @@ __all__ = [
     "pack_bytes",
 ]
 
-COVERAGE_STEP_PERCENT = 5
-"""Coverage is quantised down to twentieths: finer would tell nothing useful."""
-
-MAX_LOG_INDEX = 10**15
 MAX_PACK_BYTES = 47 * 1024
 """An entry of the release log holds the pack, its signature and little else (contracts/log)."""
-
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
-UNIT = re.compile(r"[A-Za-z0-9%/]{1,9}")
-
-
-class NotCollected(enum.StrEnum):
-    """Why a window has no numbers. None of these depends on a reading's value. The first that holds, in this order, is given."""
-
-    CLOCK = "clock"
-    """UTC was stepped during the window."""
-    STOPPED = "stopped"
-    """A stop order came before the window had closed."""
-    RESTART = "restart"
-    """The unit was not running, or did not know the time, for more than half of it."""
-    GATE = "gate"
-    """The gate was closed for more than half of it; `state` tells why."""
-    BOARD = "board"
-    """No sensor board was alive while the gate was open, so that less than half of it was measured."""
-    SAMPLES = "samples"
-    """Too few samples came."""
-    BUDGET = "budget"
-    """Releasing it would have spent more than the policy's cap in one period."""
-
-
-@dataclass(frozen=True, slots=True)
-class PackTerms:
-    """What is the same in every window of one stream under one policy and one noise.
-
-    `noise_sd`: the standard deviation of the noise in each number, in `noise_unit`, rounded up, 0 where there is none; `noise_unit` is the unit of
-    all numbers but `total/since`. `threshold`: under it a noisy number is suppressed, 0 where nothing is. `total_noise_sd`: as `noise_sd`, of each
-    running total; None when there are none.
-    """
-
-    city: str
-    site: str
-    unit: str
-    stream: str
-    window_s: int
-    noise_sd: Decimal
-    noise_unit: str
-    threshold: int
-    guarantee: Guarantee
-    policy_version: int
-    disclosure_digest: bytes
-    fields: tuple[Field, ...]
-    total_noise_sd: Decimal | None = None
-
-    @property
-    def kind(self) -> str:
-        """count, duration, unique or scalar; raise EncodingError for cells that no kind has."""
-        kind = kind_of([field.name for field in self.fields], self.noise_unit, self.guarantee)
-        if kind is None:
-            raise EncodingError("aggregate cells", expected="those of one kind of stream, in their order", got="others")
-        return kind
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """A governed window, ready to be sealed. `values` are those of the terms' fields, in their order; `reason` None when it is complete."""
-
-    terms: PackTerms
-    window_start: int
-    coverage_percent: int
-    reason: NotCollected | None
-    log_index: int
-    values: tuple[Value, ...]
-
-    @property
-    def state(self) -> str:
-        """ "complete" or "not_collected:<reason>"."""
-        return "complete" if self.reason is None else f"not_collected:{self.reason}"
-
-    @property
-    def coverage(self) -> Decimal:
-        """Part of the window during which gate, board and unit were all there, two decimals."""
-        return Decimal(self.coverage_percent).scaleb(-2)
-
-    @property
-    def cells(self) -> tuple[tuple[str, Value], ...]:
-        """(name, value) of every field."""
-        return tuple((field.name, value) for field, value in zip(self.terms.fields, self.values, strict=True))
 
 
 def encode(aggregate: Aggregate) -> bytes:
     """The pack's bytes; raise EncodingError when a field is outside its bounds."""
     t = aggregate.terms
     frame = _frame(t, str(t.noise_sd), str(t.total_noise_sd))
-    _check(aggregate)
+    check(aggregate)
     parts = [
         f"{frame.base}{aggregate.window_start}{frame.window}{aggregate.coverage}",
         f'{{"n":"state","vs":"{aggregate.state}"'.ljust(_STATE_WIDTH - 1),
@@ -273,7 +190,7 @@ class _Frame:
 @lru_cache(maxsize=64)
 def _frame(t: PackTerms, noise_sd: str, total_noise_sd: str) -> _Frame:
     """Checks the terms, and by one whole pack that SenML can carry them. Deviations that are equal may be written differently: two arguments more."""
-    _check_terms(t)
+    check_terms(t)
     blank = Aggregate(t, FIRST_START, 0, NotCollected.GATE, 0, (Cell.NOT_COLLECTED,) * len(t.fields))
     records, widths = layout(blank)
     length = len(senml.encode(records, widths))
@@ -309,59 +226,6 @@ def _fields(payload: bytes, names: list[str], noise_unit: str, guarantee: Guaran
         fields.append(Field(name, unit, end - start - shortest.record_width + shortest.width))
         end = start - 1
     return tuple(reversed(fields))
-
-
-def _check_terms(t: PackTerms) -> None:
-    names = [field.name for field in t.fields]
-    total_sd = t.total_noise_sd
-    protected = not isinstance(t.guarantee, NoGuarantee)
-    checks = (
-        ("names", all(NAME.fullmatch(name) for name in (t.city, t.site, t.unit, t.stream))),
-        ("window_s", 1 <= t.window_s <= 86400),
-        ("noise_sd", plain(t.noise_sd) and 0 <= t.noise_sd < 10**9 and (t.noise_sd > 0) == protected),
-        (_TOTAL_NOISE_SD, (total_sd is None) == (SINCE not in names)),
-        (_TOTAL_NOISE_SD, total_sd is None or (protected and plain(total_sd) and 0 < total_sd < 10**9)),
-        ("noise_unit", UNIT.fullmatch(t.noise_unit) is not None),
-        ("threshold", 0 <= t.threshold < 10**12),
-        ("guarantee", read_guarantee(t.guarantee.words()) == t.guarantee),
-        ("guarantee", not isinstance(t.guarantee, PureGuarantee) or t.guarantee.window_s == t.window_s),
-        ("policy", 1 <= t.policy_version < 10**9),
-        ("disclosure", len(t.disclosure_digest) == 32),
-        ("fields", 1 <= len(names) == len(set(names))),
-        ("field names", all(map(CELL_NAME.fullmatch, names))),
-        ("field units", all(unit_of(field.name, t.noise_unit, t.guarantee) == field.unit for field in t.fields)),
-        ("field widths", all(field.width <= MAX_WIDTH for field in t.fields)),
-        ("cells", bool(t.kind)),
-    )
-    _require(checks)
-
-
-def _check(a: Aggregate) -> None:
-    t = a.terms
-    none = all(value is Cell.NOT_COLLECTED for value in a.values)
-    _require(
-        (
-            ("window_start", FIRST_START <= a.window_start < END_START and a.window_start % t.window_s == 0),
-            ("coverage", 0 <= a.coverage_percent <= 100 and a.coverage_percent % COVERAGE_STEP_PERCENT == 0),
-            ("log_index", 0 <= a.log_index < MAX_LOG_INDEX),
-            ("values", len(a.values) == len(t.fields)),
-            (
-                "cells of a window that was not collected",
-                none if a.reason is not None else Cell.NOT_COLLECTED not in a.values,
-            ),
-        )
-    )
-    _require(
-        (f"cell/{field.name}", field.fits(value, t.threshold)) for field, value in zip(t.fields, a.values, strict=True)
-    )
-
-
-def _require(checks: Iterable[tuple[str, bool]]) -> None:
-    for name, holds in checks:
-        if not holds:
-            raise EncodingError(
-                f"aggregate {name}", expected="a value within the bounds of contracts/aggregate", got="another"
-            )
 
 
 def _text(head: dict[str | None, Record], name: str) -> str:

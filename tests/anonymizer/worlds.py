@@ -14,7 +14,7 @@ from agent.contracts.log import Entry, Release
 from agent.contracts.public import Reason
 from agent.contracts.reading import Kind
 from agent.disclosure.datachain import compile_disclosure
-from agent.local.randomness import random_bytes
+from agent.local.randomness import fill_random, random_bytes
 from agent.policy.model import Policy
 from agent.policy.offer import judge
 from tests.anonymizer.stage import BOARD, KEY, message, readings
@@ -46,7 +46,12 @@ class World:
     def restart(self) -> None:
         """A new process on the same log."""
         self.collection = Collection(
-            ledger=Ledger(self.entries), key=KEY, random_bytes=self.random, memory_locked=True, disclose=_digest
+            ledger=Ledger(self.entries),
+            key=KEY,
+            random_bytes=self.random,
+            fill_random=fill_random,
+            memory_locked=True,
+            disclose=_digest,
         )
         self.sent = 0
         self._said_hello = False
@@ -133,6 +138,11 @@ class World:
     def deliver(self, packet: bytes) -> None:
         """One packet of reading.sock."""
         self.collection.reading_message(1, memoryview(packet))
+
+    def unplug(self) -> None:
+        """The board is gone; it says hello again when it is back."""
+        self.deliver(message(Kind.BOARD_GONE))
+        self._said_hello = False
 
     def count(self, classes: list[int], ages: list[int] | None = None) -> None:
         """Readings arrive now."""

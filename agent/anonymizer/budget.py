@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
-from agent.policy.enforcement import count_privacy
-from agent.policy.model import Policy
+from agent.policy.model import CountPrivacy, Policy, Privacy, ScalarPrivacy, UniquePrivacy
 
 Charges = Mapping[Fraction, int]
 """rho of one reading in a window -> number of windows charged with it."""
@@ -21,10 +20,12 @@ Charges = Mapping[Fraction, int]
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """At most `m` readings of one person in a period and `c` in one window of this stream."""
+    """At most `m` readings of one person in a period and `c` in one window of this stream; of a stream of unique visitors one person is in at most
+    `m` windows. `of` says what is counted: readings, windows or samples."""
 
     m: int
     c: int
+    of: str = "readings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,20 @@ class Terms:
 
 def terms_of(policy: Policy) -> Terms:
     """The budget's part of a policy."""
-    privacy = {stream.name: count_privacy(stream) for stream in policy.streams}
-    presence = {name: Presence(each.m, each.c) for name, each in privacy.items()}
-    return Terms(policy.period_s, policy.cap_rho, presence)
+    presence = {stream.name: _presence(stream.privacy) for stream in policy.streams}
+    return Terms(policy.period_s, policy.cap_rho, {name: each for name, each in presence.items() if each is not None})
+
+
+def _presence(privacy: Privacy) -> Presence | None:
+    match privacy:
+        case CountPrivacy():
+            return Presence(privacy.m, privacy.c)
+        case UniquePrivacy():
+            return Presence(privacy.m, 1, "windows")
+        case ScalarPrivacy():
+            return Presence(privacy.m, privacy.c, "samples")
+        case _:
+            return None
 
 
 def worst_case(charges: Charges, presence: Presence) -> Fraction:
@@ -112,6 +124,10 @@ class Budget:
         windows = [(at, name, r) for name, recent in self._recent.items() for at, r in recent.items()]
         return all(cost <= terms.cap_rho for cost in self._spans([*windows, (start, stream, rho)], start, terms))
 
+    def presence(self, stream: str, start: int) -> Presence | None:
+        """The presence that counts for a window of `stream`; None for one without a guarantee."""
+        return self._in_force(start).presence.get(stream)
+
     def spent(self, now: int) -> Fraction:
         """What a person may have been charged in the period that ends at `now`."""
         terms = self._in_force(now)
@@ -173,13 +189,16 @@ class Budget:
 
 def _widest(a: Mapping[str, Presence], b: Mapping[str, Presence]) -> dict[str, Presence]:
     return {
-        name: Presence(
-            max(x.m for x in both),
-            max(x.c for x in both),
-        )
-        for name in {**a, **b}
-        if (both := [part[name] for part in (a, b) if name in part])
+        name: _wider(a[name], b[name]) if name in a and name in b else (a.get(name) or b[name]) for name in {**a, **b}
     }
+
+
+def _wider(a: Presence, b: Presence) -> Presence:
+    """What bounds people within either. Where a stream's name stands for another kind, m is the sum: readings before and devices after are
+    different things, and a person may be within both."""
+    if a.of != b.of:
+        return Presence(a.m + b.m, max(a.c, b.c), f"{a.of} and {b.of}")
+    return Presence(max(a.m, b.m), max(a.c, b.c), a.of)
 
 
 def _expired(windows: Mapping[int, Fraction], horizon: int) -> list[int]:

@@ -22,6 +22,7 @@ from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.notice import Notice
 from agent.anonymizer.regime import Regime, Regimes
 from agent.anonymizer.seal import seal
+from agent.anonymizer.siphash import Fill
 from agent.anonymizer.tally import Outcome, Tally
 from agent.anonymizer.window import NS, Moment, stepped
 from agent.contracts import board as board_contract
@@ -60,6 +61,7 @@ class Collection:
         ledger: Ledger,
         key: Ed25519PrivateKey,
         random_bytes: RandomBytes,
+        fill_random: Fill,
         memory_locked: bool,
         disclose: Callable[[Policy], bytes],
     ) -> None:
@@ -72,7 +74,7 @@ class Collection:
         self._random_bytes = random_bytes
         self._memory_locked = memory_locked
         self._course = Course(ledger.adoption, disclose)
-        self._regimes = Regimes()
+        self._regimes = Regimes(fill_random)
         self._boards = Boards()
         self._leases = gate.Leases()
         self._now: Moment | None = None
@@ -247,7 +249,7 @@ class Collection:
         self._begin()
         for outcome in due.outcomes:
             self.tally.close(outcome)
-        self._regimes.drop_finished()
+        self.tally.discard(Discard.FUTURE, self._regimes.drop_finished())
         self._decide()
 
     def lose(self, due: Due) -> None:
@@ -262,6 +264,10 @@ class Collection:
             block = regime.windows[number].close_block(count)
             readings = sum(block.readings) + sum(block.over_rate)
             self.tally.discard(Discard.STORAGE, readings if regime.accounts[number] else 0)
+
+    def abandon(self) -> None:
+        """The process ends: no window that is open will have numbers, and their keys are overwritten."""
+        self.tally.discard(NotCollected.RESTART, self._regimes.abandon())
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

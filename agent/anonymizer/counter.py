@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer.centred import FRACTION_BITS, MAX_VARIANCE, CentredGaussian
-from agent.anonymizer.noise import RandomBytes
+from agent.anonymizer.noise import RandomBytes, ceil_sqrt
 from agent.errors import InvariantBroken
 from agent.policy import factorisation
 from agent.policy.factorisation import COLUMN_BITS, SCALE_BITS
@@ -63,6 +63,12 @@ class Counter:
         self._totals = np.zeros(classes, dtype=np.int64)
         self._last = -1
         self._since = 0
+
+    @property
+    def bound(self) -> int:
+        """No draw is larger than this in magnitude: |n_t| = |u_t| s_t <= 2.08 B s_0 (above)."""
+        furthest = Fraction(1667, 100) * ceil_sqrt(self.scale_squared) + 2
+        return int(Fraction(21, 10) * furthest * Fraction(self._s[0], 1 << SCALE_BITS)) + 1
 
     def charge(self, m: int, c: int) -> Fraction:
         """zCDP rho of one reading in one window, for the ledger, when a person has at most m readings a period and c a window.

@@ -5,49 +5,55 @@ is drawn for every window, whether it will have numbers or not, and nothing here
 noisy values only; a window leaves once.
 """
 
-from fractions import Fraction
+import numpy as np
 
 from agent.anonymizer.kinds import Numbers, Terms
-from agent.anonymizer.ledger import Ledger
+from agent.anonymizer.ledger import NOTHING, Ledger
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.window import Block, Closed
 from agent.contracts.aggregate import Aggregate, NotCollected
 from agent.contracts.log import Charge
 from agent.errors import InvariantBroken
 
-NOTHING = Charge(Fraction(0))
-"""The charge of a window from which no value leaves."""
 
+def charge_for(closed: Closed, terms: Terms, ledger: Ledger) -> tuple[Charge | None, NotCollected | None]:
+    """What releasing this window costs, None in a mode without a guarantee, or why it has no numbers.
 
-def charge_for(closed: Closed, terms: Terms, ledger: Ledger) -> tuple[Charge, NotCollected | None]:
-    """What releasing this window costs, or why it has no numbers. Looks at coverage, clock and budget, never at a count."""
+    Looks at coverage, clock, budget and how many samples came, never at what they were nor at a count.
+    """
     ledger.require_unreleased(terms.stream.name, closed.start)
-    if closed.reason is not None:
-        return NOTHING, closed.reason
     charge = terms.charge
+    nothing = None if charge is None else NOTHING
+    if closed.reason is not None:
+        return nothing, closed.reason
+    if terms.too_few(closed.counts):
+        return nothing, NotCollected.SAMPLES
     in_force = ledger.adoption.in_force(closed.start)
     if in_force is None or in_force.disclosure_digest != terms.disclosure_digest or closed.start < in_force.effective:
         raise InvariantBroken("a window was collected under a policy that is not in force")
-    if not ledger.budget.affordable(terms.stream.name, closed.start, charge.rho):
-        return NOTHING, NotCollected.BUDGET
+    if terms.withheld or (
+        charge is not None and not ledger.budget.affordable(terms.stream.name, closed.start, charge.rho)
+    ):
+        return nothing, NotCollected.BUDGET
     return charge, None
 
 
 def govern(
     closed: Closed,
     terms: Terms,
-    charge: Charge,
+    charge: Charge | None,
     reason: NotCollected | None,
     log_index: int,
     random_bytes: RandomBytes,
 ) -> Aggregate:
     """Counts, noise, threshold. Raises InvariantBroken when numbers would leave without the charge that their noise is worth."""
-    numbers = terms.numbers(closed.start, closed.counts[None], random_bytes)
+    contents = closed.counts[None] if isinstance(closed.counts, np.ndarray) else [closed.counts]
+    numbers = terms.numbers(closed.start, contents, random_bytes)
     return release(numbers, 0, closed.start, closed.coverage_percent, terms, charge, reason, log_index)
 
 
 def govern_block(
-    block: Block, terms: Terms, charge: Charge, log_index: int, random_bytes: RandomBytes
+    block: Block, terms: Terms, charge: Charge | None, log_index: int, random_bytes: RandomBytes
 ) -> list[Aggregate]:
     """The same for windows in a row, all of them collected, one log entry each: one draw for all."""
     _require(charge, terms)
@@ -65,7 +71,7 @@ def release(
     start: int,
     coverage_percent: int,
     terms: Terms,
-    charge: Charge,
+    charge: Charge | None,
     reason: NotCollected | None,
     log_index: int,
 ) -> Aggregate:
@@ -75,6 +81,7 @@ def release(
     return Aggregate(terms.pack, start, coverage_percent, reason, log_index, numbers.values(place, reason is None))
 
 
-def _require(charge: Charge, terms: Terms) -> None:
-    if charge is not terms.charge and charge.rho < terms.charge.rho:
+def _require(charge: Charge | None, terms: Terms) -> None:
+    least = terms.charge
+    if terms.withheld or (charge is not least and (charge is None or least is None or charge.rho < least.rho)):
         raise InvariantBroken("a window would leave for less than its charge")

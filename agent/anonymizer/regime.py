@@ -6,7 +6,6 @@ is logged never goes back.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
 from itertools import groupby
 
 import numpy as np
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 from agent.anonymizer import batch
 from agent.anonymizer.discard import Discard
 from agent.anonymizer.kinds import Terms, terms_for
-from agent.anonymizer.ledger import Ledger
+from agent.anonymizer.ledger import Ledger, Standing
 from agent.anonymizer.rows import Columns
-from agent.anonymizer.transition import changes, sigma_squared
+from agent.anonymizer.siphash import Fill
+from agent.anonymizer.transition import changes
 from agent.anonymizer.window import NS, Moment, Part, StreamWindows, window_start
 from agent.contracts.board import Board
 from agent.errors import InvariantBroken
@@ -33,18 +33,20 @@ Table = tuple[int, NDArray[np.int64]] | None
 class Regime:
     """`hold_ns` is when the last window of the regime before it has closed (UTC nanoseconds): none of this one closes earlier."""
 
-    def __init__(self, taken: Taken, ledger: Ledger, now: Moment, hold_ns: int) -> None:
+    def __init__(self, taken: Taken, ledger: Ledger, now: Moment, hold_ns: int, fill: Fill) -> None:
         self.taken = taken
         self.streams = taken.policy.streams
         self.windows = [
-            StreamWindows(stream, max(window_start(now.utc_ns, stream.window_s), ledger.first_free(taken, stream)))
+            StreamWindows(
+                stream, max(window_start(now.utc_ns, stream.window_s), ledger.first_free(taken, stream)), fill
+            )
             for stream in self.streams
         ]
         first_of_channel = {stream.channel: stream.name for stream in reversed(self.streams)}
         self.accounts = [first_of_channel[stream.channel] == stream.name for stream in self.streams]
         self._hold_ns = hold_ns
         self._tables: dict[int, list[Table]] = {}
-        self._terms: dict[tuple[int, Fraction], Terms] = {}
+        self._terms: dict[tuple[int, Standing], Terms] = {}
         for start in (taken.effective, *changes(ledger.adoption.taken, taken.effective, 2**40)):
             for number in range(len(self.streams)):
                 self.terms(number, start, ledger)  # a table takes a while: not at the first closing
@@ -101,6 +103,11 @@ class Regime:
             at = windows.closes_at_ns
             found += [(max(at + i * window_s * NS, self._hold_ns), number) for i in range(behind)]
         return found, given_up
+
+    def abandon(self) -> int:
+        """Give up every window; returns the readings they held."""
+        given_up = [windows.abandon() for windows in self.windows]
+        return sum(lost for lost, accounts in zip(given_up, self.accounts, strict=True) if accounts)
 
     def step(self, before_utc_ns: int, after_utc_ns: int) -> None:
         """UTC was stepped."""
@@ -172,19 +179,27 @@ class Regime:
     def terms(self, number: int, start: int, ledger: Ledger) -> Terms:
         """The terms of stream `number` for a window that starts at `start`."""
         stream = self.streams[number]
-        needed = sigma_squared(ledger.adoption.taken, stream, start)
-        terms = self._terms.get((number, needed))
+        standing = ledger.standing(stream, start)
+        terms = self._terms.get((number, standing))
         if terms is None:
-            terms = terms_for(self.taken.policy, stream, self.taken.disclosure_digest, needed)
-            self._terms[number, needed] = terms
+            terms = terms_for(
+                self.taken.policy,
+                stream,
+                self.taken.disclosure_digest,
+                standing.strength,
+                standing.charge,
+                standing.withheld,
+            )
+            self._terms[number, standing] = terms
         return terms
 
 
 class Regimes:
     """The regimes whose windows have not all closed, in the order of their policies."""
 
-    def __init__(self) -> None:
+    def __init__(self, fill: Fill) -> None:
         self._regimes: list[Regime] = []
+        self._fill = fill
 
     def __iter__(self) -> Iterator[Regime]:
         return iter(self._regimes)
@@ -201,7 +216,7 @@ class Regimes:
             if self._regimes:
                 self._regimes[-1].end(one.effective)
                 hold_ns = self._regimes[-1].last_closing_ns
-            added.append(Regime(one, ledger, now, hold_ns))
+            added.append(Regime(one, ledger, now, hold_ns, self._fill))
             self._regimes.append(added[-1])
             for connection, board in boards.items():
                 added[-1].meet(connection, board)
@@ -270,6 +285,12 @@ class Regimes:
         for regime in self._regimes:
             regime.meet(connection, board)
 
-    def drop_finished(self) -> None:
-        """Forget those whose windows have all closed."""
+    def drop_finished(self) -> int:
+        """Forget those whose windows have all closed; returns the readings in windows that will never be theirs."""
+        ended = [regime for regime in self._regimes if regime.finished]
         self._regimes = [regime for regime in self._regimes if not regime.finished]
+        return sum(regime.abandon() for regime in ended)
+
+    def abandon(self) -> int:
+        """Give up all windows, and overwrite their keys; returns the readings they held."""
+        return sum(regime.abandon() for regime in self._regimes)

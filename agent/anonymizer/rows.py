@@ -1,11 +1,12 @@
-"""The open windows of a stream of counts or durations: one block of numbers, a row a window, a column a cell. Pure.
+"""The open windows of a stream: a block of counts, a row a window and a column a class, or an accumulator for each window. Pure.
 
 Invariants: every reading that is added is discarded under a reason, or is in `pending` until its window is taken or dropped; a cell that is
 taken never exceeds the policy's `max_count`; the arithmetic is the same whatever the readings say, and a row that is taken is zeroed.
 """
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,21 +40,40 @@ class Where(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """Windows in a row: their contents, and for each how many readings they hold and how many were too many for a cell."""
+    """Windows in a row: what each held, how many readings that was, and how many were too many for a cell."""
 
-    contents: NDArray[np.int64]
+    contents: Any
     readings: list[int]
     over_rate: list[int]
 
 
-class Rows:
-    """Counts by class, or by class and length when there are `edges_ms` (durations; upper edges of all bins but the last)."""
+class Held(Protocol):
+    """The open windows of one stream."""
 
-    def __init__(self, first: int, classes: int, max_count: int, edges_ms: NDArray[np.int64] | None = None) -> None:
-        self._edges_ms = edges_ms
-        self._bins = 1 if edges_ms is None else edges_ms.size + 1
-        self.cells = classes * self._bins
-        self._columns = self.cells + 1  # the last one takes what is of no class
+    @property
+    def pending(self) -> int:
+        """Readings held."""
+        ...
+
+    def add(self, columns: Columns, where: Where) -> Counter[Discard]:
+        """Take in readings, none of a window before the next to be taken; returns how many were discarded, by reason."""
+        ...
+
+    def take(self, count: int) -> Taken:
+        """The next `count` windows, of which nothing stays behind."""
+        ...
+
+    def drop(self, count: int) -> int:
+        """Give up the next `count` windows; returns the readings that they held."""
+        ...
+
+
+class Rows:
+    """Counts by class; `first` is the number of the next window to be taken. Contents are int64, shape (windows, classes)."""
+
+    def __init__(self, first: int, classes: int, max_count: int) -> None:
+        self.cells = classes
+        self._columns = classes + 1  # the last one takes what is of no class
         self._max_count = max_count
         self._base = first
         self._head = 0
@@ -68,16 +88,9 @@ class Rows:
     def add(self, columns: Columns, where: Where) -> Counter[Discard]:
         """Count readings, none of a window before the next to be taken; returns how many were discarded, by reason."""
         cells = columns.classes
-        if self._edges_ms is not None:
-            if columns.values is None:
-                kept = cells.size if where.kept is None else int(np.count_nonzero(where.kept))
-                return +Counter({Discard.MALFORMED: kept})
-            bins = np.searchsorted(self._edges_ms, columns.values, side="left")
-            cells = np.minimum(cells * self._bins + bins, self.cells)
         if where.after is not None:
-            places = where.after * self._columns
-            places += cells
-            cells = places
+            cells = where.after * self._columns
+            cells += columns.classes
         if where.kept is not None:
             cells = cells[where.kept]
         added = np.bincount(cells, None, where.span * self._columns).reshape(where.span, self._columns)
@@ -130,3 +143,63 @@ class Rows:
             self._rows.fill(0)
             self._rows, self._head = moved, 0
         return self._head + ahead
+
+
+class Window(Protocol):
+    """One open window of a kind that is not counted in rows."""
+
+    def add(self, columns: Columns, belongs: NDArray[np.bool_]) -> Counter[Discard]:
+        """Take in the readings that `belongs` marks; returns how many of these were discarded, by reason."""
+        ...
+
+    def close(self) -> Any:
+        """What was taken in, once."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget it."""
+        ...
+
+
+class Apart:
+    """One accumulator a window; contents are a list of what they give. `open_` makes one, for a window without readings too."""
+
+    def __init__(self, first: int, open_: Callable[[], Window]) -> None:
+        self._next = first
+        self._open = open_
+        self._windows: dict[int, Window] = {}
+        self._readings: Counter[int] = Counter()
+
+    @property
+    def pending(self) -> int:
+        """Readings held."""
+        return self._readings.total()
+
+    def add(self, columns: Columns, where: Where) -> Counter[Discard]:
+        """Take in readings, none of a window before the next to be taken; returns how many were discarded, by reason."""
+        discarded: Counter[Discard] = Counter()
+        kept = where.kept if where.kept is not None else np.ones(columns.classes.size, dtype=np.bool_)
+        for number in range(where.first, where.first + where.span):
+            belongs = kept if where.after is None else kept & (where.after == number - where.first)
+            count = int(np.count_nonzero(belongs))
+            if count:
+                if number not in self._windows:
+                    self._windows[number] = self._open()
+                refused = self._windows[number].add(columns, belongs)
+                self._readings[number] += count - refused.total()
+                discarded += refused
+        return discarded
+
+    def take(self, count: int) -> Taken:
+        """The next `count` windows, of which nothing stays behind."""
+        numbers = range(self._next, self._next + count)
+        self._next += count
+        contents = [(self._windows.pop(number, None) or self._open()).close() for number in numbers]
+        return Taken(contents, [self._readings.pop(number, 0) for number in numbers], [0] * count)
+
+    def drop(self, count: int) -> int:
+        """Give up the next `count` windows; returns the readings that they held."""
+        self._next += count
+        for number in [number for number in self._windows if number < self._next]:
+            self._windows.pop(number).abandon()
+        return sum(self._readings.pop(number) for number in list(self._readings) if number < self._next)

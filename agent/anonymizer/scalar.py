@@ -24,14 +24,9 @@ from agent.anonymizer.duration import quantile
 from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, WideGaussian, ceil_sqrt
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken, PolicyError
+from agent.policy.enforcement import LEVELS, MAX_LEVEL_RANGE
 from agent.policy.model import CoarsePrivacy, NoPrivacy, ScalarPrivacy, Stream
 from agent.policy.vocabulary import QUANTITIES
-
-LEVELS = frozenset({"sound_level", "sound_level_indoor"})
-"""Quantities in decibels."""
-
-MAX_LEVEL_RANGE = 200
-"""dB from low to high: more than between silence and anything that a street hears, and energies stay within 258 bits."""
 
 FINER = 10
 """Under dp a mean is written in tenths of the grid's step: it is finer than one sample."""
@@ -43,6 +38,7 @@ HISTOGRAM_BINS = 32
 _MAX_PLACES = 6
 _RATIO_BITS = 192
 
+Law = DiscreteGaussian | WideGaussian
 Scaled = ScalarPrivacy | CoarsePrivacy | NoPrivacy
 
 
@@ -159,9 +155,9 @@ class Summary:
 
     def __init__(self, stream: Stream, privacy: CoarsePrivacy | NoPrivacy) -> None:
         self._privacy = privacy
-        self._least, self.name = 1, "mean"
+        self.least, self.name = 1, "mean"
         if isinstance(privacy, CoarsePrivacy):
-            self._least, self.name = privacy.min_samples, privacy.aggregation
+            self.least, self.name = privacy.min_samples, privacy.aggregation
         self._energies: list[int] = []
         if self.name == "mean" and stream.quantity in LEVELS:
             self.name = "leq"
@@ -169,7 +165,7 @@ class Summary:
 
     def publish(self, sampled: Sampled) -> Value:
         """The one number, or `not_collected` with fewer samples than the policy wants."""
-        if sampled.received < self._least:
+        if sampled.received < self.least:
             return Cell.NOT_COLLECTED
         counts = sampled.counts.tolist()
         match self.name:

@@ -7,14 +7,16 @@ and the clock alone, never by what it holds.
 import enum
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer.discard import Discard
-from agent.anonymizer.rows import Columns, Rows, Where
+from agent.anonymizer.opening import held
+from agent.anonymizer.rows import Columns, Where
+from agent.anonymizer.siphash import Fill
 from agent.contracts.aggregate import COVERAGE_STEP_PERCENT, NotCollected
-from agent.policy.enforcement import count_privacy
 from agent.policy.model import Stream
 
 NS = 1_000_000_000
@@ -50,13 +52,14 @@ class Part(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A window that has closed: what it held (for counts int64 by class, policy order) and what may be said about it.
+    """A window that has closed: what it held (for counts int64 by class in policy order; others agent.anonymizer.opening) and what may be said
+    about it.
 
     `readings` are in it, `over_rate` were too many for a cell.
     """
 
     start: int
-    counts: NDArray[np.int64]
+    counts: Any
     coverage_percent: int
     reason: NotCollected | None
     readings: int = 0
@@ -65,11 +68,11 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Windows of a stream that have closed one after another: contents with one row a window, and for each what Closed says."""
+    """Windows of a stream that have closed one after another: contents with an item a window, and for each what Closed says."""
 
     start: int
     window_s: int
-    contents: NDArray[np.int64]
+    contents: Any
     coverage_percent: tuple[int, ...]
     reasons: tuple[NotCollected | None, ...]
     readings: list[int]
@@ -91,15 +94,15 @@ class Block:
 
 class StreamWindows:
     """The open windows of one stream of one policy. `first_start` (Unix seconds, a multiple of the window) is the first to close;
-    `until` is where the policy ends: no window starts there or later."""
+    `until` is where the policy ends: no window starts there or later. `fill` gives keys (agent.anonymizer.opening)."""
 
-    def __init__(self, stream: Stream, first_start: int) -> None:
+    def __init__(self, stream: Stream, first_start: int, fill: Fill) -> None:
         self.stream = stream
         self.next_start = first_start
         self.until: int | None = None
         self._window_ns = stream.window_s * NS
         self._grace_ns = int(stream.grace_s * NS)
-        self._held = Rows(first_start // stream.window_s, len(stream.classes), count_privacy(stream).max_count)
+        self._held = held(stream, first_start // stream.window_s, fill)
         self._covered_ns: dict[int, list[int]] = {}
         self._stepped_until = self._stopped_until = 0
 
@@ -213,6 +216,11 @@ class StreamWindows:
         for old in [at for at in self._covered_ns if at < start]:
             del self._covered_ns[old]
         return self._held.drop(count)
+
+    def abandon(self) -> int:
+        """Give up every window, whether its time has come or not; returns the readings they held."""
+        self._covered_ns.clear()
+        return self._held.drop(1 << 40)
 
     def _say(self, start: int) -> tuple[int, NotCollected | None]:
         """Coverage in percent, and why the window has no numbers."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from agent.anonymizer.govern import charge_for, govern
 from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.ledger import Ledger
-from agent.anonymizer.noise import DiscreteGaussian
 from agent.anonymizer.window import NS, Closed
 from agent.contracts.aggregate import Cell, NotCollected
 from agent.contracts.board import Channel
@@ -446,7 +445,7 @@ def test_nothing_leaves_under_its_price_or_another_policy() -> None:
     with pytest.raises(InvariantBroken):
         govern(closed, terms, Charge(Fraction(1, 33)), None, 0, os.urandom)
     with pytest.raises(InvariantBroken):
-        dataclasses.replace(terms, noise=DiscreteGaussian(Fraction(15)))
+        dataclasses.replace(terms, strength=Fraction(15))
     with pytest.raises(InvariantBroken):
         charge_for(closed, terms, Ledger())
 

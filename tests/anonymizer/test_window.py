@@ -9,6 +9,7 @@ from agent.anonymizer.discard import Discard
 from agent.anonymizer.rows import MAX_ROWS, Columns
 from agent.anonymizer.window import NS, Moment, Part, StreamWindows, stepped, window_start
 from agent.contracts.aggregate import NotCollected
+from agent.local.randomness import fill_random
 from agent.policy.enforcement import count_privacy
 from tests.anonymizer.stage import make_policy
 
@@ -20,7 +21,7 @@ NONE = len(STREAM.classes)
 
 
 def windows(first: int = START) -> StreamWindows:
-    return StreamWindows(STREAM, first)
+    return StreamWindows(STREAM, first, fill_random)
 
 
 def put(into: StreamWindows, readings: list[tuple[int, int]], now_ns: int) -> dict[Discard, int]:

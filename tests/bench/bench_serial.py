@@ -13,8 +13,9 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer import batch
-from agent.anonymizer.govern import NOTHING, govern
+from agent.anonymizer.govern import govern
 from agent.anonymizer.kinds import terms_for
+from agent.anonymizer.ledger import NOTHING
 from agent.anonymizer.rows import Columns
 from agent.anonymizer.seal import seal
 from agent.anonymizer.window import NS, StreamWindows
@@ -23,7 +24,7 @@ from agent.contracts.board import Board, Channel
 from agent.contracts.log import Charge
 from agent.contracts.reading import HEADER as MESSAGE_HEADER
 from agent.contracts.reading import Header, Kind
-from agent.local.randomness import random_bytes
+from agent.local.randomness import fill_random, random_bytes
 from agent.policy.parse import parse_policy
 from firmware_bridge.frame import Decoder, Frame, Type, encode
 from firmware_bridge.schema import SCHEMA_HASH
@@ -74,7 +75,7 @@ def ours(line: bytes, readings_a_frame: int) -> Counter[str]:
     board = Board("bench", "1", bytes(32), SCHEMA_HASH, (Channel(stream.channel, "count", CLASSES),))
     table = batch.class_table(board, stream)
     assert table is not None
-    windows = StreamWindows(stream, START)
+    windows = StreamWindows(stream, START, fill_random)
     decoder = Decoder(SCHEMA_HASH)
     buffer = memoryview(bytearray(16 * 1024))
     true: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from agent.anonymizer.rows import Columns
 from agent.anonymizer.window import NS, StreamWindows
 from agent.contracts.aggregate import Aggregate
 from agent.contracts.reading import unpack_header
-from agent.local.randomness import random_bytes
+from agent.local.randomness import fill_random, random_bytes
 from tests.bench.workload import START, Workload
 
 
@@ -29,7 +29,7 @@ class Governed:
 
     def run(self) -> NDArray[np.int64]:
         """One pass over all messages; windows close as soon as a reading of a later one has come."""
-        windows = StreamWindows(self._stream, START)
+        windows = StreamWindows(self._stream, START, fill_random)
         window_ns = self._stream.window_s * NS
         true: list[NDArray[np.int64]] = []
         self.published = []

@@ -43,7 +43,9 @@ def policy_of(rho: str, m: int = 4) -> Policy:
 def wide_terms(policy: Policy, cells: int = WIDTH) -> CountTerms:
     """The terms of the policy's first stream as if it had `cells` classes."""
     stream = dataclasses.replace(policy.streams[0], classes=tuple(f"c{number}" for number in range(cells)))
-    return terms_for(policy, stream, bytes(32))
+    terms = terms_for(policy, stream, bytes(32))
+    assert isinstance(terms, CountTerms)
+    return terms
 
 
 def release(terms: CountTerms, counts: Ints, random: RandomBytes = random_bytes) -> Ints:
@@ -77,5 +79,6 @@ class Table:
 
 def broken(terms: CountTerms, factor: Fraction) -> CountTerms:
     """The same terms with noise of `factor` times the variance."""
-    claimed = terms.noise.sigma_squared
-    return dataclasses.replace(terms, noise=Table(claimed, claimed * factor))  # type: ignore[arg-type]  # a lie
+    lie = dataclasses.replace(terms)
+    lie.__dict__["noise"] = Table(terms.strength, terms.strength * factor)
+    return lie

@@ -83,6 +83,10 @@ class Terms:
         gives for a stream of this kind."""
         raise NotImplementedError
 
+    def prepare(self) -> None:
+        """Build now what takes a while."""
+        _ = self.pack
+
     def too_few(self, held: Any) -> bool:
         """Did too few samples come for a number? Never asks what they were."""
         return False
@@ -345,6 +349,10 @@ class ScalarTerms(Terms):
             self._concentrated(self.privacy), fields, noise_sd=scalar.noise_sd(self.drawn), unit=fields[0].unit
         )
 
+    def prepare(self) -> None:
+        """Build now what takes a while."""
+        _ = self.pack, self.noise
+
     @cached_property
     def noise(self) -> scalar.Law:
         """The law on the sum of grid indices."""
@@ -421,7 +429,7 @@ def terms_for(
         strength = own(stream)
         cost = charge(stream, strength, m, c)
     terms = kind(policy, stream, disclosure_digest, strength, cost, withheld)
-    _ = terms.pack
+    terms.prepare()
     return terms
 
 

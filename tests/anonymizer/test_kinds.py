@@ -14,7 +14,7 @@ from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, NotCollected
 from agent.contracts.board import Board, Channel
 from agent.contracts.log import Charge, Gap, Release
-from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, TAG_UINT32_LE, Body, Header, Kind
+from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, TAG_UINT32_LE, Body, Header, Kind, unpack_header
 from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
 from agent.policy.parse import parse_policy
 from agent.wire import cbor
@@ -53,7 +53,7 @@ CLASSES = {"stays": ("kerb", "bay"), "open_stays": ("kerb", "bay"), "cars": ("do
 START = 1_800_000_000
 
 
-def policy(*names: str, version: int = 1, **changed: str) -> Policy:
+def text(*names: str, version: int = 1, **changed: str) -> str:
     """A policy with these streams only; `changed` replaces in the text of a stream's privacy, "old -> new"."""
     head = policy_text(version=version, window=10, cap="5", notice="5 seconds").partition("[[stream]]")[0]
     streams = ""
@@ -63,13 +63,42 @@ def policy(*names: str, version: int = 1, **changed: str) -> Policy:
             old, new = changed[name].split(" -> ")
             privacy = privacy.replace(old, new)
         streams += STREAM.format(name=name, kind=kind, technology=technology, more=more, mode=mode, privacy=privacy)
-    return parse_policy(head + streams, "policy.toml")
+    return head + streams
+
+
+def policy(*names: str, version: int = 1, **changed: str) -> Policy:
+    """The same, parsed."""
+    return parse_policy(text(*names, version=version, **changed), "policy.toml")
 
 
 def board(*names: str) -> Board:
     """A board that measures them, in this order."""
     channels = tuple(Channel(name, TEXTS[name][0], CLASSES.get(name, ())) for name in names)
     return Board("sim", "1.0", bytes(32), bytes(32), channels)
+
+
+def brought(
+    channel: int,
+    received_boot_ns: int,
+    classes: list[int] | None = None,
+    values: list[int] | None = None,
+    identifiers: list[bytes] | None = None,
+    ages: list[int] | None = None,
+) -> bytes:
+    """A READINGS packet."""
+    count = len(next(each for each in (classes, values, identifiers) if each is not None))
+    columns: dict[int, object] = {
+        Body.CHANNEL.value: channel,
+        Body.AGES.value: cbor.CBORTag(TAG_UINT16_LE, np.array(ages or [0] * count, dtype="<u2").tobytes()),
+        Body.CLASSES.value: cbor.CBORTag(TAG_UINT8, bytes(classes or [0] * count)),
+    }
+    if values is not None:
+        columns[Body.VALUES.value] = cbor.CBORTag(TAG_UINT32_LE, np.array(values, dtype="<u4").tobytes())
+    if identifiers:
+        columns[Body.IDENTIFIER_LENGTH.value] = len(identifiers[0])
+    body = cbor.encode(columns)
+    header = Header(Kind.READINGS, count, 0, 0, received_boot_ns, len(body))
+    return header.pack() + body + b"".join(identifiers or [])
 
 
 class Life(World):
@@ -96,20 +125,9 @@ class Life(World):
         ages: list[int] | None = None,
     ) -> None:
         """A batch of readings arrives now."""
-        count = len(next(each for each in (classes, values, identifiers) if each is not None))
-        columns: dict[int, object] = {
-            Body.CHANNEL.value: self.names.index(name),
-            Body.AGES.value: cbor.CBORTag(TAG_UINT16_LE, np.array(ages or [0] * count, dtype="<u2").tobytes()),
-            Body.CLASSES.value: cbor.CBORTag(TAG_UINT8, bytes(classes or [0] * count)),
-        }
-        if values is not None:
-            columns[Body.VALUES.value] = cbor.CBORTag(TAG_UINT32_LE, np.array(values, dtype="<u4").tobytes())
-        if identifiers:
-            columns[Body.IDENTIFIER_LENGTH.value] = len(identifiers[0])
-        body = cbor.encode(columns)
-        self.sent += count
-        header = Header(Kind.READINGS, count, 0, 0, self.boot_ns, len(body))
-        self.deliver(header.pack() + body + b"".join(identifiers or []))
+        packet = brought(self.names.index(name), self.boot_ns, classes, values, identifiers, ages)
+        self.sent += unpack_header(memoryview(packet)).reading_count
+        self.deliver(packet)
 
     def of(self, name: str) -> list[Aggregate]:
         """The packs of a stream."""

@@ -14,14 +14,12 @@ from agent.anonymizer import daemon as daemon_module
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.regime import Regime
-from agent.anonymizer.window import Moment, window_start
 from agent.contracts.lease import Lease, OnAir
 from agent.contracts.log import Charge, Entry, pack_record
 from agent.contracts.reading import Kind
 from agent.local import memory, settings
 from agent.local.clock import boot_ns
 from agent.local.sockets import connect_inbox
-from agent.policy.adopt import Taken
 from tests.anonymizer.stage import BIKE, BOARD, FOOT, Unit, message, readings
 from tests.privacy.crash_audit import Violation
 
@@ -168,12 +166,13 @@ def _checkpoint_before_sync() -> None:
 
 def _draws_again_after_restart() -> None:
     """After a clock set back the ledger does not hold against it which windows are logged: one is released a second time."""
-    begin = Regime.__init__
+    begin: Callable[..., None] = Regime.__init__
+    first_free = Ledger.first_free
 
-    def begin_by_clock(regime: Regime, taken: Taken, ledger: Ledger, now: Moment, hold_ns: int) -> None:
-        begin(regime, taken, ledger, now, hold_ns)
-        for windows in regime.windows:
-            windows.next_start = min(windows.next_start, window_start(now.utc_ns, windows.stream.window_s))
+    def begin_by_clock(regime: Regime, *given: object) -> None:
+        _replace(Ledger, "first_free", lambda ledger, one, stream: one.effective)
+        begin(regime, *given)
+        _replace(Ledger, "first_free", first_free)
 
     def window(ledger: Ledger, stream: str, start: int, window_s: int, charge: Charge | None, count: int) -> None:
         if charge is not None and charge.rho:

@@ -70,6 +70,6 @@ def _events(first: Values, second: Values) -> Iterator[tuple[int, float, float, 
 
 def _promise(p: float, q: float, runs: int, delta: float) -> float:
     """About what the bound would be."""
-    low = p - 3 * np.sqrt(p / runs) - delta
-    high = q + 3 * np.sqrt(q / runs) + 7 / runs
+    low = p - 4 * np.sqrt(p / runs) - delta
+    high = q + 4 * np.sqrt(q / runs) + 10 / runs
     return float(np.log(low / high)) if low > 0 else 0.0

@@ -6,7 +6,7 @@ cases are, and rho-zCDP allows sqrt(2 rho).
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agent.anonymizer.counter import Counter
 from agent.local.randomness import random_bytes
 from agent.policy import factorisation
+from tests.privacy.statistics import confirmed
 
 Floats = NDArray[np.float64]
 Presence = Mapping[int, int]
@@ -25,8 +26,8 @@ Presence = Mapping[int, int]
 STREET = 40
 """Everybody else's count in each window; the attacker knows it."""
 
-ERRORS = 3
-"""Standard errors that an honest measurement may lie above its claim."""
+ERRORS = 4
+"""Standard errors that an honest measurement may lie above its claim: twice in a row (`confirmed`) it is beyond them once in 10^9 times."""
 
 
 class Bound(NamedTuple):
@@ -39,12 +40,6 @@ class Bound(NamedTuple):
     @property
     def detected(self) -> bool:
         return self.measured > self.claimed + ERRORS * self.error
-
-
-def confirmed(measure: Callable[[], Bound]) -> Bound:
-    """A measurement that is above its claim is made anew, and the second counts: chance alone does it in one of 700 first measurements."""
-    first = measure()
-    return measure() if first.detected else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +85,12 @@ def published(plan: Plan, presence: Presence, runs: int) -> Floats:
 
 def audit(plan: Plan, presence: Presence, rho: Fraction, runs: int) -> Bound:
     """mu of the best linear test, from `runs` periods with the person and as many without."""
-    return confirmed(lambda: _audit(plan, presence, rho, runs))
+    return confirmed(lambda: _audit(plan, presence, rho, runs), lambda found: found.detected)
 
 
 def spread_audit(plan: Plan, presence: Presence, rho: Fraction, runs: int) -> Bound:
     """The same mu from the size of the noise alone: |U v| over the root mean square of all whitened numbers. Far more exact, blind to shifts."""
-    return confirmed(lambda: _spread_audit(plan, presence, rho, runs))
+    return confirmed(lambda: _spread_audit(plan, presence, rho, runs), lambda found: found.detected)
 
 
 def _audit(plan: Plan, presence: Presence, rho: Fraction, runs: int) -> Bound:

@@ -8,7 +8,7 @@ from agent.local.randomness import random_bytes
 from tests.anonymizer.chi_square import exact_law
 from tests.privacy.distinguish import Values, attack
 from tests.privacy.mechanism import HIDDEN, broken, policy_of, runs, wide_terms
-from tests.privacy.statistics import epsilon_of
+from tests.privacy.statistics import confirmed, epsilon_of
 from tests.privacy.table import Record
 
 RUNS = 4_000_000
@@ -23,12 +23,18 @@ def float_laplace(count: float, runs: int) -> Values:
 
 
 def test_every_broken_release_is_caught(record: Record) -> None:
-    """AN-40, AN-43: sigma = 1, so that each fault shows within these runs; the claims are those of R1."""
+    """AN-40, AN-43: sigma = 1, so that each fault shows within these runs; the claims are those of R1.
+    A control that is missed is tried once more; 5 % of the variance is missed with 1e-5, so both times with 1e-10, the others never."""
     terms = wide_terms(policy_of("0.5", 1))
     law = exact_law(terms.noise.sigma_squared, terms.noise.bound)
     claims = {delta: epsilon_of(law, delta) for delta in (1e-2, 1e-3)}
     low = broken(terms, Fraction(95, 100))
-    found = {"variance 5 % low": attack(runs(low, 1000, RUNS), runs(low, 1001, RUNS), 1e-2) - claims[1e-2]}
+    found = {
+        "variance 5 % low": confirmed(
+            lambda: attack(runs(low, 1000, RUNS), runs(low, 1001, RUNS), 1e-2) - claims[1e-2],
+            lambda excess: excess <= 0,
+        )
+    }
 
     four = wide_terms(policy_of("0.125"))
     four_claim = epsilon_of(exact_law(four.noise.sigma_squared, four.noise.bound), 1e-3)

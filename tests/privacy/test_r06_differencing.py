@@ -15,6 +15,7 @@ from agent.contracts.aggregate import Cell
 from agent.local.randomness import random_bytes
 from tests.anonymizer.stage import BIKE, FOOT, make_policy
 from tests.anonymizer.worlds import World
+from tests.privacy.statistics import confirmed
 from tests.privacy.table import Record
 
 WINDOWS = 96
@@ -70,20 +71,19 @@ def noisy(cells: tuple[int, ...], value: int, sigma: float) -> Published:
 
 
 def street(window: int) -> tuple[int, int]:
-    """A day of a bridge: bikes and walkers of a window, from the kernel's randomness; nights are small."""
+    """A day of a bridge: bikes and walkers of a window, the same every time; nights are small."""
     day = abs(window - WINDOWS // 2) / (WINDOWS // 2)
-    spread = int.from_bytes(random_bytes(2), "little") / 65536
+    spread = window * 0.618 % 1
     return round((1 - day) * 90 + 4 * spread), round((1 - day) * 40 + 9 * spread)
 
 
-def published_day() -> tuple[list[Published], NDArray[np.int64]]:
-    """A day of the real collection, every payload of it as the attacker reads it, and the truth."""
+def published_day() -> list[Published]:
+    """A day of the real collection, every payload of it as the attacker reads it."""
     world = World(make_policy(window=5, notice="5 seconds"))
     world.run(10)
-    first, truth = world.utc_s, []
+    first = world.utc_s
     for window in range(WINDOWS):
         bikes, walkers = street(window)
-        truth += [bikes, walkers]
         world.count([BIKE] * bikes + [FOOT] * walkers)
         world.run(5, step=1)
     world.tick(1)
@@ -100,7 +100,7 @@ def published_day() -> tuple[list[Published], NDArray[np.int64]]:
                 assert isinstance(value, int)
                 numbers.append(noisy((cell,), value, sigma))
     assert len(packs) == WINDOWS
-    return numbers, np.array(truth)
+    return numbers
 
 
 def exact(cells: tuple[int, ...], value: int) -> Published:
@@ -108,20 +108,26 @@ def exact(cells: tuple[int, ...], value: int) -> Published:
 
 
 def test_nothing_published_of_a_day_gives_a_cell_away(record: Record) -> None:
-    """AN-40, AN-43: no cell is forced, and the best linear estimate of a cell is as far off as its own noise."""
-    forced, errors, shown = 0, [], 0
+    """AN-40, AN-43: no cell is forced, and the best linear estimate of a cell is as far off as its own noise. False alarms: (1e-4)^2 = 1e-8 by
+    the error, none by what is forced; the controls are on one day, the same every time, and the last is off by 15 standard errors."""
     sigma = 4.0
-    for _ in range(12):
-        numbers, truth = published_day()
-        bounds = intervals(numbers, truth.size)
-        assert (bounds[:, 0] <= truth).all()
-        assert (truth <= bounds[:, 1]).all()
-        forced += int((bounds[:, 0] == bounds[:, 1]).sum())
-        high = truth > 13 + 5 * sigma  # certainly shown: no selection by the noise
-        errors += (estimates(numbers, truth.size) - truth)[high].tolist()
-        shown += int(high.sum())
-    rmse = float(np.sqrt(np.mean(np.square(errors))))
+    truth = np.array([count for window in range(WINDOWS) for count in street(window)])
+    high = truth > 13 + 6 * sigma  # certainly shown: no selection by the noise
+    shown = 12 * int(high.sum())
     margin = 4 / np.sqrt(2 * shown)
+
+    def days() -> tuple[int, float]:
+        forced, errors = 0, []
+        for _ in range(12):
+            numbers = published_day()
+            bounds = intervals(numbers, truth.size)
+            assert (bounds[:, 0] <= truth).all()
+            assert (truth <= bounds[:, 1]).all()
+            forced += int((bounds[:, 0] == bounds[:, 1]).sum())
+            errors += (estimates(numbers, truth.size) - truth)[high].tolist()
+        return forced, float(np.sqrt(np.mean(np.square(errors))))
+
+    forced, rmse = confirmed(days, lambda found: abs(found[1] / sigma - 1) > margin)
     assert forced == 0
     assert sigma * (1 - margin) <= rmse <= sigma * (1 + margin), "no more is known, and the attack is not off the mark"
     caught = controls(truth, sigma, margin)

@@ -24,16 +24,17 @@ def recovered(total: Ints, first: Ints, second: Ints) -> Ints:
 
 
 def test_a_suppressed_cell_comes_back_with_all_the_noise_of_what_it_is_made_from(record: Record) -> None:
-    """AN-43, I7: each stream has noise of its own, and both are charged; the error is at least that of the two cells together."""
+    """AN-43, I7: each stream has noise of its own, and both are charged; the error is at least that of the two cells together.
+    False alarms: 3e-7 (five standard errors on one side); the control is 29 % low."""
     short, long = wide_terms(policy_of("0.0625"), TRIALS), wide_terms(policy_of("0.0625"), TRIALS)
     counts = [np.full(TRIALS, count, dtype=np.int64) for count in (SHOWN, SMALL)]
     first, second = release(short, counts[0]), release(short, counts[1])
     total = release(long, counts[0] + counts[1])
 
     def error(of: CountTerms, total: Ints) -> tuple[float, float]:
-        """(root mean square of the attacker's error, four standard errors of it)."""
+        """(root mean square of the attacker's error, five standard errors of it)."""
         errors = recovered(total, first, second) - SMALL
-        return math.sqrt(float((errors.astype(np.float64) ** 2).mean())), 4 / math.sqrt(2 * errors.size)
+        return math.sqrt(float((errors.astype(np.float64) ** 2).mean())), 5 / math.sqrt(2 * errors.size)
 
     sigma = math.sqrt(short.noise.sigma_squared)
     claim = sigma * math.sqrt(2)
@@ -47,7 +48,7 @@ def test_a_suppressed_cell_comes_back_with_all_the_noise_of_what_it_is_made_from
     record(
         "R7",
         f"suppressed cell = total - shown cell, {TRIALS} cells",
-        measured=f"error {measured:.3f} (four s.e. {claim * margin:.3f})",
+        measured=f"error {measured:.3f} (five s.e. {claim * margin:.3f})",
         claim=f">= sigma sqrt(2) = {claim:.3f}",
         caught=[f"an exact total ({exact_total:.3f})", "threshold without noise (0)"],
     )
@@ -55,7 +56,7 @@ def test_a_suppressed_cell_comes_back_with_all_the_noise_of_what_it_is_made_from
 
 def test_running_totals_give_a_suppressed_cell_back_with_the_noise_it_was_drawn_with(record: Record) -> None:
     """AN-300: the difference of two totals is what the threshold hid, post-processing of noise that was paid for; it is never nearer to the
-    truth than one window's draw. The control counts totals apart, exactly."""
+    truth than one window's draw. The control counts totals apart, exactly. False alarms: none, the noise of a window is above that of one draw by 60 %."""
     steps, columns = 96, 200
     scale_squared = factorisation.scale_squared(Fraction(1, 8), steps, 4, 1)
     counter = Counter(steps, scale_squared, columns)
@@ -64,7 +65,7 @@ def test_running_totals_give_a_suppressed_cell_back_with_the_noise_it_was_drawn_
     recovered_cells = np.diff(np.array(totals), axis=0)
     found = float((recovered_cells - SMALL).std())
     claim = math.sqrt(scale_squared)
-    margin = 4 / math.sqrt(2 * recovered_cells.size)
+    margin = 5 / math.sqrt(2 * recovered_cells.size)
     assert found >= claim * (1 - margin)
     exact = np.diff(np.cumsum(np.full((steps, columns), SMALL), axis=0), axis=0)
     assert float((exact - SMALL).std()) < claim * (1 - margin)
@@ -72,6 +73,6 @@ def test_running_totals_give_a_suppressed_cell_back_with_the_noise_it_was_drawn_
         "R7",
         f"suppressed cell = difference of running totals, {recovered_cells.size} cells",
         measured=f"error {found:.3f}",
-        claim=f">= sigma of one draw = {claim:.3f} (four s.e. {claim * margin:.3f})",
+        claim=f">= sigma of one draw = {claim:.3f} (five s.e. {claim * margin:.3f})",
         caught=["exact totals (0)"],
     )

@@ -10,7 +10,7 @@ import pytest
 from agent.disclosure.bound import Noise, right_in_100, total_variation
 from agent.policy.enforcement import count_privacy
 from tests.privacy.mechanism import Ints, broken, policy_of, release, wide_terms
-from tests.privacy.statistics import lower, upper
+from tests.privacy.statistics import confirmed, lower, upper
 from tests.privacy.table import Record
 
 EVENTS = 8
@@ -25,7 +25,7 @@ def days(terms: object, present: int) -> Ints:
 
 
 def advantage(absent: Ints, there: Ints) -> tuple[float, float]:
-    """True minus false positives of the likelihood test: (with probability 99.8 % at least this, as counted).
+    """True minus false positives of the likelihood test: (with probability 99.98 % at least this, as counted).
 
     For one event in each of some windows of independent Gaussian noise the likelihood ratio grows with the sum of the published values.
     The cut is chosen on one half of the days and judged on the other.
@@ -41,15 +41,18 @@ def advantage(absent: Ints, there: Ints) -> tuple[float, float]:
 
 @pytest.mark.parametrize("rho", ["0.0244", "0.125", "0.5"])
 def test_presence_is_not_told_better_than_claimed(rho: str, record: Record) -> None:
-    """AN-30, I7: m = 8, c = 1. The claim is that of a Gaussian of the same size, and what residents read (agent/disclosure/bound) is no less."""
+    """AN-30, I7: m = 8, c = 1. The claim is that of a Gaussian of the same size, and what residents read (agent/disclosure/bound) is no less.
+    False alarms: 4e-8; the controls are 50 standard errors above the claim."""
     policy = policy_of(rho, EVENTS)
     terms = wide_terms(policy, TRIALS * EVENTS)
     privacy = count_privacy(policy.streams[0])
+    told = right_in_100(total_variation([Noise(privacy.rho, privacy.sigma_squared, privacy.m)]))
     claim = 2 * NormalDist().cdf(math.sqrt(2 * privacy.rho) / 2) - 1
-    least, measured = advantage(days(terms, 0), days(terms, 1))
+    least, measured = confirmed(
+        lambda: advantage(days(terms, 0), days(terms, 1)), lambda found: found[0] > claim or found[0] > told / 50 - 1
+    )
     assert least <= claim
     assert measured > claim / 2, "the attack is the best there is"
-    told = right_in_100(total_variation([Noise(privacy.rho, privacy.sigma_squared, privacy.m)]))
     assert 100 * (1 + least) / 2 <= told
 
     event_level = broken(terms, Fraction(1, EVENTS))

@@ -14,6 +14,7 @@ from agent.policy.model import CountPrivacy, Privacy, ScalarPrivacy, UniquePriva
 from tests.anonymizer.chi_square import exact_law, p_value
 from tests.anonymizer.test_noise import Script
 from tests.privacy.mechanism import POLICIES, Ints, Table, runs, wide_terms
+from tests.privacy.statistics import confirmed
 from tests.privacy.table import Record
 
 DRAWS = 1_000_000
@@ -32,18 +33,21 @@ def scales() -> list[tuple[str, Fraction]]:
 
 @pytest.mark.parametrize(("name", "variance"), scales())
 def test_what_is_published_has_the_exact_law(name: str, variance: Fraction, record: Record) -> None:
-    """AN-10, AN-13: a million cells of the release function, whole; and both sides of every threshold, ties forced."""
+    """AN-10, AN-13: a million cells of the release function, whole; and both sides of every threshold, ties forced. False
+    alarms: p under 1e-4 twice in a row, 1e-8; 5 % less variance is 20 standard deviations of its statistic away from passing."""
     path = next(p for p in POLICIES if any(s.name == name for s in load_policy(p).streams))
     policy = load_policy(path)
     terms = wide_terms(policy)
     assert terms.noise.sigma_squared == variance
     bound = terms.noise.bound
     law = exact_law(variance, bound)
-    noise = runs(terms, 1000, DRAWS) - 1000
-    p = p_value(np.bincount(noise + bound, minlength=law.size), law)
+    p = confirmed(
+        lambda: p_value(np.bincount(runs(terms, 1000, DRAWS) - 1000 + bound, minlength=law.size), law),
+        lambda p: p <= 1e-4,
+    )
     assert p > 1e-4
 
-    low = Table(variance, variance * Fraction(97, 100)).draw(DRAWS, random_bytes)
+    low = Table(variance, variance * Fraction(95, 100)).draw(DRAWS, random_bytes)
     control = p_value(np.bincount(low + bound, minlength=law.size), law)
     assert control < 1e-4
 
@@ -63,7 +67,7 @@ def test_what_is_published_has_the_exact_law(name: str, variance: Fraction, reco
         f"law of the noise of {name}, sigma^2 = {variance}, {DRAWS // 10**6} M draws",
         measured=f"p = {p:.3f}; {exact} forced ties exact",
         claim="p > 1e-4",
-        caught=[f"variance 3 % low (p = {control:.0e})"],
+        caught=[f"variance 5 % low (p = {control:.0e})"],
     )
 
 
@@ -97,7 +101,8 @@ def fit(draws: Ints, law: NDArray[np.float64], width: int) -> float:
 
 @pytest.mark.parametrize(("name", "privacy"), other_laws(), ids=[name for name, _ in other_laws()])
 def test_the_other_laws(name: str, privacy: UniquePrivacy | ScalarPrivacy, record: Record) -> None:
-    """AN-13: discrete Laplace for numbers of devices, a wide discrete Gaussian for sums of samples; the control has 10 % less variance."""
+    """AN-13: discrete Laplace for numbers of devices, a wide discrete Gaussian for sums of samples; the control has 10 % less variance.
+    False alarms: 1e-8; the control is 20 standard deviations of its statistic away from passing."""
     low: Noise
     if isinstance(privacy, UniquePrivacy):
         source: Noise = DiscreteLaplace(privacy.address_epsilon)
@@ -106,7 +111,7 @@ def test_the_other_laws(name: str, privacy: UniquePrivacy | ScalarPrivacy, recor
         source, low = gaussian(privacy.sigma_squared), gaussian(privacy.sigma_squared * Fraction(90, 100))
     law = masses(privacy, source.bound)
     width = max(1, int(float(privacy.sigma_squared) ** 0.5 / 16))
-    p = fit(source.draw(FEWER, random_bytes), law, width)
+    p = confirmed(lambda: fit(source.draw(FEWER, random_bytes), law, width), lambda p: p <= 1e-4)
     control = fit(low.draw(FEWER, random_bytes), law, width)
     assert p > 1e-4 > control
     record(

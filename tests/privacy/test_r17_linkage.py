@@ -17,8 +17,8 @@ DEVICES = 5000
 """So many that collisions, which a key decides, weigh ten times the noise: what two windows share would show."""
 
 PAIRS = 400
-LIMIT = 4 / PAIRS**0.5
-"""Four standard deviations of the correlation of unrelated pairs."""
+LIMIT = 5 / PAIRS**0.5
+"""Five standard deviations of the correlation of unrelated pairs: a false alarm in 2 million runs."""
 
 PRIVACY = UniquePrivacy(Fraction(1), m=4, addresses=1, threshold=Threshold(1, Fraction(0)))
 LAW = DiscreteLaplace(PRIVACY.address_epsilon)

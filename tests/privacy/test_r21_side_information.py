@@ -54,7 +54,8 @@ def presence_told(published: list[float], people: list[int]) -> int:
 
 
 def test_what_people_cause_is_never_published_bare(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PRIVACY.md 1.6: `none` for what persons cause, and `coarse` for what few persons in a room cause, are refused; others are not."""
+    """PRIVACY.md 1.6: `none` for what persons cause, and `coarse` for what few persons in a room cause, are refused; others are not.
+    False alarms: none, the attacker is right every time."""
     caused = [name for name, quantity in QUANTITIES.items() if quantity.person_derived]
     private = [name for name, quantity in QUANTITIES.items() if quantity.private]
     assert all(refused(name, "none") for name in caused)

@@ -3,7 +3,6 @@
 Invariant: identifiers are never copied: their length is checked, and what is handed on is a slice of the receive buffer.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -33,8 +32,7 @@ _ONE_BYTE = 24
 """CBOR (RFC 8949 section 3): the initial byte of a map less its number of keys; the additional information before an 8-bit argument."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """`channel` is the number in the board's hello; the columns have one item a reading, `values` is None without that column.
 
     Every reading was taken at `oldest_boot_ns` or later, and at `newest_boot_ns` or earlier. `identifiers` are packed, `width` bytes each, and

@@ -69,6 +69,7 @@ class _Table:
     def __init__(self, thresholds: list[int]) -> None:
         self.bound = len(thresholds) // 2
         self._prefixes = np.array([t >> _REST_BITS for t in thresholds], dtype=np.uint64)
+        self._least = np.int64(self.bound)
         self._column = self._prefixes[:, np.newaxis].copy()
         self._sum = np.min_scalar_type(self._prefixes.size)  # narrow sums are quick ones
         self._next_prefix = np.append(self._prefixes, self._prefixes[-1:])  # one past the end compares like the last
@@ -102,7 +103,7 @@ class _Table:
             below, axis = self._column < uniform, 0
         found = np.add.reduce(below.view(np.uint8), axis, self._sum)
         tied = self._next_prefix.take(found) == uniform
-        drawn: NDArray[np.int64] = found - np.int64(self.bound)
+        drawn: NDArray[np.int64] = found - self._least
         if b"\1" in tied.tobytes():
             for row in np.flatnonzero(tied):
                 drawn[row] = self._break_tie(int(found[row]), uniform[row], random_bytes) - self.bound

@@ -7,7 +7,7 @@ import pytest
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, NotCollected
 from agent.contracts.guarantee import NoGuarantee
-from agent.contracts.log import Charge, Release
+from agent.contracts.log import Charge, Release, decode_entry
 from agent.contracts.release import charged, governed
 from agent.errors import LogDamaged
 from tests import packs
@@ -39,6 +39,20 @@ def test_a_guarantee_is_charged(window: Aggregate) -> None:
         assert not charged(window, charge)
         with pytest.raises(LogDamaged, match="charge"):
             governed(logged(window, charge))
+
+
+@pytest.mark.parametrize("window", packs.ALL.values())
+def test_an_entry_with_a_null_charge_is_read_only_without_a_guarantee(window: Aggregate) -> None:
+    """I4: by everyone who reads a log: the ledger on a start, the publisher, an audit. The words must stand in the guarantee itself."""
+    entry = logged(window, None).encode()
+    if window in UNPROTECTED:
+        assert decode_entry(entry) == logged(window, None)
+    else:
+        with pytest.raises(LogDamaged, match="charge"):
+            decode_entry(entry)
+    elsewhere = logged(window, None, payload=b'[{"n":"state","vs":"none: not a privacy guarantee"}]')
+    with pytest.raises(LogDamaged, match="charge"):
+        decode_entry(elsewhere.encode())
 
 
 def test_what_has_no_numbers_costs_nothing_but_is_not_free_of_a_charge() -> None:

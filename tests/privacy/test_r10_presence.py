@@ -14,7 +14,7 @@ from tests.privacy.statistics import confirmed, lower, upper
 from tests.privacy.table import Record
 
 EVENTS = 8
-TRIALS = 100_000
+TRIALS = 60_000
 STREET = 3000
 
 
@@ -42,7 +42,7 @@ def advantage(absent: Ints, there: Ints) -> tuple[float, float]:
 @pytest.mark.parametrize("rho", ["0.0244", "0.125", "0.5"])
 def test_presence_is_not_told_better_than_claimed(rho: str, record: Record) -> None:
     """AN-30, I7: m = 8, c = 1. The claim is that of a Gaussian of the same size, and what residents read (agent/disclosure/bound) is no less.
-    False alarms: 4e-8; the controls are 50 standard errors above the claim."""
+    False alarms: 4e-8; the controls are 20 standard errors above the claim and more."""
     policy = policy_of(rho, EVENTS)
     terms = wide_terms(policy, TRIALS * EVENTS)
     privacy = count_privacy(policy.streams[0])

@@ -156,7 +156,7 @@ def under(unit: Unit, version: int) -> list[Release]:
 
 def highest_rho(releases: list[Release]) -> Fraction:
     """The dearest window."""
-    return max(each.charge.rho for each in releases if each.charge is not None)
+    return max((each.charge.rho for each in releases if each.charge is not None), default=Fraction(0))
 
 
 def test_the_daemon_takes_up_nothing_laxer_but_by_the_rules(tmp_path: Path, record: Record) -> None:
@@ -174,7 +174,7 @@ def test_the_daemon_takes_up_nothing_laxer_but_by_the_rules(tmp_path: Path, reco
     try:
         unit.start()
         air = Air(unit)
-        air.until(lambda: unit.reason() == "open" and len(unit.releases()) > 2, "releases")
+        air.until(lambda: unit.reason() == "open" and len(unit.releases()) > 0, "a release")
         before = adoption_of(unit.entries())
         for name, (message, words) in refusals.items():
             unit.drop(name, message)
@@ -185,7 +185,7 @@ def test_the_daemon_takes_up_nothing_laxer_but_by_the_rules(tmp_path: Path, reco
         unit.drop("lax.cose", signed_policy(lax))
         air.until(lambda: unit.state().upcoming_version == 3, "on notice")
         assert (unit.state().policy_version, unit.state().gate) == (2, "open")
-        air.until(lambda: unit.state().policy_version == 3 and len(under(unit, 3)) > 3, "releases under it")
+        air.until(lambda: unit.state().policy_version == 3 and highest_rho(under(unit, 3)) > 0, "numbers under it")
         if enforced:
             unit.drop("threshold-only.cose", signed_policy(threshold_only(4)))
             air.until(lambda: unit.state().upcoming_version == 4, "threshold-only on notice")

@@ -29,6 +29,7 @@ from agent.contracts import board as board_contract
 from agent.contracts import lease as lease_contract
 from agent.contracts.aggregate import END_START, FIRST_START, Cell, NotCollected
 from agent.contracts.board import Board
+from agent.contracts.cells import SINCE
 from agent.contracts.lease import LEASE_LIFETIME_S
 from agent.contracts.log import Entry, PolicyOffered, StopTaken
 from agent.contracts.public import Reason
@@ -308,7 +309,7 @@ class Collection:
                 numbers, place, closed.start, closed.coverage_percent, terms, charge, reason, self.ledger.size
             )
             self._fold(entries, seal(governed, charge, self._key))
-            published = reason is None and any(not isinstance(value, Cell) for value in governed.values)
+            published = any(not isinstance(value, Cell) for name, value in governed.cells if name != SINCE)
             accounted = (closed.readings, closed.over_rate) if regime.accounts[number] else (0, 0)
             outcomes.append(Outcome(terms.stream.name, *accounted, reason, published))
         return len(block)

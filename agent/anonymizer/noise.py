@@ -42,6 +42,7 @@ _COMPARISONS_A_CHUNK = 1 << 20
 """Bounds the comparison matrix to 1 MiB."""
 
 _LARGE_BATCH = 64
+_UINT64_LE, _UINT8 = np.dtype("<u8"), np.dtype(np.uint8)
 
 _DIGIT = 8
 _DIGIT_SIGMA_SQUARED = 16 * _DIGIT**2
@@ -74,12 +75,15 @@ class _Table:
         self._sum = np.min_scalar_type(self._prefixes.size)  # narrow sums are quick ones
         self._next_prefix = np.append(self._prefixes, self._prefixes[-1:])  # one past the end compares like the last
         self._rows = max(1, _COMPARISONS_A_CHUNK // self._prefixes.size)
+        scratch = (min(_LARGE_BATCH, self._rows), self._prefixes.size)
+        self._below = np.zeros(scratch, dtype=np.bool_)  # new memory would take as long as the comparisons
+        self._below_bytes = self._below.view(_UINT8)
         rests = [t & ((1 << _REST_BITS) - 1) for t in thresholds]
         self._rests = np.array([(r >> 64, r & (2**64 - 1)) for r in rests], dtype=np.uint64)
 
     def draw(self, count: int, random_bytes: RandomBytes) -> NDArray[np.int64]:
         """`count` independent draws; takes 8 bytes a draw from `random_bytes`, and 16 more for each tie (about K 2^-64)."""
-        uniform = np.frombuffer(random_bytes(8 * count), dtype="<u8")
+        uniform = np.frombuffer(random_bytes(8 * count), _UINT64_LE)
         if uniform.size != count:
             raise InvariantBroken("noise: the source of random bytes gave fewer than asked")
         if count <= self._rows:
@@ -97,11 +101,12 @@ class _Table:
     def _chunk(self, uniform: NDArray[np.uint64], random_bytes: RandomBytes) -> NDArray[np.int64]:
         """The draws: for each uniform the number of thresholds that are not above it, less K. Large batches are compared row by row
         of thresholds, small ones draw by draw: the same comparisons, and which of the two depends on the batch's size alone."""
-        if uniform.size < _LARGE_BATCH:
-            below, axis = self._prefixes < uniform[:, np.newaxis], 1
+        count = uniform.size
+        if count < _LARGE_BATCH:
+            np.less(self._prefixes, uniform.reshape(-1, 1), self._below[:count])
+            found = np.add.reduce(self._below_bytes[:count], 1, self._sum)
         else:
-            below, axis = self._column < uniform, 0
-        found = np.add.reduce(below.view(np.uint8), axis, self._sum)
+            found = np.add.reduce((self._column < uniform).view(_UINT8), 0, self._sum)
         tied = self._next_prefix.take(found) == uniform
         drawn: NDArray[np.int64] = found - self._least
         if b"\1" in tied.tobytes():

@@ -87,12 +87,15 @@ def test_a_call_at_whose_entry_the_process_is_killed_is_not_made(tmp_path: Path)
 
 @pytest.mark.soak
 def test_a_thousand_crashes(soak_record: Callable[[str, object], None]) -> None:
-    """1,000 runs of the fork, 20 of the command in real time; CRASH_RUNS asks for others, one in fifty of them of the command."""
+    """1,000 runs of the fork, 20 of the command in real time; CRASH_RUNS asks for others, one in fifty of them of the command, and
+    leaves them out of build/soak.json."""
     runs = int(os.environ.get("CRASH_RUNS", "1000"))
     report = crash("--runs", str(runs))
     require_whole_attack(report, runs)
     command = crash("--command", "--runs", str(-(-runs // 50)))
     assert command["violations"] == []
+    if runs != 1000:
+        return
     kept = ("runs", "images_recovered", "killed_while_starting", "clock_set_back", "tails_kept", "windows_seen")
     soak_record("crash_between_draw_and_publication", {key: report[key] for key in kept} | {"violations": 0})
     soak_record("crash_of_the_command", {"runs": command["runs"], "violations": 0})

@@ -8,7 +8,7 @@ publisher's look every 0.2 s comes on top. The daemon itself waits for the next 
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -51,11 +51,12 @@ def nothing(readings: int) -> None:
     """What the real unit does besides, that depends on a count."""
 
 
-def paced(fullest: int, ns: int = 25_000_000) -> Extra:
-    """A broken variant: each reading is looked at once more when the window closes, which takes the fullest so many nanoseconds."""
+def paced(loads: Sequence[int], ns: int = 25_000_000) -> Extra:
+    """A broken variant: closing takes longer with each larger one of these loads of a class, so many nanoseconds longer with the largest."""
+    steps = {2 * load: number for number, load in enumerate(sorted(loads))}
 
     def extra(readings: int) -> None:
-        until = time.perf_counter_ns() + ns * readings // fullest
+        until = time.perf_counter_ns() + ns * steps[readings] // (len(steps) - 1)
         while time.perf_counter_ns() < until:
             pass
 
@@ -145,7 +146,7 @@ def audit(windows: int, folder: Path, record: Record) -> dict[str, float]:
         limit = max(LIMIT, SUSPICIOUS / len(seen.loads) ** 0.5)
         found[content] = spearman(seen.loads, seen.published)
         found[f"{content}, us"] = dearer_us(seen)
-        broken = delays(content, 150, folder / f"control {content}", paced(2 * max(LOADS[content])))
+        broken = delays(content, 150, folder / f"control {content}", paced(LOADS[content]))
         control = spearman(broken.loads, broken.published)
         assert control > limit
         assert dearer_us(broken) > MOST_US
@@ -170,8 +171,8 @@ def test_the_instant_tells_nothing_more(tmp_path: Path, record: Record) -> None:
     audit(250, tmp_path, record)
 
 
-FULLEST = 4000
-"""Readings of each class in the fullest window of the real daemon."""
+CROWDS = (0, 1000, 2000, 3000, 4000)
+"""Readings of each class that may come in a window of the real daemon."""
 
 
 class JumpingClock:
@@ -256,7 +257,7 @@ class Instants:
 def instants(folder: Path, windows: int, dearer: Extra, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
     """(Spearman's of readings and instant, median instant in ms) of the real daemon, closing a window of which takes so much longer."""
     unit = Instants(folder, monkeypatch)
-    crowds = [Crowd(load) for load in range(0, FULLEST + 1, FULLEST // 4)]
+    crowds = [Crowd(load) for load in CROWDS]
     close_due = unit.daemon._collection.close_due
     loads: list[int] = []
 
@@ -267,7 +268,7 @@ def instants(folder: Path, windows: int, dearer: Extra, monkeypatch: pytest.Monk
 
     taken: list[int] = []
     unit.daemon._collection.close_due = slow  # type: ignore[method-assign]  # work that depends on a count
-    loads.append(0)
+    loads.append(0)  # for what falls due before the first
     for choice in random_bytes(windows):
         loads.append(crowds[choice % len(crowds)].count)
         taken.append(unit.published(crowds[choice % len(crowds)]))
@@ -280,17 +281,18 @@ def instants(folder: Path, windows: int, dearer: Extra, monkeypatch: pytest.Monk
 def test_the_instant_is_the_clocks(tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     """AN-46: even if closing the fullest window took 12 ms longer than closing an empty one, the daemon would publish both at one instant.
     In memory, where no disk hides anything.
-    False alarms: loads are drawn by lot; 5 standard deviations of unrelated pairs, 6e-7 a run. The control is at 0.8 where 0.6 would do, ten standard deviations of what it can be."""
+    False alarms: loads are drawn by lot; 5 standard deviations of unrelated pairs, 6e-7 a run. The control is at 0.97 on a quiet machine and at 0.77 on one with three times the
+    work it can do, where 0.41 is asked for: ten standard deviations."""
     windows = 150
     limit = SUSPICIOUS / (windows - 1) ** 0.5
-    slow = paced(2 * FULLEST, 12_000_000)
+    slow = paced(CROWDS, 12_000_000)
     with TemporaryDirectory(dir=memory_folder()) as folder:
         found, at_ms = instants(Path(folder, "unit"), windows, slow, monkeypatch)
         monkeypatch.setattr(daemon_module, "wait_for_instant_ns", lambda closing_ns, now_ns: 0)
         control, control_ms = instants(Path(folder, "control"), windows, slow, monkeypatch)
     assert abs(found) < limit
     assert at_ms > RELEASE_AFTER_NS / 1e6
-    assert control > 0.6
+    assert control > limit
     record(
         "R14",
         f"instant of the real daemon, 12 ms more work for full windows, {windows} windows",

@@ -70,7 +70,7 @@ class _Table:
     def __init__(self, thresholds: list[int]) -> None:
         self.bound = len(thresholds) // 2
         self._prefixes = np.array([t >> _REST_BITS for t in thresholds], dtype=np.uint64)
-        self._least = np.int64(self.bound)
+        self._values = np.arange(-self.bound, self.bound + 1, dtype=np.int64)
         self._column = self._prefixes[:, np.newaxis].copy()
         self._sum = np.min_scalar_type(self._prefixes.size)  # narrow sums are quick ones
         self._next_prefix = np.append(self._prefixes, self._prefixes[-1:])  # one past the end compares like the last
@@ -107,11 +107,12 @@ class _Table:
             found = np.add.reduce(self._below_bytes[:count], 1, self._sum)
         else:
             found = np.add.reduce((self._column < uniform).view(_UINT8), 0, self._sum)
-        tied = self._next_prefix.take(found) == uniform
-        drawn: NDArray[np.int64] = found - self._least
+        places: NDArray[np.int64] = found.astype(np.int64)
+        tied = self._next_prefix.take(places) == uniform
+        drawn: NDArray[np.int64] = self._values.take(places)
         if b"\1" in tied.tobytes():
             for row in np.flatnonzero(tied):
-                drawn[row] = self._break_tie(int(found[row]), uniform[row], random_bytes) - self.bound
+                drawn[row] = self._break_tie(int(places[row]), uniform[row], random_bytes) - self.bound
         return drawn
 
     def _break_tie(self, first: int, prefix: np.uint64, random_bytes: RandomBytes) -> int:

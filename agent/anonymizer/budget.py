@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
-from agent.policy.model import CountPrivacy, Policy, Privacy, ScalarPrivacy, UniquePrivacy
+from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
 
 Charges = Mapping[Fraction, int]
 """rho of one reading in a window -> number of windows charged with it."""
@@ -20,12 +20,12 @@ Charges = Mapping[Fraction, int]
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """At most `m` readings of one person in a period and `c` in one window of this stream; of a stream of unique visitors one person is in at most
-    `m` windows. `of` says what is counted: readings, windows or samples."""
+    """At most `m` readings of one person in a period and `c` in one window of this stream; of unique visitors addresses for readings. `of` says
+    what is measured: (kind, quantity, channel, class) of each class."""
 
     m: int
     c: int
-    of: str = "readings"
+    of: frozenset[tuple[str, str, str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,17 @@ class Terms:
 
 def terms_of(policy: Policy) -> Terms:
     """The budget's part of a policy."""
-    presence = {stream.name: _presence(stream.privacy) for stream in policy.streams}
+    presence = {stream.name: _presence(stream) for stream in policy.streams}
     return Terms(policy.period_s, policy.cap_rho, {name: each for name, each in presence.items() if each is not None})
 
 
-def _presence(privacy: Privacy) -> Presence | None:
-    match privacy:
-        case CountPrivacy():
-            return Presence(privacy.m, privacy.c)
-        case UniquePrivacy():
-            return Presence(privacy.m, 1, "windows")
-        case ScalarPrivacy():
-            return Presence(privacy.m, privacy.c, "samples")
+def _presence(stream: Stream) -> Presence | None:
+    of = frozenset((stream.kind, stream.quantity, stream.channel, name) for name in stream.classes or ("",))
+    match stream.privacy:
+        case CountPrivacy() | ScalarPrivacy() as privacy:
+            return Presence(privacy.m, privacy.c, of)
+        case UniquePrivacy() as privacy:
+            return Presence(privacy.m, 1, of)
         case _:
             return None
 
@@ -194,11 +193,10 @@ def _widest(a: Mapping[str, Presence], b: Mapping[str, Presence]) -> dict[str, P
 
 
 def _wider(a: Presence, b: Presence) -> Presence:
-    """What bounds people within either. Where a stream's name stands for another kind, m is the sum: readings before and devices after are
-    different things, and a person may be within both."""
-    if a.of != b.of:
-        return Presence(a.m + b.m, max(a.c, b.c), f"{a.of} and {b.of}")
-    return Presence(max(a.m, b.m), max(a.c, b.c), a.of)
+    """What bounds people within both. Where neither measures all that the other does, m is the sum: what is measured before and after are
+    different things, and a person may be within m of each."""
+    m = max(a.m, b.m) if a.of <= b.of or b.of <= a.of else a.m + b.m
+    return Presence(m, max(a.c, b.c), a.of | b.of)
 
 
 def _expired(windows: Mapping[int, Fraction], horizon: int) -> list[int]:

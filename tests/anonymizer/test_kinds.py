@@ -3,12 +3,13 @@
 import dataclasses
 import os
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 
 from agent.anonymizer import strength
-from agent.anonymizer.budget import Presence, terms_of
+from agent.anonymizer.budget import Budget, Presence, terms_of, worst_case
 from agent.anonymizer.kinds import terms_for
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, NotCollected
@@ -357,12 +358,14 @@ def test_one_length_whatever_happens() -> None:
 def test_what_a_person_costs() -> None:
     """AN-30: presence of every kind with a guarantee; none of the others."""
     terms = terms_of(policy("stays", "visitors", "noise", "cars", "passing"))
-    assert terms.presence == {
-        "stays": Presence(4, 1),
-        "visitors": Presence(2, 1, "windows"),
-        "noise": Presence(5, 5, "samples"),
-        "passing": Presence(4, 1),
+    assert {name: (each.m, each.c) for name, each in terms.presence.items()} == {
+        "stays": (4, 1),
+        "visitors": (2, 1),
+        "noise": (5, 5),
+        "passing": (4, 1),
     }
+    assert terms.presence["noise"].of == {("scalar", "sound_level", "noise", "")}
+    assert terms.presence["passing"].of == {("count", "", "passing", "bike"), ("count", "", "passing", "foot")}
 
 
 def test_gaps_of_every_kind_are_charged_as_their_windows() -> None:
@@ -429,8 +432,58 @@ def test_another_kind_under_the_same_name() -> None:
     ledger = life.collection.ledger
     merged = dataclasses.replace(life.policy, streams=(unique,))
     ledger.budget.change_terms(life.utc_s, terms_of(merged))
-    assert ledger.budget.presence("stays", life.utc_s + 10) == Presence(6, 1, "windows and readings")
-    assert ledger.budget.presence("stays", life.utc_s + 700) == Presence(2, 1, "windows")
+    both = ledger.budget.presence("stays", life.utc_s + 10)
+    after = ledger.budget.presence("stays", life.utc_s + 700)
+    assert both is not None
+    assert after is not None
+    assert (both.m, both.c, after.m, after.c) == (6, 1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "adds"),
+    [
+        ({}, {"kind": "duration", "bins_s": (300,)}, True),
+        ({}, {"channel": "other"}, True),
+        ({}, {"classes": ("car",)}, True),
+        ({}, {"classes": ("bike",)}, False),
+        ({"classes": ("bike",)}, {}, False),
+        ({}, {}, False),
+    ],
+)
+def test_a_name_that_stands_for_something_else(old: dict[str, Any], new: dict[str, Any], adds: bool) -> None:
+    """AN-31, I7: whoever is within m of what was measured before and within m of what is measured after costs no more than the cap."""
+    counted = policy("passing", passing='totals = "period" -> totals = "none"')
+    first, then = (
+        dataclasses.replace(
+            counted, cap_rho=Fraction(1, 8), streams=(dataclasses.replace(counted.streams[0], **changed),)
+        )
+        for changed in (old, new)
+    )
+    budget = Budget()
+    budget.change_terms(0, terms_of(first))
+    rho = strength.charge(first.streams[0], strength.own(first.streams[0]), 4, 1)
+    assert rho is not None
+    for start in range(600, 640, 10):
+        assert budget.affordable("passing", start, rho.rho)
+        budget.charge("passing", start, 10, rho.rho)
+    before = worst_case({rho.rho: 4}, Presence(4, 1))
+    assert before == Fraction(1, 8)
+    budget.change_terms(640, terms_of(then))
+    assert budget.affordable("passing", 640, rho.rho) is not adds
+    merged = budget.presence("passing", 640)
+    assert merged is not None
+    assert (merged.m, merged.c) == ((8, 1) if adds else (4, 1))
+
+
+def test_another_quantity_under_the_same_name() -> None:
+    """AN-31: samples of another quantity are other samples, and a person may be within both."""
+    life = Life("noise")
+    budget = life.collection.ledger.budget
+    other = dataclasses.replace(life.policy.streams[0], quantity="temperature")
+    budget.change_terms(life.utc_s, terms_of(dataclasses.replace(life.policy, streams=(other,))))
+    both = budget.presence("noise", life.utc_s + 10)
+    assert both is not None
+    assert (both.m, both.c) == (10, 5)
 
 
 def test_less_noise_than_the_policy_says_is_refused() -> None:

@@ -66,12 +66,26 @@ def publish(noisy: NDArray[np.int64], privacy: CountPrivacy, names: tuple[str, .
     `names` are those of the bins, of which a quantile is one.
     """
     spread = privacy.threshold.z**2 * privacy.sigma_squared * noisy.shape[1]
-    return _values(noisy, privacy.tau, privacy.threshold.k + ceil_sqrt(spread), names)
+    needed = privacy.threshold.k + ceil_sqrt(spread)
+    values: list[Value] = list(shown(noisy.ravel().tolist(), privacy.tau))
+    for row in noisy:
+        enough = int(row.sum()) >= needed
+        for _, part in QUANTILES:
+            name = names[quantile(row, part)]
+            values.append(name if enough else Cell.SUPPRESSED)
+    return tuple(values)
 
 
 def publish_unprotected(counts: NDArray[np.int64], privacy: ThresholdOnly, names: tuple[str, ...]) -> tuple[Value, ...]:
-    """The same from true counts, under the mode that is labelled as no privacy guarantee (PRIVACY.md 4.2)."""
-    return _values(counts, privacy.k, privacy.k, names)
+    """The same from true counts, under the mode that is labelled as no privacy guarantee (PRIVACY.md 4.2).
+
+    Quantiles are functions of the cells that are shown: one that depends on what is in the others is suppressed like them.
+    """
+    values: list[Value] = list(shown(counts.ravel().tolist(), privacy.k))
+    for row in counts:
+        found = [certain_quantile(row, part, privacy.k) for _, part in QUANTILES]
+        values += [Cell.SUPPRESSED if place is None else names[place] for place in found]
+    return tuple(values)
 
 
 def fields(
@@ -83,16 +97,6 @@ def fields(
     cells = [Field(f"{name}/{bin_}", "count", digits) for name in stream.classes for bin_ in names]
     longest = max(map(len, names))
     return (*cells, *(Field(f"{name}/{label}", "", longest) for name in stream.classes for label, _ in QUANTILES))
-
-
-def _values(rows: NDArray[np.int64], tau: int, needed: int, names: tuple[str, ...]) -> tuple[Value, ...]:
-    values: list[Value] = list(shown(rows.ravel().tolist(), tau))
-    for row in rows:
-        enough = int(row.sum()) >= needed
-        for _, part in QUANTILES:
-            name = names[quantile(row, part)]
-            values.append(name if enough else Cell.SUPPRESSED)
-    return tuple(values)
 
 
 def bin_names(stream: Stream) -> tuple[str, ...]:
@@ -119,3 +123,19 @@ def quantile(noisy: NDArray[np.int64], part: Fraction, total: int | None = None)
     )  # times `kept`, which does not matter
     sums = np.cumsum(fitted)
     return int(np.searchsorted(sums * part.denominator, int(sums[-1]) * part.numerator, side="left"))
+
+
+def certain_quantile(counts: NDArray[np.int64], part: Fraction, k: int) -> int | None:
+    """The cell in which `part` of all readings lie at or below, when that is so whatever is in the cells under `k`; otherwise None.
+
+    It is at or below cell j when (1 - part) x (readings up to j) >= part x (readings above j). That is certain when the hidden cells up to j are
+    empty and those above hold k - 1 each, and possible when it is the other way round. Never asks what a hidden cell holds.
+    """
+    hidden = counts < k
+    least = np.where(hidden, 0, counts)
+    below, most_below = np.cumsum(least), np.cumsum(np.where(hidden, k - 1, counts))
+    above, most_above = below[-1] - below, most_below[-1] - most_below
+    weight, other = part.denominator - part.numerator, part.numerator
+    certain = int(np.argmax(weight * below >= other * most_above))
+    possible = int(np.argmax(weight * most_below >= other * above))
+    return certain if certain == possible and below[-1] > 0 else None

@@ -1,5 +1,6 @@
 """Durations: every stay in exactly one cell, exact noise in each, quantiles that see noisy cells only."""
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -15,6 +16,7 @@ from agent.anonymizer.discard import Discard
 from agent.anonymizer.duration import (
     Stays,
     bin_names,
+    certain_quantile,
     fields,
     noise_sd,
     publish,
@@ -127,15 +129,41 @@ def test_threshold_on_noisy_cells_and_on_noisy_totals() -> None:
 
 
 def test_the_mode_without_a_guarantee() -> None:
-    """AN-427: true counts from k on, in cells of their own width."""
+    """AN-427: true counts from k on, in cells of their own width; quantiles that no suppressed cell could move."""
     bare = ThresholdOnly(k=5, max_count=1000)
     window = Stays(STREAM, bare)
-    window.add(np.array([0] * 6 + [1] * 4, dtype=np.int64), np.array([1000] * 5 + [5_000_000] * 5, dtype=np.uint32))
+    window.add(np.array([0] * 21 + [1] * 4, dtype=np.int64), np.array([1000] * 20 + [5_000_000] * 5, dtype=np.uint32))
     values = publish_unprotected(window.close(), bare, NAMES)
-    assert values[:8] == (5, *[Cell.SUPPRESSED] * 7)
-    assert values[8:] == ("to_900s", "to_900s", "to_900s", *[Cell.SUPPRESSED] * 3)
+    assert values[:8] == (20, *[Cell.SUPPRESSED] * 7)
+    assert values[8:] == ("to_900s", "to_900s", Cell.SUPPRESSED, *[Cell.SUPPRESSED] * 3)
     assert [f.width for f in fields(STREAM, bare)] <= [f.width for f in fields(STREAM, PRIVACY, LAW)]
     assert len(fields(STREAM, bare)) == len(values)
+
+
+def quantiles_of(row: tuple[int, ...], k: int) -> tuple[object, ...]:
+    """The quantiles that are published of one class without a guarantee."""
+    counts = np.array([row], dtype=np.int64)
+    return publish_unprotected(counts, ThresholdOnly(k=k, max_count=1000), NAMES[: len(row)])[len(row) :]
+
+
+@given(st.lists(st.integers(0, 12), min_size=3, max_size=3), st.integers(1, 4))
+def test_quantiles_tell_nothing_of_suppressed_cells(row: list[int], k: int) -> None:
+    """AN-427: whatever stands in the cells under k, the same quantiles are published; they are right for all, and missing only where none is."""
+    fillings = list(itertools.product(*([cell] if cell >= k else range(k) for cell in row)))
+    assert len({quantiles_of(filling, k) for filling in fillings}) == 1
+    for part in (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)):
+        found = certain_quantile(np.array(row, dtype=np.int64), part, k)
+        true = {quantile(np.array(filling, dtype=np.int64), part) for filling in fillings}
+        assert found == (true.pop() if len(true) == 1 and max(row) >= k else None)
+
+
+def test_quantiles_of_true_counts_told_suppressed_cells() -> None:
+    """AN-427's control: shown as soon as a class has k stays, they told one suppressed window from another."""
+    rows = ((1, 1, 1), (3, 0, 0), (0, 0, 3))
+    told = {tuple(quantile(np.array(row, dtype=np.int64), Fraction(n, 4)) for n in (1, 2, 3)) for row in rows}
+    assert len(told) == len(rows)
+    assert quantiles_of((1, 1, 1), 4) == quantiles_of((0, 0, 3), 4) == (Cell.SUPPRESSED,) * 3
+    assert quantiles_of((1, 1, 1), 3) == (Cell.SUPPRESSED,) * 3
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,14 @@ def test_a_mode_without_a_guarantee_says_so_in_every_release(name: str) -> None:
     assert life.sent == life.accounted
 
 
+def test_quantiles_without_a_guarantee_tell_no_suppressed_cell() -> None:
+    """AN-427: one stay in each of three bins is a class with k stays and no cell of k; nothing of it is shown."""
+    life = Life("open_stays")
+    life.bring("open_stays", classes=[1, 1, 1], values=[1000, 400_000, 7_200_000])
+    life.on(11)
+    assert set(life.of("open_stays")[-1].values) == {Cell.SUPPRESSED}
+
+
 def test_unique_visitors() -> None:
     """AN-410 to AN-417: repeated sightings are one device, a wrong length is malformed, and a window costs epsilon^2 / 2."""
     life = Life("visitors")

@@ -23,10 +23,10 @@ from agent.anonymizer.noise import DiscreteLaplace, RandomBytes, ceil_sqrt
 from agent.anonymizer.siphash import CHUNK, Fill, SipHash
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken
-from agent.policy.model import UniquePrivacy
+from agent.policy.model import BITMAP_CELLS, UniquePrivacy
 
-CELLS = 1 << 17
-"""Cells of the bitmap (agent/decisions: twice the first design's, for a third less error at a thousand devices)."""
+CELLS = BITMAP_CELLS
+"""Of the bitmap."""
 
 LIMIT = CELLS - CELLS // 64
 """From so many set cells on the estimate is only a lower bound: beyond it the error grows faster than the number."""

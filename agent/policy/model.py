@@ -151,9 +151,13 @@ class ThresholdOnly:
     max_count: int
 
 
+BITMAP_CELLS = 1 << 17
+"""Cells of the bitmap that counts unique visitors (agent/decisions: twice the first design's, for a third less error at a thousand devices)."""
+
+
 @dataclass(frozen=True, slots=True)
 class UniquePrivacy:
-    """Discrete Laplace noise on the set cells of a 65,536-cell bitmap under a key that lives for one window (PRIVACY.md 1.5).
+    """Discrete Laplace noise on the set cells of a 131,072-cell bitmap under a key that lives for one window (PRIVACY.md 1.5).
 
     `epsilon` is what one person costs in one window, as pure differential privacy, for a person whose devices show at most `addresses`
     addresses in a window and who is present in at most `m` windows a period. One address changes the number of set cells by at most one.

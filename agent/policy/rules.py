@@ -10,8 +10,10 @@ from typing import assert_never
 
 from agent.policy.factorisation import MAX_STEPS, few_enough
 from agent.policy.model import (
+    BITMAP_CELLS,
     CoarsePrivacy,
     CountPrivacy,
+    Guaranteed,
     NoPrivacy,
     Policy,
     ScalarPrivacy,
@@ -40,9 +42,6 @@ MAX_SCALAR_SIGMA_SQUARED = 2**40
 
 MAX_SPAN = 100_000
 """Grid steps between the bounds of a scalar: enough for 0.001 of a hundred; more makes every message longer for nothing."""
-
-BITMAP_CELLS = 65_536
-"""Cells of the bitmap that counts uniques (PRIVACY.md 0)."""
 
 _CONTRADICTIONS = (
     ("available_to_the_accountable_organization", "not_available_to_the_accountable_organization"),
@@ -217,6 +216,21 @@ def _privacy(policy: Policy, stream: Stream, table: toml.Table) -> None:
                     _refuse_mode(stream, table, f"its sensor also serves {other.name}, which people cause")
         case _:
             assert_never(privacy)
+    _beside(policy, stream, table)
+
+
+def _beside(policy: Policy, stream: Stream, table: toml.Table) -> None:
+    """No noise hides what another stream tells of the same readings."""
+    if isinstance(stream.privacy, Guaranteed):
+        return
+    for other in policy.streams:
+        if other.channel == stream.channel and isinstance(other.privacy, Guaranteed):
+            table.refuse(
+                "mode",
+                expected=f"dp, as {other.name} promises a guarantee for channel {stream.channel}",
+                got=repr(stream.privacy.mode),
+                remedy=f"give it noise too, or leave out one of {other.name} and {stream.name}",
+            )
 
 
 def _presence(privacy: CountPrivacy | ScalarPrivacy, windows: int, table: toml.Table) -> None:

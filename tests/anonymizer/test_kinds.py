@@ -10,12 +10,14 @@ import pytest
 
 from agent.anonymizer import strength
 from agent.anonymizer.budget import Budget, Presence, terms_of, worst_case
+from agent.anonymizer.distinct import CELLS
 from agent.anonymizer.kinds import terms_for
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, NotCollected
 from agent.contracts.board import Board, Channel
 from agent.contracts.log import Charge, Gap, Release
 from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, TAG_UINT32_LE, Body, Header, Kind, unpack_header
+from agent.errors import PolicyError
 from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
 from agent.policy.parse import parse_policy
 from agent.wire import cbor
@@ -340,6 +342,34 @@ def test_a_window_without_numbers_does_not_break_totals() -> None:
         assert (charge == Charge(Fraction(0))) == (pack.reason is not None)
 
 
+def test_a_window_that_was_not_logged_is_in_no_total() -> None:
+    """AN-311: its readings are discarded for `storage`; totals begin anew after it and add up what is published, no more."""
+    life = Life("passing")
+    life.random = os.urandom
+    life.restart()
+    life.on(20)
+    while life.utc_s % 10 != 5:
+        life.on(0.5)
+    life.bring("passing", classes=[1] * 500)
+    life.on(10)
+    before = dict(life.of("passing")[-1].cells)
+    assert int(str(before["bike/total"])) > 450
+    life.bring("passing", classes=[1] * 700)
+    life.fail_to_log(room=True)
+    lost = life.utc_s // 10 * 10 - 10
+    assert life.collection.tally.discarded == {"storage": 700}
+    for _ in range(2):
+        life.bring("passing", classes=[1] * 200)
+        life.on(10)
+    later = [dict(pack.cells) for pack in life.of("passing")[-2:]]
+    assert [pack.window_start for pack in life.of("passing")[-2:]] == [lost + 10, lost + 20]
+    assert {cells["total/since"] for cells in later} == {lost + 10}
+    assert int(str(before["total/since"])) < lost
+    assert later[0]["bike/total"] == later[0]["bike"]
+    assert later[1]["bike/total"] == int(str(later[0]["bike"])) + int(str(later[1]["bike"]))
+    assert life.sent == life.accounted
+
+
 def test_one_length_whatever_happens() -> None:
     """I6 for all kinds at once: a full window, an empty one, one that was not collected."""
     names = tuple(name for name in TEXTS if name not in ("dust", "leq"))
@@ -374,6 +404,24 @@ def test_what_a_person_costs() -> None:
     }
     assert terms.presence["noise"].of == {("scalar", "sound_level", "noise", "")}
     assert terms.presence["passing"].of == {("count", "", "passing", "bike"), ("count", "", "passing", "foot")}
+
+
+@pytest.mark.parametrize(("noisy", "bare"), [("stays", "open_stays"), ("noise", "leq")])
+@pytest.mark.parametrize("order", [1, -1])
+def test_nothing_bare_beside_a_guarantee(noisy: str, bare: str, order: int) -> None:
+    """I7: what has noise in one stream is not told without it in another of the same channel."""
+    names = (noisy, bare)[::order]
+    assert len(policy(*names).streams) == 2, "the control: each has its channel"
+    same = text(*names).replace(f'channel = "{bare}"', f'channel = "{noisy}"')
+    with pytest.raises(PolicyError, match=f"expected dp, as {noisy} promises a guarantee for channel {noisy}"):
+        parse_policy(same, "policy.toml")
+
+
+def test_a_threshold_beyond_the_bitmap() -> None:
+    """AN-410: the bound is the bitmap's size."""
+    assert policy("visitors", visitors=f"k = 5 -> k = {CELLS - 20}").streams
+    with pytest.raises(PolicyError, match=f"a threshold of at most {CELLS:,}"):
+        policy("visitors", visitors=f"k = 5 -> k = {CELLS + 1}")
 
 
 def test_gaps_of_every_kind_are_charged_as_their_windows() -> None:

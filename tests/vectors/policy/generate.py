@@ -473,6 +473,12 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         'mode = "none"',
         "its sensor also serves sound, which people cause",
     ),
+    "bare-beside-a-guarantee": (
+        STREAM,
+        STREAM + "\n" + THRESHOLD_ONLY.replace('channel = "other"', 'channel = "crossings"'),
+        'mode = "threshold-only"',
+        "expected dp, as crossings promises a guarantee for channel crossings, got 'threshold-only'",
+    ),
     "low-above-high": (*instead(SOUND, "low = 30", "low = 130"), "high", "expected more than low = 130, got 100"),
     "step-that-does-not-fit": (*instead(SOUND, "step = 0.1", "step = 0.3"), "step", "both low and high are multiples"),
     "step-too-fine": (*instead(SOUND, "step = 0.1", "step = 0.0001"), "step", "at most 100,000 steps from low to high"),

@@ -258,6 +258,8 @@ class Collection:
         self.ledger = self._logged
         for outcome in due.outcomes:
             self.tally.discard(Discard.STORAGE, outcome.readings + outcome.over_rate)
+        for regime in self._regimes:
+            regime.lose({outcome.stream for outcome in due.outcomes})
 
     def give_up_due(self) -> None:
         """There is no room to log anything: the windows that are due become part of a Gap, ungoverned."""

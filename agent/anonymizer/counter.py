@@ -98,6 +98,10 @@ class Counter:
         self._totals = self._totals + increments
         return Released(increments, self._totals, self._since)
 
+    def lose(self) -> None:
+        """What was stepped last was never published and never will be: the counter begins anew with the window after it (AN-306)."""
+        self._begin(self._last + 1)
+
     def _begin(self, window_index: int) -> None:
         """Forget all noise: a new period, or the rest of one whose earlier windows are lost (AN-306)."""
         self._past.fill(0)

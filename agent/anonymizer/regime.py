@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agent.anonymizer import batch
 from agent.anonymizer.discard import Discard
-from agent.anonymizer.kinds import Terms, terms_for
+from agent.anonymizer.kinds import Terms, TotalsTerms, terms_for
 from agent.anonymizer.ledger import Ledger, Standing
 from agent.anonymizer.rows import Columns
 from agent.anonymizer.siphash import Fill
@@ -192,6 +192,12 @@ class Regime:
             )
             self._terms[number, standing] = terms
         return terms
+
+    def lose(self, streams: set[str]) -> None:
+        """The windows of these that closed last were not logged: running totals begin anew after them."""
+        for (number, _), terms in self._terms.items():
+            if isinstance(terms, TotalsTerms) and self.streams[number].name in streams:
+                terms.counter.lose()
 
 
 class Regimes:

@@ -199,6 +199,24 @@ def test_a_restart_goes_on_in_its_place() -> None:
     assert next_day.totals.tolist() == next_day.increments.tolist()
 
 
+@pytest.mark.parametrize("window", [246, 247, 264])
+def test_what_was_lost_is_in_no_total(window: int) -> None:
+    """AN-311: after windows that were never published a counter goes on as a new process does, and never in a window that it stepped."""
+    tape = Tape()
+    again = tape.rewound()
+    restarted, lost = Counter(24, Fraction(20), 2), Counter(24, Fraction(20), 2)
+    for before in range(240, 246):
+        lost.step(before, counts(3, 4), random_bytes)
+    lost.lose()
+    for at in range(window, window + 3):
+        fresh = restarted.step(at, counts(3, 4), tape)
+        found = lost.step(at, counts(3, 4), again)
+        assert found.totals.tolist() == fresh.totals.tolist()
+        assert found.since == fresh.since
+    with pytest.raises(InvariantBroken):
+        lost.step(window, counts(3, 4), random_bytes)
+
+
 @pytest.mark.parametrize("window", [5, 4, 0])
 def test_a_window_is_released_once_and_in_order(window: int) -> None:
     """I5: fresh noise for a window that was stepped before would be a second release."""

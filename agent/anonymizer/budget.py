@@ -20,8 +20,8 @@ Charges = Mapping[Fraction, int]
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """At most `m` readings of one person in a period and `c` in one window of this stream; of unique visitors addresses for readings. `of` says
-    what is measured: (kind, quantity, channel, class) of each class."""
+    """At most `m` readings of one person in a period and `c` in one window of this stream; for unique visitors an address in a window is one.
+    `of` says what is measured: (kind, quantity, channel, class) of each class."""
 
     m: int
     c: int
@@ -49,7 +49,7 @@ def _presence(stream: Stream) -> Presence | None:
         case CountPrivacy() | ScalarPrivacy() as privacy:
             return Presence(privacy.m, privacy.c, of)
         case UniquePrivacy() as privacy:
-            return Presence(privacy.m, 1, of)
+            return Presence(privacy.m * privacy.addresses, privacy.addresses, of)
         case _:
             return None
 

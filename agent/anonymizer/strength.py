@@ -53,7 +53,7 @@ def owed(stream: Stream, older: Stream) -> Fraction | None:
 
 
 def charge(stream: Stream, strength: Fraction, m: int, c: int) -> Charge | None:
-    """What a window of `stream` at that strength costs for a person within (m, c): zCDP rho of one reading, device or sample.
+    """What a window of `stream` at that strength costs for a person within (m, c): zCDP rho of one reading, address or sample.
 
     None for a mode without a guarantee, and when noise of that strength cannot be drawn or no such charge would bound what it costs.
     """
@@ -65,8 +65,8 @@ def charge(stream: Stream, strength: Fraction, m: int, c: int) -> Charge | None:
             if largest > MAX_VARIANCE or not factorisation.few_enough(steps, m, c):
                 return None
             return Charge(factorisation.rho(strength, steps, m, c) / worst_presence(m, c))
-        case UniquePrivacy() as privacy:
-            return Charge((privacy.addresses / strength) ** 2 / 2) if 2 * strength**2 <= MAX_SIGMA_SQUARED else None
+        case UniquePrivacy():
+            return Charge(1 / (2 * strength**2)) if 2 * strength**2 <= MAX_SIGMA_SQUARED else None
         case ScalarPrivacy() as privacy:
             sigma_squared = strength / privacy.step**2
             return Charge(privacy.span**2 / (2 * sigma_squared)) if sigma_squared <= MAX_WIDE_SIGMA_SQUARED else None

@@ -177,13 +177,13 @@ class UniquePrivacy:
 
     @property
     def charge(self) -> Fraction:
-        """zCDP rho of one person in one window: epsilon^2 / 2 (Bun and Steinke 2016, Proposition 1.4)."""
-        return self.epsilon**2 / 2
+        """zCDP rho of one address in one window, such that A of them cost A^2 times that: epsilon^2 / 2 (Bun and Steinke 2016, Proposition 1.4)."""
+        return self.address_epsilon**2 / 2
 
     @property
     def rho(self) -> Fraction:
         """zCDP rho of one person-period."""
-        return self.m * self.charge
+        return self.m * self.epsilon**2 / 2
 
     @property
     def sigma_squared(self) -> Fraction:

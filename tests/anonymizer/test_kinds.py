@@ -542,6 +542,24 @@ def test_another_quantity_under_the_same_name() -> None:
     assert (both.m, both.c) == (10, 5)
 
 
+def test_addresses_that_were_announced_hold_for_one_period() -> None:
+    """AN-31, I7: whoever shows ten addresses, as the older policy allowed, is charged for ten in the first period of one that allows one."""
+    old = policy("visitors", visitors="addresses = 1 -> addresses = 10")
+    new = policy("visitors", version=2, visitors="epsilon = 0.5\nm = 2 -> epsilon = 0.05\nm = 60")
+    rho = Fraction(1, 2 * 20**2)
+    in_two_windows = 2 * 10**2 * rho
+    budget = Budget()
+    for at, each in ((0, old), (1000, new)):
+        budget.change_terms(at, terms_of(each))
+        presence, privacy = budget.presence("visitors", at), each.streams[0].privacy
+        assert presence is not None
+        assert isinstance(privacy, UniquePrivacy)
+        assert strength.charge(each.streams[0], Fraction(20), 1, 1) == Charge(rho)
+        assert worst_case({rho: 60}, presence) >= in_two_windows
+        assert worst_case({privacy.charge: 60}, terms_of(each).presence["visitors"]) == privacy.rho
+    assert worst_case({rho: 60}, Presence(60, 1)) < in_two_windows, "the control: the newer policy's addresses alone"
+
+
 def test_less_noise_than_the_policy_says_is_refused() -> None:
     """AN-42."""
     for name in ("stays", "visitors", "noise", "passing"):

@@ -105,13 +105,28 @@ class Budget:
         for name, windows in self._recent.items():
             for at in _expired(windows, horizon):
                 self._held[name][windows.pop(at)] -= 1
-        for period in range(start // period_s, last // period_s + 1):
+        self._count(stream, start, window_s, rho, count, period_s)
+
+    def _count(self, stream: str, start: int, window_s: int, rho: Fraction, count: int, period_s: int) -> None:
+        """Add the windows to the periods of the odometer. A Gap may have as many periods as a wrong clock likes: those that no other stream's
+        charge is in, and that are over at its end, have floor(period / window) of its windows or one more, and are added up without a walk."""
+        last = start + (count - 1) * window_s
+        first, final = start // period_s, last // period_s
+        shared = [period for period in self._periods if first < period < final]
+        alone, inside_alone = final - first + 1, count
+        for period in sorted({first, max(first, final - 1), final, *shared}):
             low, high = max(start, period * period_s), min(last, (period + 1) * period_s - 1)
             inside = (high - start) // window_s - (low - 1 - start) // window_s
             if inside > 0:
                 self._periods.setdefault(period, defaultdict(Counter))[stream][rho] += inside
-            for old in [p for p in self._periods if p < period - 1]:
-                self._finish(old)
+            alone, inside_alone = alone - 1, inside_alone - inside
+        few = period_s // window_s
+        fuller = inside_alone - alone * few
+        terms = self._in_force(self._newest)
+        for periods, inside in ((alone - fuller, few), (fuller, few + 1)):
+            self._finished += periods * self._cost({stream: Counter({rho: inside})}, terms)
+        for old in [period for period in self._periods if period < final - 1]:
+            self._finish(old)
 
     def affordable(self, stream: str, start: int, rho: Fraction) -> bool:
         """Would one more window of `stream` at `rho` keep every span of one period within the cap?"""

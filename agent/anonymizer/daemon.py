@@ -15,6 +15,7 @@ from agent.anonymizer.announcement import DAEMON, Announcement, disclosure_of
 from agent.anonymizer.checkpoint import discard_empty, logged_origin
 from agent.anonymizer.collection import Collection, Due
 from agent.anonymizer.inbox import Inbox
+from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.offers import Offer, OfferFolder
@@ -230,6 +231,7 @@ class Daemon:
                 unit=self._unit,
                 now_s=self._clock.utc_ns() // NS,
                 disclose=_digest,
+                encodable=encodable,
             )
             if self._unit is None and isinstance(entry, GovernanceTaken):
                 raise PolicyError(

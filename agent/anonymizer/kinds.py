@@ -20,11 +20,11 @@ from agent.anonymizer.noise import DiscreteGaussian, DiscreteLaplace, RandomByte
 from agent.anonymizer.scalar import Sampled
 from agent.anonymizer.strength import charge, own
 from agent.anonymizer.threshold import shown
-from agent.contracts.aggregate import Cell, PackTerms
+from agent.contracts.aggregate import Cell, PackTerms, pack_bytes
 from agent.contracts.cells import COUNT, END_START, SINCE, TOTAL
 from agent.contracts.guarantee import ConcentratedGuarantee, Guarantee, NoGuarantee, PureGuarantee
 from agent.contracts.log import Charge
-from agent.errors import InvariantBroken
+from agent.errors import EncodingError, InvariantBroken, PolicyError
 from agent.policy.model import (
     CoarsePrivacy,
     CountPrivacy,
@@ -409,6 +409,33 @@ def terms_for(
     withheld: bool = False,
 ) -> Terms:
     """The terms of a stream; without `strength` and `cost` those after its first period. Building a noise table takes a while."""
+    terms = _terms(policy, stream, disclosure_digest, strength, cost, withheld)
+    terms.prepare()
+    return terms
+
+
+def encodable(policy: Policy) -> None:
+    """Raise PolicyError naming the first stream of which no window could be written."""
+    for stream in policy.streams:
+        try:
+            pack_bytes(_terms(policy, stream, bytes(32), None, None, False).pack)
+        except EncodingError as bad:
+            raise PolicyError(
+                f"stream {stream.name}",
+                expected="numbers and noise that fit into a pack",
+                got=f"({bad})",
+                remedy="choose a smaller range, or more rho",
+            ) from bad
+
+
+def _terms(
+    policy: Policy,
+    stream: Stream,
+    disclosure_digest: bytes,
+    strength: Fraction | None,
+    cost: Charge | None,
+    withheld: bool,
+) -> Terms:
     kind: type[Terms]
     privacy = stream.privacy
     m, c = 1, 1
@@ -428,9 +455,7 @@ def terms_for(
     if strength is None:
         strength = own(stream)
         cost = charge(stream, strength, m, c)
-    terms = kind(policy, stream, disclosure_digest, strength, cost, withheld)
-    terms.prepare()
-    return terms
+    return kind(policy, stream, disclosure_digest, strength, cost, withheld)
 
 
 def _sd(variance: Fraction) -> Decimal:

@@ -4,10 +4,13 @@ The strength is: for counts and durations sigma^2, with running totals that of t
 sum in its quantity's unit squared; for a mode without noise 0. More noise is a larger number.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 
 from agent.anonymizer.centred import MAX_VARIANCE
 from agent.anonymizer.noise import MAX_SIGMA_SQUARED, MAX_WIDE_SIGMA_SQUARED
+from agent.anonymizer.scalar import noise_sd
+from agent.contracts.governed import END_NOISE_SD
 from agent.contracts.log import Charge
 from agent.policy import factorisation
 from agent.policy.model import CountPrivacy, Guaranteed, ScalarPrivacy, Stream, UniquePrivacy, worst_presence
@@ -55,7 +58,8 @@ def owed(stream: Stream, older: Stream) -> Fraction | None:
 def charge(stream: Stream, strength: Fraction, m: int, c: int) -> Charge | None:
     """What a window of `stream` at that strength costs for a person within (m, c): zCDP rho of one reading, address or sample.
 
-    None for a mode without a guarantee, and when noise of that strength cannot be drawn or no such charge would bound what it costs.
+    None for a mode without a guarantee, and when noise of that strength cannot be drawn, no pack can say how wide it is, or no such charge would
+    bound what it costs.
     """
     match stream.privacy:
         case CountPrivacy(totals=0):
@@ -69,6 +73,10 @@ def charge(stream: Stream, strength: Fraction, m: int, c: int) -> Charge | None:
             return Charge(1 / (2 * strength**2)) if 2 * strength**2 <= MAX_SIGMA_SQUARED else None
         case ScalarPrivacy() as privacy:
             sigma_squared = strength / privacy.step**2
-            return Charge(privacy.span**2 / (2 * sigma_squared)) if sigma_squared <= MAX_WIDE_SIGMA_SQUARED else None
+            rho = privacy.span**2 / (2 * sigma_squared)
+            drawn = replace(privacy, rho=worst_presence(privacy.m, privacy.c) * rho)
+            if sigma_squared > MAX_WIDE_SIGMA_SQUARED or noise_sd(drawn) >= END_NOISE_SD:
+                return None
+            return Charge(rho)
         case _:
             return None

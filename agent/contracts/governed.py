@@ -18,6 +18,10 @@ COVERAGE_STEP_PERCENT = 5
 """Coverage is quantised down to twentieths: finer would tell nothing useful."""
 
 MAX_LOG_INDEX = 10**15
+
+END_NOISE_SD = 10**9
+"""A standard deviation of the noise is below it."""
+
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 UNIT = re.compile(r"[A-Za-z0-9%/]{1,9}")
 
@@ -108,9 +112,9 @@ def check_terms(t: PackTerms) -> None:
     checks = (
         ("names", all(NAME.fullmatch(name) for name in (t.city, t.site, t.unit, t.stream))),
         ("window_s", 1 <= t.window_s <= 86400),
-        ("noise_sd", plain(t.noise_sd) and 0 <= t.noise_sd < 10**9 and (t.noise_sd > 0) == protected),
+        ("noise_sd", plain(t.noise_sd) and 0 <= t.noise_sd < END_NOISE_SD and (t.noise_sd > 0) == protected),
         ("total_noise_sd", (total_sd is None) == (SINCE not in names)),
-        ("total_noise_sd", total_sd is None or (protected and plain(total_sd) and 0 < total_sd < 10**9)),
+        ("total_noise_sd", total_sd is None or (protected and plain(total_sd) and 0 < total_sd < END_NOISE_SD)),
         ("noise_unit", UNIT.fullmatch(t.noise_unit) is not None),
         ("threshold", 0 <= t.threshold < 10**12),
         ("guarantee", read_guarantee(t.guarantee.words()) == t.guarantee),

@@ -11,7 +11,7 @@ import pytest
 from agent.anonymizer import strength
 from agent.anonymizer.budget import Budget, Presence, terms_of, worst_case
 from agent.anonymizer.distinct import CELLS
-from agent.anonymizer.kinds import terms_for
+from agent.anonymizer.kinds import encodable, terms_for
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, NotCollected
 from agent.contracts.board import Board, Channel
@@ -422,6 +422,38 @@ def test_a_threshold_beyond_the_bitmap() -> None:
     assert policy("visitors", visitors=f"k = 5 -> k = {CELLS - 20}").streams
     with pytest.raises(PolicyError, match=f"a threshold of at most {CELLS:,}"):
         policy("visitors", visitors=f"k = 5 -> k = {CELLS + 1}")
+
+
+def wide(version: int = 1, samples: int = 1, rho: str = "0.000001") -> Policy:
+    """A scalar whose noise is wide: two numbers a million apart, at sigma^2 = 5 / rho."""
+    more = "low = 0\nhigh = 1000000\nstep = 1000000"
+    said = text("noise", version=version).replace(LEVEL, more).replace("m = 5\nc = 5", "m = 10\nc = 1")
+    said = said.replace("samples = 10", f"samples = {samples}").replace("rho = 0.125", f"rho = {rho}")
+    return parse_policy(said, "policy.toml")
+
+
+def test_a_policy_of_which_no_window_could_be_written() -> None:
+    """AN-71, I8: it is refused when it is offered; logged, it would end the process at its first closing, and after each start."""
+    with pytest.raises(PolicyError, match=r"stream noise: expected numbers and noise that fit into a pack.*noise_sd"):
+        World(wide())
+    encodable(wide(samples=10))
+    for name in TEXTS:
+        encodable(policy(name))
+
+
+def test_noise_too_wide_for_a_pack_is_withheld_for_one_period() -> None:
+    """AN-34: the older policy's noise over ten samples fits into a pack, over one it does not; the windows say so, without numbers."""
+    world = World(wide(samples=10))
+    hardware = board("noise")
+    for _ in range(40):
+        world.tick(0.5, hardware)
+    world.offer(wide(version=2, rho="1"))
+    for _ in range(120):
+        world.tick(0.5, hardware)
+        world.deliver(brought(0, world.boot_ns, values=[60]))
+    last = world.packs()[-1]
+    assert (last.terms.policy_version, last.reason) == (2, NotCollected.BUDGET)
+    assert strength.charge(wide(rho="1").streams[0], strength.own(wide(samples=10).streams[0]), 10, 1) is None
 
 
 def test_gaps_of_every_kind_are_charged_as_their_windows() -> None:

@@ -3,6 +3,7 @@
 import functools
 
 from agent.anonymizer.collection import Collection, Due
+from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.window import NS, Moment
@@ -73,7 +74,15 @@ class World:
     def drop(self, message: bytes) -> bool:
         """A signed file is judged, and logged when it is right; False when it is known already. Raises what refuses it."""
         adoption = self.collection.ledger.adoption
-        entry = judge(message, adoption, installed=self.root, unit=adoption.unit, now_s=self.utc_s, disclose=_digest)
+        entry = judge(
+            message,
+            adoption,
+            installed=self.root,
+            unit=adoption.unit,
+            now_s=self.utc_s,
+            disclose=_digest,
+            encodable=encodable,
+        )
         if entry is not None:
             self._log(self.collection.adopt(entry))
         return entry is not None

@@ -1,6 +1,7 @@
 """A batch of readings as it comes through reading.sock, and what a board's hello means for a stream. Pure.
 
-Invariant: identifiers are never copied: their length is checked, and what is handed on is a slice of the receive buffer.
+Invariant: identifiers are never copied, also of a message whose lengths are wrong: only columns that stand where they should are copied, and
+what is handed on of identifiers is a slice of the receive buffer.
 """
 
 from functools import lru_cache
@@ -20,7 +21,7 @@ from agent.contracts.reading import (
     Body,
     Header,
 )
-from agent.errors import EncodingError, MessageError
+from agent.errors import MessageError
 from agent.policy.model import Stream
 from agent.wire import cbor
 
@@ -30,6 +31,9 @@ _UINT32_LE, _UINT16_LE, _UINT8 = np.dtype("<u4"), np.dtype("<u2"), np.dtype(np.u
 _MAP = 0xA0
 _ONE_BYTE = 24
 """CBOR (RFC 8949 section 3): the initial byte of a map less its number of keys; the additional information before an 8-bit argument."""
+
+_LEAST = 4
+"""No body is shorter than what is read of it before its columns."""
 
 
 class Batch(NamedTuple):
@@ -53,12 +57,10 @@ def decode(header: Header, message: memoryview) -> Batch:
     """Decode a READINGS message; raise MessageError naming the column."""
     body = message[HEADER.size : HEADER.size + header.body_length]
     count = header.reading_count
-    columns = _by_template(body, count) or _by_cbor(body, count)
+    columns = _columns(body, count)
     identifiers = message[HEADER.size + header.body_length :]
     if len(identifiers) != columns.identifier_bytes * count:
         raise MessageError("reading.sock identifiers", expected="one a reading", got="another length")
-    if not _is_whole(columns.channel, 255):
-        raise MessageError("reading.sock channel", expected="a channel's number", got="other")
     ages = np.frombuffer(columns.ages, dtype=_UINT16_LE)
     oldest_ms = int(np.maximum.reduce(ages)) if count else 0
     if header.received_boot_ns >= _MAX_BOOT_NS or oldest_ms > MAX_AGE_MS:
@@ -78,7 +80,7 @@ def decode(header: Header, message: memoryview) -> Batch:
 
 
 class _Columns(NamedTuple):
-    """A body, taken apart: `ages`, `classes` and `values` are the contents of their typed arrays. `channel` is still to be checked."""
+    """A body, taken apart: `ages`, `classes` and `values` are the contents of their typed arrays."""
 
     channel: int
     ages: bytes
@@ -87,42 +89,47 @@ class _Columns(NamedTuple):
     identifier_bytes: int
 
 
-def _by_template(body: memoryview, count: int) -> _Columns | None:
-    """The columns of a body of `count` readings, or None to let `_by_cbor` say what is wrong with it.
+def _columns(body: memoryview, count: int) -> _Columns:
+    """The columns of a body of `count` readings; raise MessageError naming the first that is not as it should be.
 
     A body has one deterministic encoding once its keys, its channel and its number of readings are known: constant bytes around columns
-    of known length. A body with those bytes is what `_by_cbor` would accept, and is read without looking at any other byte.
+    of known length. So those bytes are compared where they stand. Of a body that differs nothing is copied: where its length is wrong,
+    identifiers are in it.
     """
-    if len(body) < 3 * count + 4:
-        return None
     before_ages, before_classes, before_values = _constants(count)
-    fixed = body[:4].tobytes()
-    at, channel = (3, fixed[2]) if fixed[2] < _ONE_BYTE else (4, fixed[3])
+    if len(body) < _LEAST or not 3 <= body[0] - _MAP <= len(Body) or body[1] != Body.CHANNEL:
+        raise _refusal("readings", "a map with the keys 0 to 2, perhaps 3 and 4")
+    channel, at = (body[2], 3) if body[2] < _ONE_BYTE else (body[3], 4)
+    if at == 4 and (body[2] != _ONE_BYTE or channel < _ONE_BYTE):
+        raise _refusal("channel", "a channel's number")
     ages = at + len(before_ages)
     classes = ages + 2 * count + len(before_classes)
     end = classes + count
-    if (
-        fixed[1] != Body.CHANNEL
-        or (at == 4 and (fixed[2] != _ONE_BYTE or channel < _ONE_BYTE))
-        or body[at:ages] != before_ages
-        or body[ages + 2 * count : classes] != before_classes
-    ):
-        return None
+    if body[at:ages] != before_ages:
+        raise _refusal("ages", f"tag {TAG_UINT16_LE} around one item a reading")
+    if len(body) < end or body[ages + 2 * count : classes] != before_classes:
+        raise _refusal("classes", f"tag {TAG_UINT8} around one item a reading")
     keys, identifier_bytes, values = 3, 0, None
     if body[end : end + len(before_values)] == before_values:
-        at_values, end = end + len(before_values), end + len(before_values) + 4 * count
-        keys, values = keys + 1, body[at_values:end].tobytes()
-    if end + 2 == len(body) and body[end] == Body.IDENTIFIER_LENGTH and body[end + 1] <= MAX_IDENTIFIER_BYTES:
+        values = slice(end + len(before_values), end + len(before_values) + 4 * count)
+        keys, end = keys + 1, values.stop
+    if end + 2 == len(body) and body[end] == Body.IDENTIFIER_LENGTH:
         keys, identifier_bytes, end = keys + 1, body[end + 1], end + 2
-    if end != len(body) or fixed[0] != _MAP + keys:
-        return None
+    if identifier_bytes > MAX_IDENTIFIER_BYTES:
+        raise _refusal("identifiers", f"at most {MAX_IDENTIFIER_BYTES} bytes each")
+    if end != len(body) or body[0] != _MAP + keys:
+        raise _refusal("readings", "the columns that its keys say, and nothing after them")
     return _Columns(
         channel,
         body[ages : ages + 2 * count].tobytes(),
         body[classes : classes + count].tobytes(),
-        values,
+        body[values].tobytes() if values else None,
         identifier_bytes,
     )
+
+
+def _refusal(column: str, expected: str) -> MessageError:
+    return MessageError(f"reading.sock {column}", expected=expected, got="other")
 
 
 @lru_cache(maxsize=1024)
@@ -134,27 +141,6 @@ def _constants(count: int) -> tuple[bytes, bytes, bytes]:
         for key, tag, width in columns
     )
     return ages, classes, values
-
-
-def _by_cbor(body: memoryview, count: int) -> _Columns:
-    """The columns of any body; raise MessageError."""
-    try:
-        item = cbor.decode(bytes(body), max_depth=3)
-    except EncodingError as bad:
-        raise MessageError("reading.sock readings", expected="deterministic CBOR", got=bad.expected) from None
-    if not isinstance(item, dict) or not {Body.CHANNEL, Body.AGES, Body.CLASSES} <= set(item) <= set(Body):
-        raise MessageError(
-            "reading.sock readings", expected="a map with the keys 0 to 2, perhaps 3 and 4", got="another"
-        )
-    ages = _column(item[Body.AGES], TAG_UINT16_LE, 2, count, "ages")
-    classes = _column(item[Body.CLASSES], TAG_UINT8, 1, count, "classes")
-    values = _column(item[Body.VALUES], TAG_UINT32_LE, 4, count, "values") if Body.VALUES in item else None
-    width = item.get(Body.IDENTIFIER_LENGTH, 0)
-    if not _is_whole(width, MAX_IDENTIFIER_BYTES):
-        raise MessageError(
-            "reading.sock identifiers", expected=f"at most {MAX_IDENTIFIER_BYTES} bytes each", got="other"
-        )
-    return _Columns(item[Body.CHANNEL], ages, classes, values, width)
 
 
 def class_table(board: Board, stream: Stream) -> tuple[int, NDArray[np.int64]] | None:
@@ -175,18 +161,3 @@ def class_table(board: Board, stream: Stream) -> tuple[int, NDArray[np.int64]] |
                     table[place] = stream.classes.index(name)
             return number, table
     return None
-
-
-def _column(item: object, tag: int, width: int, count: int, name: str) -> bytes:
-    if (
-        isinstance(item, cbor.CBORTag)
-        and item.tag == tag
-        and isinstance(item.value, bytes)
-        and len(item.value) == width * count
-    ):
-        return item.value
-    raise MessageError(f"reading.sock {name}", expected=f"tag {tag} around one item a reading", got="other")
-
-
-def _is_whole(value: object, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= high

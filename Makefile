@@ -48,8 +48,8 @@ check: $(READY) tools
 	@$(RUN)/python -m tests.systemd.installation
 	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(TEST_ARGS)
 
-soak: $(READY) tools
-	@$(RUN)/python -m pytest -m soak $(TEST_ARGS)
+soak: $(READY) tools browser-tools
+	@$(RUN)/python -m pytest -o python_files='test_*.py browse_*.py' -m soak $(TEST_ARGS)
 
 bench: $(READY) tools
 	@ls tests/bench/bench_*.py >/dev/null 2>&1 || { echo 'There is nothing to measure yet: tests/bench has no bench_*.py' >&2; exit 1; }

@@ -99,6 +99,7 @@ def sign(
         f"{_qr(code.matrix, modules, qr_mm)}</div>",
         f'<p class="name"><b>{html.escape(name)}</b> {html.escape(_short(base))}</p>',
         *(_block(code_, lines) for code_, lines in texts.items()),
+        f'<p class="icons" lang="en">{_ICONS}</p>' if icons else "",
     ]
     style = _STYLE.format(width=width, height=height, margin=margin, text=text_mm)
     nfc = f"NFC tag (NDEF URI record, {ndef_bytes(base + '#' + payload)} bytes): {base}#{payload}"
@@ -117,8 +118,10 @@ def ndef_bytes(url: str) -> int:
     return payload + (4 if payload < 256 else 7)
 
 
+_ICONS = "Icons: DTPR contributors, CC BY 4.0, creativecommons.org/licenses/by/4.0"
 _CAPTION_MM = 6.0
-_LEGEND_MM = 2.0
+_LEGEND_MM = 5.0
+"""The line that the icons' licence asks for, and what rounding takes."""
 _STYLE = (
     "@page{{size:{width}mm {height}mm;margin:0}}*{{box-sizing:border-box;margin:0;padding:0}}"
     "body{{background:#fff;color:#000;font-family:'DejaVu Sans','Noto Sans','Noto Sans Khmer','Khmer OS',sans-serif}}"
@@ -126,7 +129,7 @@ _STYLE = (
     "h1{{line-height:1.25}}.top{{display:flex;gap:3mm;align-items:center}}.top svg{{flex:none}}"
     ".name{{font-size:3mm;line-height:1.2;height:6mm;overflow-wrap:anywhere}}section+section{{border-top:.2mm solid #000}}"
     "section{{overflow-wrap:anywhere;padding:.6mm 0}}section[lang=km]{{line-height:1.7}}"
-    ".technician{{margin:5mm;font-size:3mm;overflow-wrap:anywhere;max-width:{width}mm}}@media print{{.technician{{display:none}}}}"
+    ".icons{{font-size:1.8mm;line-height:1.3}}.technician{{margin:5mm;font-size:3mm;overflow-wrap:anywhere;max-width:{width}mm}}@media print{{.technician{{display:none}}}}"
 )
 
 
@@ -197,14 +200,24 @@ def _honeycomb(disclosure: Disclosure, icons: Mapping[str, bytes], width: float,
         first = next(one.id for one in disclosure.elements if one.category is category)
         line = f'fill="none" stroke="{ink}" stroke-width="5"'
         glyph = _GLYPHS[category].format(ink=ink, line=line)
-        if first in icons:
+        if first in icons and not (category is Category.TECH and _other_colour(icons[first], fill)):
             data = base64.b64encode(icons[first]).decode()
-            back = '<circle cx="50" cy="50" r="29" fill="#fff"/>' if category is Category.PURPOSE else ""
-            glyph = f'{back}<image x="29" y="29" width="42" height="42" href="data:image/svg+xml;base64,{data}"/>'
+            glyph = f'<image x="14" y="14" width="72" height="72" href="data:image/svg+xml;base64,{data}"/>'
         shape = f'<path d="{_HEXAGON}" fill="{fill}" stroke="#000" stroke-width="3"/>'
         drawn.append(f'<g transform="translate({x} {y})">{shape}{glyph}</g>')
     side = min(width, height)
     return f'<svg class="honeycomb" viewBox="0 0 194 174" style="width:{side:.1f}mm;height:{side:.1f}mm" aria-hidden="true">{"".join(drawn)}</svg>'
+
+
+def _other_colour(icon: bytes, fill: str) -> bool:
+    """Does an official icon bring a colour of its own that says something else about the sensor than this sign's?
+
+    The radio that hears phones is yellow in the taxonomy, and blue on the sign of a unit that keeps nothing identifying.
+    """
+    found = icon.upper()
+    return any(colour != fill and colour.encode() in found for colour in (YELLOW, BLUE)) or (
+        fill != YELLOW and b"#FD0" in found
+    )
 
 
 def _qr(matrix: Sequence[bytearray], modules: int, side: float) -> str:

@@ -197,6 +197,17 @@ def test_every_language_has_the_same_facts(page: Page, site: tuple[str, list[str
     assert violations(page) == []
 
 
+def test_what_a_screen_reader_hears(page: Page, site: tuple[str, list[str]]) -> None:
+    """Roles, names and order, as a golden file; to renew it, delete it and run this once."""
+    read(page, site[0], MESSAGE)
+    heard = page.locator("body").aria_snapshot() + "\n"
+    golden = Path(__file__).parent / "reader-en.aria.yaml"
+    if not golden.exists():
+        golden.write_text(heard)
+    assert heard == golden.read_text()
+    assert '- heading "Verified copy" [level=2]' in heard
+
+
 def test_axe_would_find_something(page: Page, site: tuple[str, list[str]]) -> None:
     """The negative control: an image without words, pale text, a page without a language."""
     read(page, site[0], MESSAGE)

@@ -15,8 +15,11 @@ from agent.disclosure.wording import LOCALES
 from agent.policy.signed import Kind
 from agent.policy.units import Units, VouchedUnit, compile_units
 from agent.wire import cose
+from tests.conftest import MISSING_SHARED
+from tests.disclosure.readability import grade
 from tests.fuzz.seeds import EXPORT, GOVERNANCE, KEY_BYTES, KEYS
 
+SHARED = Path(__file__).parents[3] / "shared" / "dtpr"
 UNITS = Units(7, "springfield", (VouchedUnit("river-bridge", "bridge-01", KEY_BYTES),))
 PAGES = sorted(path for path in reader.SOURCE.glob("*") if path.suffix != ".md")
 
@@ -104,3 +107,40 @@ def test_every_text_of_the_page_is_in_every_language() -> None:
     assert len(keys) > 20
     for locale in LOCALES.values():
         assert keys <= set(locale.texts)
+
+
+def test_an_eighth_grader_can_read_the_page() -> None:
+    """Flesch-Kincaid grade of at most 8 for the page's own English text (headings and buttons left out), as for the rest of the disclosure."""
+    found = [
+        text.format(day="1 May", n="2", code="", city="Ada")
+        for key, text in LOCALES["en"].texts.items()
+        if key.startswith("page.")
+    ]
+    own = [text for text in found if text.endswith((".", "?"))]
+    assert len(own) > 20
+    assert grade(own) <= 8
+    assert (
+        grade(["Cryptographic verification of institutional authenticity necessitates computational infrastructure."])
+        > 8
+    )
+
+
+def test_official_icons_stand_on_the_sign(tmp_path: Path) -> None:
+    """The real export: the icons of this policy's purpose and technology are in the honeycomb, checked to be drawings."""
+    if not SHARED.exists():
+        pytest.skip(f"{MISSING_SHARED}: dtpr")
+    folder = tmp_path / "taxonomy"
+    given = [str(SHARED / name) for name in ("elements_device.json", "categories_device.json", "icons")]
+    assert main(["taxonomy", "import", *given, "--to", str(folder)]) == 0
+    policy = str(Path(__file__).parents[2] / "config" / "policy.toml")
+    page = ["--page", "https://springfield.example/", "--taxonomy", str(folder), "--out", str(tmp_path / "sign.html")]
+    assert main(["sign", policy, *page]) == 0
+    assert (tmp_path / "sign.html").read_text().count("data:image/svg+xml;base64,") == 3
+
+    visitors = str(Path(policy).parent / "examples" / "visitors.toml")
+    assert main(["sign", visitors, *page]) == 0
+    drawn = (tmp_path / "sign.html").read_text()
+    assert drawn.count("data:image/svg+xml;base64,") == 2, "the taxonomy's yellow radio does not stand on a blue sign"
+    assert 'fill="#36B2E6"' in drawn
+    assert "Icons: DTPR contributors, CC BY 4.0" in drawn
+    assert build(tmp_path, 0, 2) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.beacon import gatt
+from agent.beacon import compact, gatt
 from agent.contracts import aggregate, board, lease, log, public, reading
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -106,6 +106,7 @@ STATE = public.State(
 ).encode()
 REPLAY = b"time,bike,foot\n2025-09-03T00:00:00,1,2\n2025-09-03T01:00:00,3,\n2025-09-03T02:00:00,0,5\n"
 DATACHAIN = json.dumps(to_datachain(DISCLOSURE)).encode()
+COMPACT = compact.seal_compact(compact.compact_of(DISCLOSURE), KEYS[0])
 ATTRIBUTES = gatt.attributes(ENVELOPE, 7)
 LEASE = lease.Lease(DISCLOSURE.digest, lease.OnAir.SERVING, 10**12).encode()
 
@@ -167,6 +168,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "envelope": (ENVELOPE, UPCOMING),
     "stop_notice": (STOP_NOTICE,),
     "disclosure": (DISCLOSURE.cbor,),
+    "compact": (COMPACT, *(compact.compact_of(compile_disclosure(parse_policy(p, NAME))).encode() for p in POLICIES)),
     "datachain": (DATACHAIN,),
     "taxonomy": (EXPORT, encode_taxonomy(read_exports([(NAME, EXPORT)]))),
     "icon": (ICON,),
@@ -183,7 +185,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
 }
 """Target -> its seeds."""
 
-ACCEPTED = frozenset(SEEDS) - {"frame", "gatt", "subscriber", "reading"}
+ACCEPTED = frozenset(SEEDS) - {"frame", "gatt", "subscriber", "reading", "compact"}
 """Targets whose parser accepts each seed; of the others, some seeds are whole only in part."""
 
 

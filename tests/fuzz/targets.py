@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 
 from agent.anonymizer import batch
-from agent.beacon import gatt
+from agent.beacon import compact, gatt
 from agent.contracts import aggregate, board, lease, log, public, reading, release
 from agent.disclosure import datachain, validation
 from agent.disclosure.icon import check_icon
@@ -226,6 +226,21 @@ def target_stop_notice(data: bytes) -> None:
         assert public.read_stop(data).reason
     with contextlib.suppress(EncodingError, SignatureError):
         public.open_stop(data, KEY_BYTES)
+
+
+@reads(
+    "agent.beacon.compact.read_compact",
+    "agent.beacon.compact.open_compact",
+    "agent.beacon.compact.decode_compact",
+)
+def target_compact(data: bytes) -> None:
+    """One encoding a compact disclosure; what verifies is what was signed."""
+    with contextlib.suppress(EncodingError, DisclosureError):
+        assert compact.decode_compact(data).encode() == data
+    with contextlib.suppress(EncodingError, SignatureError, DisclosureError):
+        read = compact.read_compact(data)
+        with contextlib.suppress(SignatureError):
+            assert compact.open_compact(data, KEY_BYTES) == read
 
 
 @reads("agent.disclosure.datachain.decode_disclosure")

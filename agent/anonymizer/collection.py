@@ -149,7 +149,7 @@ class Collection:
             if stepped(before, now):
                 known = [m.utc_ns for m, trusted in ((before, was_trusted), (now, self.clock_trusted)) if trusted]
                 for regime in self._regimes if known else ():
-                    regime.step(known[0], known[-1])
+                    self.tally.discard(NotCollected.CLOCK, regime.step(known[0], known[-1]))
                 begun = self._regimes.begun(before.utc_ns)
                 self._not_before_s = max((w.next_start for regime in begun for w in regime.windows), default=0)
         self._begin()
@@ -246,7 +246,7 @@ class Collection:
             self._course.logged(entry, self.ledger.adoption)
             if isinstance(entry, StopTaken):
                 for regime in self._regimes:
-                    regime.stop(self._moment.utc_ns)
+                    self.tally.discard(NotCollected.STOPPED, regime.stop(self._moment.utc_ns))
         self._begin()
         for outcome in due.outcomes:
             self.tally.close(outcome)

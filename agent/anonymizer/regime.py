@@ -106,18 +106,18 @@ class Regime:
 
     def abandon(self) -> int:
         """Give up every window; returns the readings they held."""
-        given_up = [windows.abandon() for windows in self.windows]
-        return sum(lost for lost, accounts in zip(given_up, self.accounts, strict=True) if accounts)
+        return self._accounted([windows.abandon() for windows in self.windows])
 
-    def step(self, before_utc_ns: int, after_utc_ns: int) -> None:
-        """UTC was stepped."""
-        for windows in self.windows:
-            windows.step(before_utc_ns, after_utc_ns)
+    def step(self, before_utc_ns: int, after_utc_ns: int) -> int:
+        """UTC was stepped; returns the readings in windows that have no numbers for it."""
+        return self._accounted([windows.step(before_utc_ns, after_utc_ns) for windows in self.windows])
 
-    def stop(self, at_utc_ns: int) -> None:
-        """A stop order came."""
-        for windows in self.windows:
-            windows.stop(at_utc_ns)
+    def stop(self, at_utc_ns: int) -> int:
+        """A stop order came; returns the readings in windows that have no numbers for it."""
+        return self._accounted([windows.stop(at_utc_ns) for windows in self.windows])
+
+    def _accounted(self, lost: list[int]) -> int:
+        return sum(count for count, accounts in zip(lost, self.accounts, strict=True) if accounts)
 
     def cover(self, before_utc_ns: int, held_until_ns: tuple[int, ...], board_until_ns: Mapping[int, int]) -> None:
         """Note what held from an instant on: `held_until_ns` is until when the unit ran and perhaps until when the gate was open;

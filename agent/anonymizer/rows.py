@@ -63,6 +63,10 @@ class Held(Protocol):
         """The next `count` windows, of which nothing stays behind."""
         ...
 
+    def empty(self, count: int) -> int:
+        """Overwrite what the next `count` windows hold, which stay the next to be taken; returns the readings that they held."""
+        ...
+
     def drop(self, count: int) -> int:
         """Give up the next `count` windows; returns the readings that they held."""
         ...
@@ -111,6 +115,14 @@ class Rows:
         cut = np.minimum(found, self._max_count)
         readings = np.add.reduce(cut, 1)
         return Taken(cut, readings.tolist(), (np.add.reduce(found, 1) - readings).tolist())
+
+    def empty(self, count: int) -> int:
+        """Overwrite what the next `count` windows hold, which stay the next to be taken; returns the readings that they held."""
+        before = self.pending
+        self._rows[self._head : self._head + count].fill(0)
+        for number in [number for number in self._far if number < self._base + count]:
+            del self._far[number]
+        return before - self.pending
 
     def drop(self, count: int) -> int:
         """Give up the next `count` windows; returns the readings that they held."""
@@ -197,9 +209,14 @@ class Apart:
         contents = [(self._windows.pop(number, None) or self._open()).close() for number in numbers]
         return Taken(contents, [self._readings.pop(number, 0) for number in numbers], [0] * count)
 
+    def empty(self, count: int) -> int:
+        """Overwrite what the next `count` windows hold, which stay the next to be taken; returns the readings that they held."""
+        for number in [number for number in self._windows if number < self._next + count]:
+            self._windows.pop(number).abandon()
+        return sum(self._readings.pop(number) for number in list(self._readings) if number < self._next + count)
+
     def drop(self, count: int) -> int:
         """Give up the next `count` windows; returns the readings that they held."""
+        lost = self.empty(count)
         self._next += count
-        for number in [number for number in self._windows if number < self._next]:
-            self._windows.pop(number).abandon()
-        return sum(self._readings.pop(number) for number in list(self._readings) if number < self._next)
+        return lost

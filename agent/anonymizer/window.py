@@ -1,7 +1,7 @@
 """Tumbling windows aligned to UTC: in which window a reading falls, and how much of a window was covered. Pure.
 
 Invariants: a window closes once, in order, and nothing enters it afterwards; whether it has numbers is decided by its coverage
-and the clock alone, never by what it holds.
+and the clock alone, never by what it holds; what a window held that a stop order or a step of the clock leaves without numbers is overwritten at once.
 """
 
 import enum
@@ -182,15 +182,27 @@ class StreamWindows:
             self._covered_ns.setdefault(start // NS, [0] * len(Part))[part] += until - at
             at = until
 
-    def step(self, before_utc_ns: int, after_utc_ns: int) -> None:
-        """UTC was stepped: every window up to the one in progress at the later of both instants has no numbers."""
-        later = max(before_utc_ns, after_utc_ns) // self._window_ns * self._window_ns // NS
-        self._stepped_until = max(self._stepped_until, later + self.stream.window_s)
+    def step(self, before_utc_ns: int, after_utc_ns: int) -> int:
+        """UTC was stepped: every window up to the one in progress at the later of both instants has no numbers. What is held is overwritten
+        now, since after a step back a window closes much later; returns the readings."""
+        later_ns = max(before_utc_ns, after_utc_ns)
+        self._stepped_until = max(self._stepped_until, self._end_of_progress(later_ns))
+        return self._empty(later_ns)
 
-    def stop(self, at_utc_ns: int) -> None:
-        """A stop order: no window that has not closed yet has numbers, up to the one in progress."""
-        in_progress = at_utc_ns // self._window_ns * self._window_ns // NS
-        self._stopped_until = max(self._stopped_until, in_progress + self.stream.window_s)
+    def stop(self, at_utc_ns: int) -> int:
+        """A stop order: no window that has not closed yet has numbers, up to the one in progress. What is held is overwritten now; returns the
+        readings."""
+        self._stopped_until = max(self._stopped_until, self._end_of_progress(at_utc_ns))
+        return self._empty(at_utc_ns)
+
+    def _end_of_progress(self, utc_ns: int) -> int:
+        """Where the window in progress at an instant ends (Unix seconds)."""
+        return (utc_ns // self._window_ns + 1) * self.stream.window_s
+
+    def _empty(self, utc_ns: int) -> int:
+        """Overwrite every window that may hold readings at an instant: their time is up to MAX_AHEAD_NS ahead of ours."""
+        until = self._end_of_progress(utc_ns + MAX_AHEAD_NS)
+        return self._held.empty(max(0, until - self.next_start) // self.stream.window_s)
 
     def close(self) -> Closed:
         """Close the next window, whatever the time is."""

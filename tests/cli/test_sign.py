@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.beacon import advertisement
 from agent.beacon.compact import open_compact
 from agent.cli import sign_page
 from agent.cli.main import main
 from agent.cli.sign_page import ndef_bytes
+from agent.disclosure.datachain import compile_disclosure
+from agent.policy.file import load_policy
 
 ROOT = Path(__file__).parents[2]
 BIKE = str(ROOT / "config" / "policy.toml")
@@ -18,6 +21,9 @@ PAGE = "https://springfield.example/sensors/"
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+
+
+CODE = advertisement.code(compile_disclosure(load_policy(Path(__file__).parents[2] / "config" / "policy.toml")).digest)
 
 
 def sign(tmp_path: Path, *options: str, policy: str = BIKE, page: str = PAGE) -> int:
@@ -37,7 +43,7 @@ def test_a_sign_of_the_units_key(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert open_compact(message, public_key).unit == "bridge-01"
     assert err == ""
     page = (tmp_path / "sign.html").read_text()
-    assert "bridge-01 W3VP3WY4P2M" in page
+    assert f"bridge-01 W{CODE}" in page
     assert '<html lang="fr">' in page
     assert "Promised: it is here to learn how people get around." in page
     assert "Promis : il est là pour savoir comment les gens se déplacent." in page

@@ -19,7 +19,7 @@ from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
 from agent.policy.units import compile_units, parse_units
 from agent.publisher import cursor
-from agent.wire import cbor, cose, senml, tlog
+from agent.wire import cbor, cose, cosignature, senml, tiles, tlog
 from firmware_bridge import cobs, frame
 
 NAME = "input"
@@ -58,6 +58,13 @@ CHECKPOINT = tlog.sign_checkpoint(
     "springfield/river-bridge/bridge-01",
     KEYS[0],
 )
+WITNESS = cosignature.Witness("witness.example/w1", cose.public_bytes(KEYS[1]))
+COSIGNED = cosignature.cosign(CHECKPOINT, WITNESS.name, KEYS[1], NOW_S)
+_LEAVES = [tlog.leaf_hash(bytes([number])) for number in range(3)]
+_TWO = tlog.node_hash(_LEAVES[0], _LEAVES[1])
+_ROOT = tlog.node_hash(_TWO, _LEAVES[2])
+CONSISTENCY = (2).to_bytes(8, "big") + (3).to_bytes(8, "big") + _TWO + _ROOT + _LEAVES[2]
+INCLUSION = (2).to_bytes(8, "big") + (3).to_bytes(8, "big") + _LEAVES[2] + _ROOT + _TWO
 ENVELOPE = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S), KEYS[0])
 UPCOMING = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S, NOW_S + 60), KEYS[0])
 STOP_NOTICE = public.seal_stop(public.StopNotice("It was not as announced", ("steward/ana",), NOW_S), KEYS[0])
@@ -177,7 +184,14 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "senml": (PACK, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
     "aggregate": (PACK,),
     "log": (RELEASE, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
-    "checkpoint": (CHECKPOINT,),
+    "checkpoint": (CHECKPOINT, COSIGNED),
+    "tiles": (
+        tiles.Tile(None, 1_234_067, 17).path.encode(),
+        b"\x02" + tiles.encode_bundle([RELEASE, NOTICE]),
+        b"\x03" + b"".join(_LEAVES),
+    ),
+    "proof": (CONSISTENCY, INCLUSION),
+    "cosignature": (COSIGNED, cosignature.witness_key(WITNESS).encode()),
     "envelope": (ENVELOPE, UPCOMING),
     "stop_notice": (STOP_NOTICE,),
     "disclosure": (DISCLOSURE.cbor,),

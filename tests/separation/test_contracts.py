@@ -37,6 +37,7 @@ SHELLS = {
     "agent.beacon.virtual_phone",
     "agent.beacon.virtual_radio",
     "agent.operations",
+    "agent.operations.log_copy",
     "agent.operations.reception",
     "agent.operations.subscribe",
     "agent.policy",

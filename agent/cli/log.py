@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agent.local import settings
 from agent.operations.log_copy import export
+from agent.operations.table import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +30,8 @@ def run_export(args: argparse.Namespace) -> int:
     """Print what the copy now holds."""
     log = settings.load(args.config).paths.log if args.config is not None else args.log or Path("/var/lib/dtpr/log")
     done = export(log, args.folder)
-    print(
-        f"{args.folder}: {done.checkpoint.size} entries of {done.checkpoint.origin}, {done.checkpoint.size - done.before} new"
-    )
+    origin = printable(done.checkpoint.origin)
+    print(f"{args.folder}: {done.checkpoint.size} entries of {origin}, {done.checkpoint.size - done.before} new")
     print(f"    root       {done.checkpoint.root.hex()}")
     print(f"    check it   dtpr-agent audit --log {args.folder} --key KEY")
     return 0

@@ -1,5 +1,6 @@
 """Valid examples of everything that is parsed, made by the code that writes it: where a fuzzer begins, and what a mutation spoils."""
 
+import base64
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,8 @@ from agent.contracts.aggregate import Aggregate, Cell, Guarantee
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import read_exports
+from agent.operations.keys import encode_directory
+from agent.operations.verification import Received, Verification
 from agent.policy.compile import compile_policy
 from agent.policy.governance import compile_governance, parse_governance
 from agent.policy.parse import parse_policy
@@ -97,6 +100,18 @@ RELEASE = log.Release(
     log.Charge(Fraction(1, 32)),
     DISCLOSURE.digest,
 ).encode()
+_TOPIC = "dtpr/v1/springfield/river-bridge/bridge-01"
+_SIG = (("sig", base64.b64encode(cose.sign1(PACK, KEYS[0], detached=True)).decode()),)
+RECEIVED = tuple(
+    json.dumps(
+        {**record, "payload_base64": base64.b64encode(message.payload).decode(), "user_properties": [*_SIG]}
+    ).encode()
+    for topic, payload, properties in (
+        (f"{_TOPIC}/agg/crossings", PACK, _SIG),
+        (f"{_TOPIC}/checkpoint", CHECKPOINT, ()),
+    )
+    for record, message in Verification([KEY_BYTES]).take(Received(topic, payload, properties, False, 0.0))
+)
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
 HELLO = board.Board(
     "0011223344", "1.0", bytes(32), SCHEMA_HASH, (board.Channel("crossings", "count", ("bike", "foot")),)
@@ -163,6 +178,17 @@ def _signed(kind: Kind, payload: bytes) -> bytes:
     return cose.sign(payload, [KEYS[0], KEYS[2]], content_type=kind.content_type)
 
 
+AUDITED = (
+    log.PolicyOffered(_signed(Kind.POLICY, COMPILED[0]), DISCLOSURE.digest, NOW_S - 900).encode(),
+    NOTICE,
+    log.PolicyTaken(COMPILED[0], DISCLOSURE.digest, 1_790_000_100, 1_790_000_100).encode(),
+    log.StopTaken(_signed(Kind.STOP, STOP), ("steward/ana",), 1_790_000_100).encode(),
+    log.GovernanceTaken(_signed(Kind.GOVERNANCE, compile_governance(ROOT)), 1_790_000_100).encode(),
+    log.Gap("crossings", 1_790_000_100, 900, 3, log.Charge(Fraction(1, 32))).encode(),
+    RELEASE,
+)
+"""Entries of a log, one of each kind."""
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "toml": (b'a.b = 1\n[[c]]\nd = ["x", {e = 0.5}]\n', *POLICIES),
     "policy": POLICIES,
@@ -190,6 +216,9 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"\x02" + tiles.encode_bundle([RELEASE, NOTICE]),
         b"\x03" + b"".join(_LEAVES),
     ),
+    "received": RECEIVED,
+    "audited": AUDITED,
+    "key_directory": (encode_directory([parse_units(UNITS, NAME)]),),
     "proof": (CONSISTENCY, INCLUSION),
     "cosignature": (COSIGNED, cosignature.witness_key(WITNESS).encode()),
     "envelope": (ENVELOPE, UPCOMING),

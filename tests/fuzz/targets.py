@@ -28,6 +28,8 @@ from agent.errors import (
     TaxonomyError,
 )
 from agent.local import settings
+from agent.operations import history, keys, received
+from agent.operations.findings import Findings
 from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
@@ -36,7 +38,7 @@ from agent.publisher import cursor
 from agent.wire import cbor, cose, cosignature, proofs, senml, tiles, tlog, toml
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
-from tests.fuzz.seeds import KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH, WITNESS
+from tests.fuzz.seeds import AUDITED, KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH, WITNESS
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {}
@@ -232,6 +234,31 @@ def target_cosignature(data: bytes) -> None:
     with contextlib.suppress(EncodingError, SignatureError):
         seen = cosignature.verify_cosignatures(data, [WITNESS])
         assert set(seen) <= {WITNESS.name}
+
+
+@reads("agent.operations.received.parse_line")
+def target_received(data: bytes) -> None:
+    """A line of what a subscriber wrote, from a file that somebody hands in for an audit."""
+    with contextlib.suppress(MessageError):
+        line = received.parse_line(data, NAME, "springfield/river-bridge/bridge-01")
+        received.Reception(Findings()).take(line, NAME)
+        received.signed_by(line, KEY_BYTES)
+
+
+@reads("agent.contracts.log.decode_entry")
+def target_audited(data: bytes) -> None:
+    """An entry of a log that is audited, behind a policy taken and a Release: it may be a finding, and never an exception."""
+    judged = history.History("springfield/river-bridge/bridge-01", KEY_BYTES, ROOT, Findings())
+    for entry in (*AUDITED, data, AUDITED[-1]):
+        judged.add(entry)
+    assert judged.size == len(AUDITED) + 2
+
+
+@reads("agent.operations.keys.decode_directory")
+def target_key_directory(data: bytes) -> None:
+    """A key directory."""
+    with contextlib.suppress(MessageError):
+        assert all(len(key) == 32 for key in keys.decode_directory(data, NAME).values())
 
 
 @reads("agent.wire.tlog.decode_checkpoint", "agent.wire.tlog.open_checkpoint")

@@ -37,6 +37,7 @@ EXEMPT = {
     "agent.local.credentials.load_credential": "a file that its owner made; not from outside",
     "agent.local.credentials.load_signing_key": "a file that its owner made; not from outside",
     "agent.local.files.read_capped": "reads a file",
+    "agent.operations.keys.load_directory": "reads a file and calls decode_directory",
     "agent.operations.log_copy.read_regular": "reads a file",
     "agent.policy.file.load_governance": "reads a file and calls parse_governance or decompile_governance",
     "agent.policy.file.load_policy": "reads a file and calls parse_policy",

@@ -37,6 +37,8 @@ SHELLS = {
     "agent.beacon.virtual_phone",
     "agent.beacon.virtual_radio",
     "agent.operations",
+    "agent.operations.audit",
+    "agent.operations.keys",
     "agent.operations.log_copy",
     "agent.operations.reception",
     "agent.operations.subscribe",

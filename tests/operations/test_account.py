@@ -50,7 +50,7 @@ def with_presence(m: int, c: int) -> Policy:
     st.integers(1, 3),
 )
 def test_the_worst_case_is_the_worst_of_all_cases(windows: list[tuple[int, Fraction]], m: int, c: int) -> None:
-    """OP-26, PRIVACY.md 1.2."""
+    """OP-27, PRIVACY.md 1.2."""
     account = Account()
     account.begin(START_S, with_presence(m, c))
     placed = sorted((START_S + 100 * number, rho) for number, rho in windows)

@@ -279,6 +279,11 @@ def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
     assert set(WORDS) == set(Kind)
 
 
+def test_the_specification_names_every_finding() -> None:
+    text = (Path(__file__).parents[2] / "agent/operations/SPEC.md").read_text()
+    assert {kind for kind in Kind if f"`{kind}`" not in text} == set()
+
+
 # --- what was received, checkpoints, the air ---------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """agent/operations/log_copy and `dtpr-agent log export`: C2SP tlog-tiles from a log folder, and every hostile copy refused by name."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -162,8 +163,8 @@ def _append(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_copy_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    """Each names its file and what was expected there; none hangs, follows a link or reads without end."""
+def test_a_hostile_copy_is_refused_by_name(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each names its file and what was expected there; none hangs, follows a link or reads without end. `audit` exits 2."""
     copy = tmp_path / "copy"
     export(log_of(tmp_path / "log", 300), copy)
     read(copy)
@@ -171,6 +172,8 @@ def test_a_hostile_copy_is_refused_by_name(tmp_path: Path, name: str) -> None:
     spoil(copy)
     with pytest.raises((LogDamaged, StorageUnavailable), match=words):
         read(copy)
+    assert main(["audit", "--log", str(copy), "--key", "00" * 32]) == 2
+    assert re.search(words, capsys.readouterr().err)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -220,6 +220,21 @@ def _old_policy(entries: list[Entry]) -> list[Entry]:
     ]
 
 
+def _after_expiry(entries: list[Entry]) -> list[Entry]:
+    """The policy ended, and nobody noticed."""
+    release = entries[at(entries)]
+    assert isinstance(release, Release)
+    before = entries[: place(entries, PolicyOffered, 2)]
+    late = resealed(release, window_start=make_policy().expires, log_index=len(before), policy_version=2)
+    return [*before, late]
+
+
+def _generous(entries: list[Entry]) -> list[Entry]:
+    """A better guarantee is claimed than is kept."""
+    said = aggregate.decode(entries[at(entries)].payload)  # type: ignore[union-attr]  # it is a Release
+    return changed(entries, at(entries), guarantee=dataclasses.replace(said.guarantee, rho=Fraction(1, 100)))
+
+
 FRAUDS: dict[str, tuple[Cheat, Kind]] = {
     "a release removed": (_removed, Kind.GAP_HIDDEN),
     "a release entered twice": (_extra, Kind.OUT_OF_PLACE),
@@ -255,6 +270,8 @@ FRAUDS: dict[str, tuple[Cheat, Kind]] = {
         Kind.WRONG_SHAPE,
     ),
     "longer than the others": (lambda e: changed(e, at(e), value_digits=9), Kind.WRONG_SHAPE),
+    "released after its policy ended": (_after_expiry, Kind.AFTER_EXPIRY),
+    "another guarantee": (_generous, Kind.WRONG_GUARANTEE),
     "hardly measured": (lambda e: changed(e, at(e), coverage_percent=45), Kind.COVERAGE),
     "another unit's release": (lambda e: changed(e, at(e), unit="bridge-02"), Kind.OTHER_UNIT),
     "another key's release": (_signed_by_another, Kind.RELEASE_SIGNATURE),
@@ -277,6 +294,17 @@ def test_each_fraud_is_found_by_name(tmp_path: Path, name: str) -> None:
 def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
     assert len(FRAUDS) > 20
     assert set(WORDS) == set(Kind)
+    planted = {kind for _, kind in FRAUDS.values()}
+    elsewhere = {
+        Kind.CHECKPOINT_SIGNATURE,
+        Kind.ROOT,
+        Kind.FORKED_LOG,
+        Kind.ROLLED_BACK,
+        Kind.MALFORMED,
+        Kind.TWO_PAYLOADS,
+    }
+    elsewhere |= {Kind.ALTERED, Kind.NOT_IN_LOG, Kind.FORGED, Kind.AIR_SIGNATURE, Kind.AIR_NOT_IN_LOG}
+    assert planted | elsewhere == set(Kind)  # the latter have a test each below
 
 
 def test_the_specification_names_every_finding() -> None:

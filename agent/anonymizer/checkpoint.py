@@ -26,7 +26,7 @@ def logged_origin(folder: Path, copy: Path | None) -> str | None:
     origin = _named_origin(folder / CHECKPOINT)
     if origin is not None:
         return origin
-    records = _read(folder / RELEASES, MAX_UNCOVERED_BYTES) or b""
+    records = _read(folder / RELEASES, MAX_UNCOVERED_BYTES, RESTORE) or b""
     if records.count(0) != len(records):
         raise LogDamaged(str(folder / CHECKPOINT), expected="the checkpoint of this log", got="no file", remedy=RESTORE)
     return _named_origin(copy) if copy is not None else None
@@ -40,7 +40,7 @@ def discard_empty(*paths: Path) -> None:
 
 
 def _named_origin(path: Path) -> str | None:
-    note = _read(path, tlog.MAX_NOTE_BYTES)
+    note = _read(path, tlog.MAX_NOTE_BYTES, RESTORE)
     try:
         checkpoint = tlog.decode_checkpoint(note) if note is not None else None
         return checkpoint.origin if checkpoint is not None and checkpoint.size else None
@@ -48,11 +48,11 @@ def _named_origin(path: Path) -> str | None:
         raise LogDamaged(str(path), expected="a checkpoint", got=bad.got, remedy=RESTORE) from None
 
 
-def _read(path: Path, max_bytes: int) -> bytes | None:
+def _read(path: Path, max_bytes: int, remedy: str) -> bytes | None:
     try:
         return read_capped(path, max_bytes)
     except MessageError as bad:
-        raise LogDamaged(str(path), expected=bad.expected, got=bad.got, remedy=RESTORE) from None
+        raise LogDamaged(str(path), expected=bad.expected, got=bad.got, remedy=remedy) from None
     except OSError as bad:
         raise StorageUnavailable(
             str(path), why=bad.strerror or str(bad), remedy="check the file's owner and mode"
@@ -61,14 +61,7 @@ def _read(path: Path, max_bytes: int) -> bytes | None:
 
 def read_checkpoint(path: Path, origin: str, public_key: bytes, remedy: str) -> Checkpoint | None:
     """The checkpoint of `origin` at `path`, verified; None when there is none. Raises LogDamaged with `remedy`."""
-    try:
-        note = read_capped(path, tlog.MAX_NOTE_BYTES)
-    except MessageError as bad:
-        raise LogDamaged(str(path), expected="a checkpoint", got=bad.got, remedy=remedy) from None
-    except OSError as bad:
-        raise StorageUnavailable(
-            str(path), why=bad.strerror or str(bad), remedy="check the file's owner and mode"
-        ) from None
+    note = _read(path, tlog.MAX_NOTE_BYTES, remedy)
     if note is None:
         return None
     try:

@@ -71,7 +71,7 @@ class Leases:
             (
                 held.from_boot_ns + LEASE_LIFETIME_NS
                 for held in self._held.values()
-                if digest == held.lease.disclosure_digest or (beside and digest == held.lease.upcoming_digest)
+                if digest in (held.lease.digests if beside else (held.lease.disclosure_digest,))
             ),
             default=0,
         )

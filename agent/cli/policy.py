@@ -171,19 +171,17 @@ def standing(state: State) -> str:
         )
     else:
         lines.append("    no policy")
-    # What a unit says of policies that are not in force; units of an older version are silent on it.
-    upcoming = getattr(state, "upcoming_version", 0)
-    if upcoming:
-        remaining = getattr(state, "upcoming_remaining_s", 0)
+    if state.upcoming_version:
+        remaining = state.upcoming_remaining_s
         left = (
             f"on notice: {time_words(remaining)} still to be on air" if remaining else "takes over at the next window"
         )
-        lines += _policy_lines(upcoming, left, getattr(state, "upcoming_disclosure", ""))
+        lines += _policy_lines(state.upcoming_version, left, state.upcoming_disclosure)
     lines.append(f"    gate           {state.gate} ({state.reason}) since {day_words(state.since)}")
-    if refused := getattr(state, "offer_refused", ""):
-        lines.append(f"    last offer     refused: {refused}")
-    if reason := getattr(state, "stop_reason", ""):
-        lines.append(f"    stopped        by {getattr(state, 'stop_by', '') or 'an order'}: {reason}")
+    if state.offer_refused:
+        lines.append(f"    last offer     refused: {state.offer_refused}")
+    if state.stop_reason:
+        lines.append(f"    stopped        by {state.stop_by or 'an order'}: {state.stop_reason}")
         lines.append("                   only a new policy lifts this")
     return "\n".join(lines) + "\n"
 

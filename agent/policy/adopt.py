@@ -6,7 +6,6 @@ PolicyTaken at `effective_from`: after its notice on air, or at once when it is 
 """
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import lcm
 
@@ -169,14 +168,6 @@ def _still_signed(upcoming: Upcoming | None, root: TrustRoot, at: int) -> Upcomi
 
 def _at(adoption: Adoption, at: int) -> Adoption:
     return replace(adoption, newest_at=max(adoption.newest_at, at))
-
-
-def adoption_of(entries: Iterable[Entry]) -> Adoption:
-    """The fold of a whole log."""
-    adoption = Adoption()
-    for entry in entries:
-        adoption = fold(adoption, entry)
-    return adoption
 
 
 # --- when it takes effect ---------------------------------------------------------------------------------------------

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.window import NS
 from agent.contracts import aggregate
 from agent.contracts.log import Gap, GovernanceTaken, NoticeServed, PolicyOffered, PolicyTaken, Release, StopTaken
 from agent.contracts.public import Envelope, StopNotice, open_envelope, open_stop
 from agent.disclosure.datachain import compile_disclosure, decode_disclosure
-from agent.policy.adopt import adoption_of
 from agent.policy.parse import parse_policy
 from tests.anonymizer.stage import BIKE, KEY, Beacon, Bridge, Unit, policy_text
 from tests.signing import signed_governance, signed_policy, signed_stop, trust_root
@@ -127,7 +127,7 @@ def test_refused_offers_are_named_deleted_and_change_nothing(unit: Unit) -> None
     unit.start()
     air = Air(unit)
     air.until(lambda: unit.reason() == "open", "an open gate")
-    before = adoption_of(unit.entries())
+    before = Ledger(unit.entries()).adoption
     good = signed_policy(LAXER)
     for name, message, words in (
         ("one-signature", signed_policy(LAXER, "ana"), "2 of the 3 signers"),
@@ -148,7 +148,7 @@ def test_refused_offers_are_named_deleted_and_change_nothing(unit: Unit) -> None
         air.until(lambda name=name: unit.state().offer_refused.startswith(name[:3]), f"{name} named in state")  # type: ignore[misc]
         assert words in unit.state().offer_refused, name
         assert unit.reason() == "open"
-    assert adoption_of(unit.entries()) == before
+    assert Ledger(unit.entries()).adoption == before
     unit.drop("laxer.cose", good)
     air.until(lambda: unit.state().upcoming_version == 2, "a good one after all")
     assert unit.state().offer_refused == ""

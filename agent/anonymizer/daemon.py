@@ -256,7 +256,7 @@ class Daemon:
         assert unit is not None, "a first entry is a policy"
         try:
             discard_empty(self._paths.log / CHECKPOINT, self._paths.checkpoint_copy)
-            log = self._open_log(f"{unit.city}/{unit.site}/{unit.name}", Ledger())
+            log = self._open_log(unit.path, Ledger())
         except StorageUnavailable as full:
             self._refuse(str(full))
             return False

@@ -170,7 +170,7 @@ def _words(kind: Kind, payload: bytes) -> str:
     match kind:
         case Kind.POLICY:
             policy = decompile_policy(payload)
-            unit = f"{policy.unit.city}/{policy.unit.site}/{policy.unit.name}"
+            unit = policy.unit.path
             return f"policy version {policy.version}, {policy.title} ({unit}), {day_words(policy.effective)} to {day_words(policy.expires)}"
         case Kind.GOVERNANCE:
             root = decompile_governance(payload)

@@ -12,8 +12,7 @@ def summary(policy: Policy, name: str) -> str:
     lines = [
         f"OK  {name}",
         f"    policy digest  {policy_digest(policy).hex()}",
-        f"    unit           {policy.unit.city}/{policy.unit.site}/{policy.unit.name}, version {policy.version}"
-        + (", demonstration" if policy.demo else ""),
+        f"    unit           {policy.unit.path}, version {policy.version}" + (", demonstration" if policy.demo else ""),
         f"    in force       {day_words(policy.effective)} to {day_words(policy.expires)}, after {time_words(policy.notice_s)} on air",
         f"    budget         {exact_words(policy.spent_rho)} of {exact_words(policy.cap_rho)} zCDP a person and {period}",
         *(_stream(policy, stream, period) for stream in policy.streams),

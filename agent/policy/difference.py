@@ -200,7 +200,7 @@ def verdict(comparison: Comparison, new: Policy) -> str:
 
 def _head(old: Policy, new: Policy) -> Iterator[str]:
     unit = new.unit
-    yield f"The policy of {unit.city}/{unit.site}/{unit.name}: version {new.version} instead of version {old.version}."
+    yield f"The policy of {unit.path}: version {new.version} instead of version {old.version}."
     if new.version <= old.version:
         yield f"A unit that has version {old.version} refuses it: its version is not higher."
 

@@ -20,6 +20,11 @@ class Unit:
     site: str
     name: str
 
+    @property
+    def path(self) -> str:
+        """city/site/name, as in topics and in the log's origin."""
+        return f"{self.city}/{self.site}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Location:

@@ -76,7 +76,7 @@ def judge_policy(signed: SignedPolicy, message: bytes, adoption: Adoption, unit:
     ):
         return False
     if unit is not None and policy.unit != unit:
-        raise PolicyError(where, expected=f"a policy for {_name(unit)}", got=f"one for {_name(policy.unit)}")
+        raise PolicyError(where, expected=f"a policy for {unit.path}", got=f"one for {policy.unit.path}")
     if policy.version <= adoption.highest:
         raise PolicyError(
             where,
@@ -108,7 +108,7 @@ def judge_policy(signed: SignedPolicy, message: bytes, adoption: Adoption, unit:
 def judge_stop(order: StopOrder, message: bytes, adoption: Adoption, unit: Unit | None, now_s: int) -> bool:
     """Must this verified stop order be obeyed at `now_s`? False when it is in force already; raises PolicyError."""
     if unit is None or not order.covers(unit):
-        for_whom = _name(unit) if unit is not None else "a unit that has a policy to stop"
+        for_whom = unit.path if unit is not None else "a unit that has a policy to stop"
         raise PolicyError("stop order", expected=f"one for {for_whom}", got=f"one for {order.unit or order.city}")
     if payload_digest(message) in adoption.seen:
         if adoption.stopped(now_s) is not None:
@@ -134,7 +134,3 @@ def judge_stop(order: StopOrder, message: bytes, adoption: Adoption, unit: Unit 
 def _check_length(message: bytes, what: str) -> None:
     if len(message) > MAX_SIGNED_BYTES:
         raise PolicyError(what, expected=f"at most {MAX_SIGNED_BYTES} bytes", got=str(len(message)))
-
-
-def _name(unit: Unit) -> str:
-    return f"{unit.city}/{unit.site}/{unit.name}"

@@ -10,20 +10,25 @@ VENV := .venv
 RUN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
+OPPONENTS := build/opponents
 
 # command:Debian package, of what the tests start besides Python. `demo` needs none of them.
+BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig
+BROWSER_FONTS := fonts-dejavu-core fonts-khmeros
 TEST_TOOLS := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace
 
 export PATH := $(PATH):/usr/sbin:/sbin
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check soak bench lock tools
+.PHONY: help demo test browser check privacy soak bench lock tools browser-tools
 
 help:
 	@echo 'make demo    a whole unit on this machine: board, four daemons, radio, broker, subscriber  (DEMO_ARGS="--seconds 60")'
 	@echo 'make test    the tests, 15 minutes at most  (TEST_ARGS="tests/wire -k cbor")'
+	@echo 'make browser the resident'"'"'s page and the printed sign in headless Chromium; leaves pictures in build/screenshots'
 	@echo 'make check   formatting, lint, types, import walls, systemd units, then the tests'
+	@echo 'make privacy the red team, R1 to R21, with what it measured beside what is claimed; 2 minutes'
 	@echo 'make soak    the long counts only; writes build/soak.json'
 	@echo 'make bench   the measurements in tests/bench (bench_*.py, which make test leaves alone)'
 	@echo 'make lock    requirements.lock again from pyproject.toml'
@@ -32,7 +37,10 @@ demo: $(READY)
 	@$(RUN)/dtpr-agent demo $(DEMO_ARGS)
 
 test: $(READY) tools
-	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(TEST_ARGS)
+	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak and not privacy" $(TEST_ARGS)
+
+browser: $(READY) browser-tools
+	@$(RUN)/python -m pytest -o python_files='browse_*.py' -m "not soak" tests/browser $(TEST_ARGS)
 
 check: $(READY) tools
 	@$(RUN)/ruff format --quiet --check .
@@ -40,14 +48,23 @@ check: $(READY) tools
 	@$(RUN)/mypy --no-error-summary
 	@report=$$($(RUN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 	@$(RUN)/python -m tests.systemd.installation
-	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(TEST_ARGS)
+	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak and not privacy" $(TEST_ARGS)
 
-soak: $(READY) tools
-	@$(RUN)/python -m pytest -m soak $(TEST_ARGS)
+privacy: $(READY) tools
+	@$(RUN)/python -m pytest --red-team -m "privacy and not soak" tests/privacy $(TEST_ARGS)
 
-bench: $(READY) tools
+soak: $(READY) tools browser-tools
+	@$(RUN)/python -m pytest -o python_files='test_*.py browse_*.py' -m soak $(TEST_ARGS)
+
+bench: $(READY) tools $(OPPONENTS)/.ready
 	@ls tests/bench/bench_*.py >/dev/null 2>&1 || { echo 'There is nothing to measure yet: tests/bench has no bench_*.py' >&2; exit 1; }
 	@$(RUN)/python -m pytest -s -o python_files='bench_*.py' tests/bench $(BENCH_ARGS)
+
+$(OPPONENTS)/.ready: tests/bench/opponents/requirements.txt $(LOCKED)
+	@echo 'Setting up $(OPPONENTS) with what we compare with, once; half a gigabyte.'
+	@$(PYTHON) -m venv --clear $(OPPONENTS)
+	@$(OPPONENTS)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
 
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
@@ -60,9 +77,14 @@ $(READY): $(LOCKED) pyproject.toml
 	@$(RUN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-tools:
-	@missing=; for tool in $(TEST_TOOLS); do \
+tools browser-tools:
+	@missing=; tools='$(TEST_TOOLS)'; fonts=; \
+	if [ $@ = browser-tools ]; then tools='$(BROWSER_TOOLS)'; fonts='$(BROWSER_FONTS)'; fi; \
+	for tool in $$tools; do \
 	  command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; \
+	done; \
+	for font in $$fonts; do \
+	  dpkg-query -W $$font >/dev/null 2>&1 || ! command -v apt-get >/dev/null || missing="$$missing $$font"; \
 	done; \
 	[ -z "$$missing" ] && exit 0; \
 	line="apt-get update && apt-get install --yes --no-install-recommends$$missing"; \

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
-from agent.policy.enforcement import count_privacy
-from agent.policy.model import Policy
+from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
 
 Charges = Mapping[Fraction, int]
 """rho of one reading in a window -> number of windows charged with it."""
@@ -21,10 +20,12 @@ Charges = Mapping[Fraction, int]
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """At most `m` readings of one person in a period and `c` in one window of this stream."""
+    """At most `m` readings of one person in a period and `c` in one window of this stream; for unique visitors an address in a window is one.
+    `of` says what is measured: (kind, quantity, channel, class) of each class."""
 
     m: int
     c: int
+    of: frozenset[tuple[str, str, str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,19 @@ class Terms:
 
 def terms_of(policy: Policy) -> Terms:
     """The budget's part of a policy."""
-    privacy = {stream.name: count_privacy(stream) for stream in policy.streams}
-    presence = {name: Presence(each.m, each.c) for name, each in privacy.items()}
-    return Terms(policy.period_s, policy.cap_rho, presence)
+    presence = {stream.name: _presence(stream) for stream in policy.streams}
+    return Terms(policy.period_s, policy.cap_rho, {name: each for name, each in presence.items() if each is not None})
+
+
+def _presence(stream: Stream) -> Presence | None:
+    of = frozenset((stream.kind, stream.quantity, stream.channel, name) for name in stream.classes or ("",))
+    match stream.privacy:
+        case CountPrivacy() | ScalarPrivacy() as privacy:
+            return Presence(privacy.m, privacy.c, of)
+        case UniquePrivacy() as privacy:
+            return Presence(privacy.m * privacy.addresses, privacy.addresses, of)
+        case _:
+            return None
 
 
 def worst_case(charges: Charges, presence: Presence) -> Fraction:
@@ -94,13 +105,28 @@ class Budget:
         for name, windows in self._recent.items():
             for at in _expired(windows, horizon):
                 self._held[name][windows.pop(at)] -= 1
-        for period in range(start // period_s, last // period_s + 1):
+        self._count(stream, start, window_s, rho, count, period_s)
+
+    def _count(self, stream: str, start: int, window_s: int, rho: Fraction, count: int, period_s: int) -> None:
+        """Add the windows to the periods of the odometer. A Gap may have as many periods as a wrong clock likes: those that no other stream's
+        charge is in, and that are over at its end, have floor(period / window) of its windows or one more, and are added up without a walk."""
+        last = start + (count - 1) * window_s
+        first, final = start // period_s, last // period_s
+        shared = [period for period in self._periods if first < period < final]
+        alone, inside_alone = final - first + 1, count
+        for period in sorted({first, max(first, final - 1), final, *shared}):
             low, high = max(start, period * period_s), min(last, (period + 1) * period_s - 1)
             inside = (high - start) // window_s - (low - 1 - start) // window_s
             if inside > 0:
                 self._periods.setdefault(period, defaultdict(Counter))[stream][rho] += inside
-            for old in [p for p in self._periods if p < period - 1]:
-                self._finish(old)
+            alone, inside_alone = alone - 1, inside_alone - inside
+        few = period_s // window_s
+        fuller = inside_alone - alone * few
+        terms = self._in_force(self._newest)
+        for periods, inside in ((alone - fuller, few), (fuller, few + 1)):
+            self._finished += periods * self._cost({stream: Counter({rho: inside})}, terms)
+        for old in [period for period in self._periods if period < final - 1]:
+            self._finish(old)
 
     def affordable(self, stream: str, start: int, rho: Fraction) -> bool:
         """Would one more window of `stream` at `rho` keep every span of one period within the cap?"""
@@ -111,6 +137,10 @@ class Budget:
             return True  # the two periods around it together are within the cap, so every span is
         windows = [(at, name, r) for name, recent in self._recent.items() for at, r in recent.items()]
         return all(cost <= terms.cap_rho for cost in self._spans([*windows, (start, stream, rho)], start, terms))
+
+    def presence(self, stream: str, start: int) -> Presence | None:
+        """The presence that counts for a window of `stream`; None for one without a guarantee."""
+        return self._in_force(start).presence.get(stream)
 
     def spent(self, now: int) -> Fraction:
         """What a person may have been charged in the period that ends at `now`."""
@@ -173,13 +203,15 @@ class Budget:
 
 def _widest(a: Mapping[str, Presence], b: Mapping[str, Presence]) -> dict[str, Presence]:
     return {
-        name: Presence(
-            max(x.m for x in both),
-            max(x.c for x in both),
-        )
-        for name in {**a, **b}
-        if (both := [part[name] for part in (a, b) if name in part])
+        name: _wider(a[name], b[name]) if name in a and name in b else (a.get(name) or b[name]) for name in {**a, **b}
     }
+
+
+def _wider(a: Presence, b: Presence) -> Presence:
+    """What bounds people within both. Where neither measures all that the other does, m is the sum: what is measured before and after are
+    different things, and a person may be within m of each."""
+    m = max(a.m, b.m) if a.of <= b.of or b.of <= a.of else a.m + b.m
+    return Presence(m, max(a.c, b.c), a.of | b.of)
 
 
 def _expired(windows: Mapping[int, Fraction], horizon: int) -> list[int]:

@@ -10,24 +10,26 @@ Order of use: `look` at the clock first, then deliver messages for that moment, 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer import batch, gate
 from agent.anonymizer.boards import Boards
 from agent.anonymizer.course import Course
-from agent.anonymizer.govern import NOTHING, charge_for, govern
+from agent.anonymizer.discard import Discard
+from agent.anonymizer.govern import charge_for, release
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.notice import Notice
 from agent.anonymizer.regime import Regime, Regimes
 from agent.anonymizer.seal import seal
+from agent.anonymizer.siphash import Fill
 from agent.anonymizer.tally import Outcome, Tally
-from agent.anonymizer.window import NS, Discard, Moment, stepped
+from agent.anonymizer.window import NS, Moment, stepped
 from agent.contracts import board as board_contract
 from agent.contracts import lease as lease_contract
-from agent.contracts.aggregate import END_START, FIRST_START, NotCollected
+from agent.contracts.aggregate import END_START, FIRST_START, Cell, NotCollected
 from agent.contracts.board import Board
+from agent.contracts.cells import SINCE
 from agent.contracts.lease import LEASE_LIFETIME_S
 from agent.contracts.log import Entry, PolicyOffered, StopTaken
 from agent.contracts.public import Reason
@@ -60,6 +62,7 @@ class Collection:
         ledger: Ledger,
         key: Ed25519PrivateKey,
         random_bytes: RandomBytes,
+        fill_random: Fill,
         memory_locked: bool,
         disclose: Callable[[Policy], bytes],
     ) -> None:
@@ -72,7 +75,7 @@ class Collection:
         self._random_bytes = random_bytes
         self._memory_locked = memory_locked
         self._course = Course(ledger.adoption, disclose)
-        self._regimes = Regimes()
+        self._regimes = Regimes(fill_random)
         self._boards = Boards()
         self._leases = gate.Leases()
         self._now: Moment | None = None
@@ -146,7 +149,7 @@ class Collection:
             if stepped(before, now):
                 known = [m.utc_ns for m, trusted in ((before, was_trusted), (now, self.clock_trusted)) if trusted]
                 for regime in self._regimes if known else ():
-                    regime.step(known[0], known[-1])
+                    self.tally.discard(NotCollected.CLOCK, regime.step(known[0], known[-1]))
                 begun = self._regimes.begun(before.utc_ns)
                 self._not_before_s = max((w.next_start for regime in begun for w in regime.windows), default=0)
         self._begin()
@@ -220,17 +223,10 @@ class Collection:
             shown = self._moment.boot_ns < self._noticed_until_ns()
             for entry in self._course.due(self.ledger.adoption, self._utc_s, on_air=shown):
                 self._fold(entries, entry)
-        for regime, number in self._each_due():
-            self._fold_gaps(entries)
-            windows = regime.windows[number]
-            terms = regime.terms(number, windows.next_start, self.ledger)
-            closed = windows.close()
-            charge, reason = charge_for(closed, terms, self.ledger)
-            governed = govern(closed, terms, charge, reason, self.ledger.size, self._random_bytes)
-            self._fold(entries, seal(governed, charge if reason is None else NOTHING, self._key))
-            readings = int(closed.counts.sum()) if regime.accounts[number] else 0
-            published = any(isinstance(value, int) for _, value in governed.cells)
-            outcomes.append(Outcome(terms.stream.name, readings, reason, published))
+        for regime, number, count in self._each_due():
+            while count:
+                self._fold_gaps(entries)
+                count -= self._close(regime, number, count, entries, outcomes)
         return Due(tuple(entries), tuple(outcomes))
 
     def offer_again(self) -> PolicyOffered | None:
@@ -250,24 +246,31 @@ class Collection:
             self._course.logged(entry, self.ledger.adoption)
             if isinstance(entry, StopTaken):
                 for regime in self._regimes:
-                    regime.stop(self._moment.utc_ns)
+                    self.tally.discard(NotCollected.STOPPED, regime.stop(self._moment.utc_ns))
         self._begin()
         for outcome in due.outcomes:
             self.tally.close(outcome)
-        self._regimes.drop_finished()
+        self.tally.discard(Discard.FUTURE, self._regimes.drop_finished())
         self._decide()
 
     def lose(self, due: Due) -> None:
         """`due` could not be logged: its windows become part of a Gap, and the ledger is again what the log says."""
         self.ledger = self._logged
         for outcome in due.outcomes:
-            self.tally.discard(Discard.STORAGE, outcome.readings)
+            self.tally.discard(Discard.STORAGE, outcome.readings + outcome.over_rate)
+        for regime in self._regimes:
+            regime.lose({outcome.stream for outcome in due.outcomes})
 
     def give_up_due(self) -> None:
         """There is no room to log anything: the windows that are due become part of a Gap, ungoverned."""
-        for regime, number in self._each_due():
-            readings = int(regime.windows[number].close().counts.sum())
+        for regime, number, count in self._each_due():
+            block = regime.windows[number].close_block(count)
+            readings = sum(block.readings) + sum(block.over_rate)
             self.tally.discard(Discard.STORAGE, readings if regime.accounts[number] else 0)
+
+    def abandon(self) -> None:
+        """The process ends: no window that is open will have numbers, and their keys are overwritten."""
+        self.tally.discard(NotCollected.RESTART, self._regimes.abandon())
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -288,7 +291,32 @@ class Collection:
             self.tally.add(stream.name for stream in regime.streams)
             self._boards.tell_again()
 
-    def _each_due(self) -> list[tuple[Regime, int]]:
+    def _close(self, regime: Regime, number: int, count: int, entries: list[Entry], outcomes: list[Outcome]) -> int:
+        """Close and govern together the next windows of a stream, at most `count`, that are under the same terms; returns how many."""
+        windows = regime.windows[number]
+        starts = range(
+            windows.next_start, windows.next_start + count * windows.stream.window_s, windows.stream.window_s
+        )
+        terms = regime.terms(number, windows.next_start, self.ledger)
+        block = windows.close_block(
+            next(
+                (place for place, at in enumerate(starts) if regime.terms(number, at, self.ledger) is not terms), count
+            )
+        )
+        numbers = terms.numbers(block.start, block.contents, self._random_bytes)
+        for place in range(len(block)):
+            closed = block[place]
+            charge, reason = charge_for(closed, terms, self.ledger)
+            governed = release(
+                numbers, place, closed.start, closed.coverage_percent, terms, charge, reason, self.ledger.size
+            )
+            self._fold(entries, seal(governed, charge, self._key))
+            published = any(not isinstance(value, Cell) for name, value in governed.cells if name != SINCE)
+            accounted = (closed.readings, closed.over_rate) if regime.accounts[number] else (0, 0)
+            outcomes.append(Outcome(terms.stream.name, *accounted, reason, published))
+        return len(block)
+
+    def _each_due(self) -> list[tuple[Regime, int, int]]:
         if not self.clock_trusted:
             return []
         due, given_up = self._regimes.due(self._moment.utc_ns)
@@ -367,11 +395,6 @@ class Collection:
         if self.reason is not Reason.OPEN:
             self.tally.discard(Discard.GATE, header.reading_count)
             return
-        measured_while_open = decoded.times_boot_ns >= self._opened_boot_ns
-        self.tally.discard(Discard.GATE, int(np.count_nonzero(~measured_while_open)))
-        times_utc_ns = decoded.times_boot_ns[measured_while_open] + now.offset_ns
-        classes = decoded.classes[measured_while_open]
-        for reason, count in self._regimes.count(
-            connection, decoded.channel, times_utc_ns, classes, now.utc_ns
-        ).items():
+        counted = self._regimes.count(connection, decoded, self._opened_boot_ns, now.offset_ns, now.utc_ns)
+        for reason, count in counted.items():
             self.tally.discard(reason, count)

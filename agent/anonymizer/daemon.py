@@ -15,6 +15,7 @@ from agent.anonymizer.announcement import DAEMON, Announcement, disclosure_of
 from agent.anonymizer.checkpoint import discard_empty, logged_origin
 from agent.anonymizer.collection import Collection, Due
 from agent.anonymizer.inbox import Inbox
+from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.offers import Offer, OfferFolder
@@ -28,7 +29,7 @@ from agent.local.counters import ExactCounters
 from agent.local.credentials import load_signing_key
 from agent.local.memory import LOCKED
 from agent.local.notify import Watchdog, notify
-from agent.local.randomness import random_bytes
+from agent.local.randomness import fill_random, random_bytes
 from agent.local.settings import Settings
 from agent.local.sockets import listening_inbox
 from agent.policy.adopt import Adoption, fold
@@ -45,6 +46,9 @@ ASK_EVERY_S = 1.0
 
 REFUSE_EVERY_S = 10.0
 """Whoever may drop files must not be able to fill the journal."""
+
+RELEASE_AFTER_NS = 20_000_000
+"""Windows are logged so long after their closing: twenty times the work of closing one, and nothing to a window of seconds (AN-46)."""
 
 ROOM_BYTES = 64 * 1024
 """With less room than this, and as much again a stream, nothing more is logged until the disk gives room again."""
@@ -74,6 +78,7 @@ class Daemon:
             ledger=ledger,
             key=self._key,
             random_bytes=random_bytes,
+            fill_random=fill_random,
             memory_locked=memory == LOCKED,
             disclose=_digest,
         )
@@ -113,6 +118,7 @@ class Daemon:
             self._close_windows()
             self._tell()
         notify("STOPPING=1")
+        self._collection.abandon()
         self._lease_inbox.close()
         self._reading_inbox.close()
         self._announce(stopping=True)
@@ -151,7 +157,10 @@ class Daemon:
         if not self._storage_ready and log.room < ROOM_BYTES * (1 + self._collection.streams):
             self._collection.give_up_due()
             return
+        closing = self._collection.next_closing_utc_ns()
         due = self._collection.close_due()
+        if due.outcomes and closing is not None:
+            time.sleep(wait_for_instant_ns(closing, self._clock.utc_ns()) / NS)
         if due.entries:
             self._append(log, due)
 
@@ -222,6 +231,7 @@ class Daemon:
                 unit=self._unit,
                 now_s=self._clock.utc_ns() // NS,
                 disclose=_digest,
+                encodable=encodable,
             )
             if self._unit is None and isinstance(entry, GovernanceTaken):
                 raise PolicyError(
@@ -329,6 +339,11 @@ class Daemon:
                 "releases": self._collection.ledger.releases,
             }
         )
+
+
+def wait_for_instant_ns(closing_ns: int, now_ns: int) -> int:
+    """How long to wait before windows that closed at `closing_ns` are logged: until the next whole RELEASE_AFTER_NS after it."""
+    return RELEASE_AFTER_NS - (now_ns - closing_ns) % RELEASE_AFTER_NS
 
 
 def _digest(policy: Policy) -> bytes:

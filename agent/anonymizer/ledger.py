@@ -6,14 +6,30 @@ again (I5).
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 
 from agent.anonymizer.budget import Budget, terms_of
-from agent.anonymizer.transition import changes, sigma_squared
+from agent.anonymizer.strength import charge, own
+from agent.anonymizer.transition import changes, strength
 from agent.contracts.log import Charge, Entry, Gap, PolicyTaken, Release
 from agent.errors import LogDamaged, WindowReleased
 from agent.policy.adopt import Adoption, Taken, fold
-from agent.policy.model import Stream
+from agent.policy.model import Guaranteed, Stream
+
+NOTHING = Charge(Fraction(0))
+"""The charge of a window from which no value leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`strength` of a window's noise (agent.anonymizer.strength), its `charge`, and whether it is `withheld`: after a change of policy a window
+    has no numbers where neither noise nor a charge could stand for what was promised before."""
+
+    strength: Fraction
+    charge: Charge | None
+    withheld: bool
 
 
 class Ledger:
@@ -50,9 +66,20 @@ class Ledger:
         last = self._last_end.get(stream.name, 0)
         return max(one.effective, -(-last // stream.window_s) * stream.window_s)
 
-    def charge_of(self, stream: Stream, start: int) -> Charge:
-        """What a window of `stream` that starts at `start` costs: 1 / (2 sigma^2) of the noise it draws."""
-        return Charge(1 / (2 * sigma_squared(self.adoption.taken, stream, start)))
+    def standing(self, stream: Stream, start: int) -> Standing:
+        """How a window of `stream` that starts at `start` stands: the noise that it must have, and what it costs with that."""
+        needed = strength(self.adoption.taken, stream, start)
+        if not isinstance(stream.privacy, Guaranteed):
+            return Standing(own(stream), None, needed is None)
+        presence = self.budget.presence(stream.name, start)
+        assert needed is not None, "noise can be as strong as any other"
+        assert presence is not None, "a guarantee is about a presence"
+        cost = charge(stream, needed, presence.m, presence.c)
+        return Standing(own(stream), NOTHING, True) if cost is None else Standing(needed, cost, False)
+
+    def charge_of(self, stream: Stream, start: int) -> Charge | None:
+        """What a window of `stream` that starts at `start` costs; None for a mode without a guarantee."""
+        return self.standing(stream, start).charge
 
     def require_unreleased(self, stream: str, start: int) -> None:
         """Raise WindowReleased when a window of `stream` from `start` on, or a later one, is already logged."""

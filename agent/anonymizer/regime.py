@@ -6,16 +6,19 @@ is logged never goes back.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer import batch
-from agent.anonymizer.govern import Terms, terms_for
-from agent.anonymizer.ledger import Ledger
-from agent.anonymizer.noise import DiscreteGaussian
-from agent.anonymizer.transition import changes, sigma_squared
-from agent.anonymizer.window import NS, Discard, Moment, Part, StreamWindows, window_start
+from agent.anonymizer.discard import Discard
+from agent.anonymizer.kinds import Terms, TotalsTerms, terms_for
+from agent.anonymizer.ledger import Ledger, Standing
+from agent.anonymizer.rows import Columns
+from agent.anonymizer.siphash import Fill
+from agent.anonymizer.transition import changes
+from agent.anonymizer.window import NS, Moment, Part, StreamWindows, window_start
 from agent.contracts.board import Board
 from agent.errors import InvariantBroken
 from agent.policy.adopt import Taken
@@ -30,18 +33,20 @@ Table = tuple[int, NDArray[np.int64]] | None
 class Regime:
     """`hold_ns` is when the last window of the regime before it has closed (UTC nanoseconds): none of this one closes earlier."""
 
-    def __init__(self, taken: Taken, ledger: Ledger, now: Moment, hold_ns: int) -> None:
+    def __init__(self, taken: Taken, ledger: Ledger, now: Moment, hold_ns: int, fill: Fill) -> None:
         self.taken = taken
         self.streams = taken.policy.streams
         self.windows = [
-            StreamWindows(stream, max(window_start(now.utc_ns, stream.window_s), ledger.first_free(taken, stream)))
+            StreamWindows(
+                stream, max(window_start(now.utc_ns, stream.window_s), ledger.first_free(taken, stream)), fill
+            )
             for stream in self.streams
         ]
         first_of_channel = {stream.channel: stream.name for stream in reversed(self.streams)}
         self.accounts = [first_of_channel[stream.channel] == stream.name for stream in self.streams]
         self._hold_ns = hold_ns
         self._tables: dict[int, list[Table]] = {}
-        self._noises: dict[object, DiscreteGaussian] = {}
+        self._terms: dict[tuple[int, Standing], Terms] = {}
         for start in (taken.effective, *changes(ledger.adoption.taken, taken.effective, 2**40)):
             for number in range(len(self.streams)):
                 self.terms(number, start, ledger)  # a table takes a while: not at the first closing
@@ -99,15 +104,20 @@ class Regime:
             found += [(max(at + i * window_s * NS, self._hold_ns), number) for i in range(behind)]
         return found, given_up
 
-    def step(self, before_utc_ns: int, after_utc_ns: int) -> None:
-        """UTC was stepped."""
-        for windows in self.windows:
-            windows.step(before_utc_ns, after_utc_ns)
+    def abandon(self) -> int:
+        """Give up every window; returns the readings they held."""
+        return self._accounted([windows.abandon() for windows in self.windows])
 
-    def stop(self, at_utc_ns: int) -> None:
-        """A stop order came."""
-        for windows in self.windows:
-            windows.stop(at_utc_ns)
+    def step(self, before_utc_ns: int, after_utc_ns: int) -> int:
+        """UTC was stepped; returns the readings in windows that have no numbers for it."""
+        return self._accounted([windows.step(before_utc_ns, after_utc_ns) for windows in self.windows])
+
+    def stop(self, at_utc_ns: int) -> int:
+        """A stop order came; returns the readings in windows that have no numbers for it."""
+        return self._accounted([windows.stop(at_utc_ns) for windows in self.windows])
+
+    def _accounted(self, lost: list[int]) -> int:
+        return sum(count for count, accounts in zip(lost, self.accounts, strict=True) if accounts)
 
     def cover(self, before_utc_ns: int, held_until_ns: tuple[int, ...], board_until_ns: Mapping[int, int]) -> None:
         """Note what held from an instant on: `held_until_ns` is until when the unit ran and perhaps until when the gate was open;
@@ -134,26 +144,34 @@ class Regime:
         return tables[number] if tables is not None else None
 
     def count(
-        self,
-        connection: int,
-        channel: int,
-        times_utc_ns: NDArray[np.int64],
-        classes: NDArray[np.uint8],
-        now_utc_ns: int,
+        self, connection: int, arrived: batch.Batch, offset_ns: int, now_utc_ns: int, inside: NDArray[np.bool_] | None
     ) -> Counter[Discard]:
-        """Count readings of a board's channel, taken while this policy was in force; returns how many were discarded, by reason."""
+        """Count readings of a board's channel, of which those that `inside` marks (None for all) were taken while this policy was in force;
+        returns how many of these were discarded, by reason."""
         discarded: Counter[Discard] = Counter()
         accounted = False
+        times_utc_ns = None
         for number, windows in enumerate(self.windows):
             table = self.table(connection, number)
-            if table is None or table[0] != channel:
+            if table is None or table[0] != arrived.channel:
                 continue
-            refused = windows.count(times_utc_ns, table[1][classes], now_utc_ns)
+            if times_utc_ns is None:
+                times_utc_ns = arrived.times_boot_ns + offset_ns
+            refused = windows.count(
+                times_utc_ns,
+                Columns(table[1].take(arrived.classes), arrived.values, arrived.identifiers, arrived.width),
+                now_utc_ns,
+                oldest_utc_ns=arrived.oldest_boot_ns + offset_ns,
+                newest_utc_ns=arrived.newest_boot_ns + offset_ns,
+                inside=inside,
+            )
             if self.accounts[number]:
                 accounted = True
                 discarded += refused
         if not accounted:
-            discarded[Discard.UNKNOWN_CHANNEL] = len(times_utc_ns)
+            discarded[Discard.UNKNOWN_CHANNEL] = (
+                len(arrived.classes) if inside is None else int(np.count_nonzero(inside))
+            )
         return discarded
 
     # --- noise ----------------------------------------------------------------------------------------------------
@@ -161,18 +179,33 @@ class Regime:
     def terms(self, number: int, start: int, ledger: Ledger) -> Terms:
         """The terms of stream `number` for a window that starts at `start`."""
         stream = self.streams[number]
-        needed = sigma_squared(ledger.adoption.taken, stream, start)
-        noise = self._noises.get(needed)
-        if noise is None:
-            noise = self._noises[needed] = DiscreteGaussian(needed)
-        return terms_for(self.taken.policy, stream, self.taken.disclosure_digest, noise)
+        standing = ledger.standing(stream, start)
+        terms = self._terms.get((number, standing))
+        if terms is None:
+            terms = terms_for(
+                self.taken.policy,
+                stream,
+                self.taken.disclosure_digest,
+                standing.strength,
+                standing.charge,
+                standing.withheld,
+            )
+            self._terms[number, standing] = terms
+        return terms
+
+    def lose(self, streams: set[str]) -> None:
+        """The windows of these that closed last were not logged: running totals begin anew after them."""
+        for (number, _), terms in self._terms.items():
+            if isinstance(terms, TotalsTerms) and self.streams[number].name in streams:
+                terms.counter.lose()
 
 
 class Regimes:
     """The regimes whose windows have not all closed, in the order of their policies."""
 
-    def __init__(self) -> None:
+    def __init__(self, fill: Fill) -> None:
         self._regimes: list[Regime] = []
+        self._fill = fill
 
     def __iter__(self) -> Iterator[Regime]:
         return iter(self._regimes)
@@ -189,7 +222,7 @@ class Regimes:
             if self._regimes:
                 self._regimes[-1].end(one.effective)
                 hold_ns = self._regimes[-1].last_closing_ns
-            added.append(Regime(one, ledger, now, hold_ns))
+            added.append(Regime(one, ledger, now, hold_ns, self._fill))
             self._regimes.append(added[-1])
             for connection, board in boards.items():
                 added[-1].meet(connection, board)
@@ -219,35 +252,38 @@ class Regimes:
             if accounts
         )
 
-    def due(self, now_ns: int) -> tuple[list[tuple[Regime, int]], int]:
-        """The due windows in order of their closing, an older policy's first, then in policy order; and the readings given up."""
+    def due(self, now_ns: int) -> tuple[list[tuple[Regime, int, int]], int]:
+        """(regime, stream, how many windows) in order of their closing, an older policy's first, then in policy order; and the readings given up.
+
+        Windows of one stream that follow one another in this order are told together.
+        """
         found, given_up = [], 0
         for order, regime in enumerate(self._regimes):
             due, lost = regime.due(now_ns)
             given_up += lost
             found += [(at, order, number) for at, number in due]
-        return [(self._regimes[order], number) for _, order, number in sorted(found)], given_up
+        runs = groupby(sorted(found), key=lambda each: each[1:])
+        return [(self._regimes[order], number, len(list(run))) for (order, number), run in runs], given_up
 
     def count(
-        self,
-        connection: int,
-        channel: int,
-        times_utc_ns: NDArray[np.int64],
-        classes: NDArray[np.uint8],
-        now_utc_ns: int,
+        self, connection: int, arrived: batch.Batch, since_boot_ns: int, offset_ns: int, now_utc_ns: int
     ) -> Counter[Discard]:
-        """Count each reading under the policy in force when it was taken; returns how many were discarded, by reason.
+        """Count each reading that was taken at `since_boot_ns` or later under the policy in force when it was taken; returns how many were
+        discarded, by reason.
 
         Raises InvariantBroken when there is no policy: the gate let a reading in that nobody had decided to count.
         """
         if not self._regimes:
             raise InvariantBroken("the gate is open without a policy in force")
+        begins_boot_ns = [regime.taken.effective * NS - offset_ns for regime in self._regimes[1:]]
+        if arrived.oldest_boot_ns >= max([since_boot_ns, *begins_boot_ns]):
+            return self._regimes[-1].count(connection, arrived, offset_ns, now_utc_ns, None)
         discarded: Counter[Discard] = Counter()
-        begins = np.array([regime.taken.effective * NS for regime in self._regimes[1:]], dtype=np.int64)
-        belongs = np.searchsorted(begins, times_utc_ns, side="right")
+        open_then = arrived.times_boot_ns >= since_boot_ns
+        discarded[Discard.GATE] = int(np.count_nonzero(~open_then))
+        belongs = np.searchsorted(np.array(begins_boot_ns, dtype=np.int64), arrived.times_boot_ns, side="right")
         for number, regime in enumerate(self._regimes):
-            inside = belongs == number
-            discarded += regime.count(connection, channel, times_utc_ns[inside], classes[inside], now_utc_ns)
+            discarded += regime.count(connection, arrived, offset_ns, now_utc_ns, open_then & (belongs == number))
         return discarded
 
     def meet(self, connection: int, board: Board | None) -> None:
@@ -255,6 +291,12 @@ class Regimes:
         for regime in self._regimes:
             regime.meet(connection, board)
 
-    def drop_finished(self) -> None:
-        """Forget those whose windows have all closed."""
+    def drop_finished(self) -> int:
+        """Forget those whose windows have all closed; returns the readings in windows that will never be theirs."""
+        ended = [regime for regime in self._regimes if regime.finished]
         self._regimes = [regime for regime in self._regimes if not regime.finished]
+        return sum(regime.abandon() for regime in ended)
+
+    def abandon(self) -> int:
+        """Give up all windows, and overwrite their keys; returns the readings they held."""
+        return sum(regime.abandon() for regime in self._regimes)

@@ -12,11 +12,11 @@ def seal(governed: Aggregate, charge: Charge | None, key: Ed25519PrivateKey) -> 
     """Encode and sign (Ed25519 is deterministic); these bytes are what is published, now and at every retry."""
     payload = aggregate.encode(governed)
     return Release(
-        stream=governed.stream,
+        stream=governed.terms.stream,
         window_start=governed.window_start,
-        window_s=governed.window_s,
+        window_s=governed.terms.window_s,
         payload=payload,
         signature=cose.sign1(payload, key, detached=True),
         charge=charge,
-        disclosure_digest=governed.disclosure_digest,
+        disclosure_digest=governed.terms.disclosure_digest,
     )

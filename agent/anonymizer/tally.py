@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.anonymizer.window import Discard
+from agent.anonymizer.discard import Discard
 from agent.contracts.aggregate import NotCollected
 
 
@@ -23,10 +23,11 @@ class WindowTally:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one closed window: `readings` in it, and whether any cell shows a number."""
+    """What became of one closed window: `readings` in it, those that were too many for a cell, and whether any cell shows a number."""
 
     stream: str
     readings: int
+    over_rate: int
     reason: NotCollected | None
     published: bool
 
@@ -52,6 +53,7 @@ class Tally:
 
     def close(self, outcome: Outcome) -> None:
         """A window was logged."""
+        self.discard(Discard.OVER_RATE, outcome.over_rate)
         windows = self.windows[outcome.stream]
         windows.closed += 1
         windows.published += outcome.published

@@ -1,6 +1,7 @@
 """The first period after a change of policy: which noise each stream draws (I7). Pure.
 
-Invariant: for one period after a policy ended, no stream that has its name or its channel draws less noise than the stream of that policy did.
+Invariant: for one period after a policy ended, no stream that has its name or its channel draws less noise of the same kind than the stream of
+that policy did; where a stream with a guarantee is followed by one without, the latter has no numbers until then.
 The cap of that time is the budget's part (agent.anonymizer.budget). Both depend on the log's entries alone.
 """
 
@@ -8,29 +9,27 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
+from agent.anonymizer.strength import owed, own
 from agent.policy.adopt import Taken
-from agent.policy.enforcement import count_privacy
 from agent.policy.model import Policy, Stream
 
 
-def sigma_squared(taken: Sequence[Taken], stream: Stream, start: int) -> Fraction:
-    """The noise's variance parameter for a window of `stream` that starts at `start` (Unix seconds).
+def strength(taken: Sequence[Taken], stream: Stream, start: int) -> Fraction | None:
+    """How strong the noise of a window of `stream` that starts at `start` (Unix seconds) must be (agent.anonymizer.strength); None when
+    the window must not have numbers.
 
-    `taken` are all policies in order, of which the one in force at `start` has `stream`: its own noise, or that of a policy which ended
-    less than a period before, whichever is the largest.
+    `taken` are all policies in order, of which the one in force at `start` has `stream`: its own noise, or what is owed for a policy that ended
+    less than a period before, whichever is the strongest.
     """
-    return max(
-        [
-            count_privacy(stream).sigma_squared,
-            *(
-                count_privacy(older).sigma_squared
-                for policy, until in _ended(taken, start)
-                if start < until
-                for older in policy.streams
-                if older.name == stream.name or older.channel == stream.channel
-            ),
-        ]
-    )
+    needed = own(stream)
+    for policy, until in _ended(taken, start):
+        for older in policy.streams if start < until else ():
+            if older.name == stream.name or older.channel == stream.channel:
+                least = owed(stream, older)
+                if least is None:
+                    return None
+                needed = max(needed, least)
+    return needed
 
 
 def changes(taken: Sequence[Taken], low: int, high: int) -> list[int]:

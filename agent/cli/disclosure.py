@@ -4,9 +4,11 @@ import argparse
 import base64
 import binascii
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from agent.beacon.compact import compact_of, seal_compact
 from agent.cli.taxonomy import default_folder, load_taxonomy
 from agent.contracts.public import ENVELOPE, read_envelope
 from agent.disclosure.datachain import Disclosure, compile_disclosure, decode_disclosure
@@ -15,11 +17,18 @@ from agent.disclosure.taxonomy import ATTRIBUTION, CHANGES_MADE, Taxonomy, offic
 from agent.disclosure.wording import LOCALES, Wording, locale_of
 from agent.errors import BadInput, DisclosureError
 from agent.local import settings
+from agent.local.credentials import load_signing_key
 from agent.policy.compile import decompile_policy
 from agent.policy.file import read_policy
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
 from agent.policy.signed import Kind, read_signed
+
+if TYPE_CHECKING:  # as in wire/cose: only signing needs cryptography
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+EXAMPLE_KEY = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+"""The secret key of RFC 8032 section 7.1, test 1: everybody has it."""
 
 _COSE_SIGN1 = b"\xd2"
 _COSE_SIGN = b"\xd8\x62"
@@ -45,6 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="statements with element ids, marks, locale and official texts"
     )
     show.add_argument(
+        "--compact", action="store_true", help="the signed compact disclosure, as a sign's QR code carries it (hex)"
+    )
+    show.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="with --compact: the unit's signing key (default: a published example key, for which nobody vouches)",
+    )
+    show.add_argument(
         "--taxonomy", type=Path, metavar="DIR", help="where the official texts are (see: taxonomy import)"
     )
     show.add_argument(
@@ -60,6 +78,9 @@ def run(args: argparse.Namespace) -> int:
         paths = settings.load(args.config).paths
         path = paths.policy if args.policy else paths.public / ENVELOPE
     disclosure = load_disclosure(path)
+    if args.compact:
+        print(shown_compact(disclosure, signing_key(args.key), as_json=args.json), end="")
+        return 0
     taxonomy = load_taxonomy(args.taxonomy or default_folder())
     show = shown_json if args.json else shown_text
     print(show(disclosure, args.locale, taxonomy), end="")
@@ -84,6 +105,28 @@ def load_disclosure(path: Path) -> Disclosure:
     except BadInput as bad:
         raise DisclosureError(f"{path}: {bad.where}", expected=bad.expected, got=bad.got, remedy=bad.remedy) from None
     return compile_disclosure(parse_policy(data, str(path)))
+
+
+def signing_key(path: Path | None) -> "Ed25519PrivateKey":
+    """The key in this file, else the published example key, with a word on standard error; raises SettingsError."""
+    if path is not None:
+        return load_signing_key(path)
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    print(
+        "note: signed by a published example key, for which nobody vouches; --key FILE signs by the unit's",
+        file=sys.stderr,
+    )
+    return Ed25519PrivateKey.from_private_bytes(EXAMPLE_KEY)
+
+
+def shown_compact(disclosure: Disclosure, key: "Ed25519PrivateKey", *, as_json: bool) -> str:
+    """The signed compact disclosure: its length, itself in hex, the whole disclosure's digest. Raises DisclosureError."""
+    message = seal_compact(compact_of(disclosure), key)
+    if as_json:
+        shown = {"bytes": len(message), "cbor": message.hex(), "digest": disclosure.digest.hex()}
+        return json.dumps(shown, indent=1) + "\n"
+    return f"{len(message)} bytes, of disclosure {disclosure.digest.hex()}\n{message.hex()}\n"
 
 
 def _envelope_of(message: bytes) -> bytes:

@@ -14,8 +14,11 @@ COMMANDS = {
     "subscribe": ("agent.operations.subscribe", "print and verify the releases below a topic root"),
     "policy": ("agent.cli.policy", "check, explain, compare, compile, sign and verify policies; see where they stand"),
     "disclosure": ("agent.cli.disclosure", "show what residents read, in their language"),
+    "reader": ("agent.cli.reader", "write the resident's page, with the keys that a city vouches for"),
+    "sign": ("agent.cli.sign", "make the printed sign for a unit's pole"),
     "taxonomy": ("agent.cli.taxonomy", "take over DTPR's official texts and icons, and see how they fit"),
     "key": ("agent.cli.key", "make a unit's signing key"),
+    "privacy": ("agent.cli.privacy", "what the noise of a policy does to its numbers, and what it costs a person"),
 }
 
 

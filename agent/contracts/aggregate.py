@@ -1,124 +1,89 @@
 """What a window says in public: an Aggregate, and its SenML pack, the payload of a Release.
 
-    [{"bn":"<city>/<site>/<unit>/<stream>/","bt":<start>,"n":"window","u":"s","v":5}, coverage, state, noise_sd,
-     threshold, guarantee, policy, disclosure, log_index, one cell a class in policy order]
+    [{"bn":"<city>/<site>/<unit>/<stream>/","bt":<start>,"n":"window","u":"s","v":900}, coverage, state, noise_sd,
+     threshold, guarantee, policy, disclosure, log_index, then one record a field: "cell/<name>"]
 
-Invariant: for one stream under one policy every pack has the same byte length, whatever the window held (I6). Records that
-can vary are padded with blanks to a width that follows from `value_digits`, itself a function of the policy alone.
-Times are whole Unix seconds, UTC.
+Invariant: for one stream under one policy and one noise (PackTerms) every pack has the same byte length, whatever the window held (I6).
+Records that can vary are padded with blanks to a width that follows from the terms. Times are whole Unix seconds, UTC.
 """
 
-import enum
-import re
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
+from functools import lru_cache
 
+from agent.contracts.cells import (
+    CELLS,
+    COUNT,
+    END_START,
+    FIRST_START,
+    Cell,
+    Field,
+    Value,
+    least_width,
+    unit_of,
+    written,
+)
+from agent.contracts.governed import (
+    COVERAGE_STEP_PERCENT,
+    MAX_LOG_INDEX,
+    NAME,
+    Aggregate,
+    NotCollected,
+    PackTerms,
+    check,
+    check_terms,
+)
+from agent.contracts.guarantee import Guarantee, read_guarantee
 from agent.errors import EncodingError
 from agent.wire import senml
 from agent.wire.senml import Record
 
-MAX_CLASSES = 64
-COVERAGE_STEP_PERCENT = 5
-"""Coverage is quantised down to twentieths: finer would tell nothing useful."""
+__all__ = [
+    "COVERAGE_STEP_PERCENT",
+    "END_START",
+    "FIRST_START",
+    "MAX_LOG_INDEX",
+    "MAX_PACK_BYTES",
+    "MIN_VALUE_DIGITS",
+    "NAME",
+    "Aggregate",
+    "Cell",
+    "Field",
+    "NotCollected",
+    "PackTerms",
+    "Value",
+    "decode",
+    "encode",
+    "layout",
+    "pack_bytes",
+]
 
-FIRST_START, END_START = 10**9, 10**10
-"""Bounds of a window's start (Unix seconds): ten digits, 2001 to 2286. A clock beyond them is wrong."""
-
-MAX_LOG_INDEX = 10**15
-MAX_VALUE_DIGITS = 15
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
-CLASS = re.compile(r"[a-z][a-z0-9_]{0,31}")
-
-_GUARANTEE = re.compile(
-    r"zCDP rho=([1-9][0-9]{0,17})(?:/([1-9][0-9]{0,17}))? per person-period of ([1-9][0-9]{0,7}) s, m=([1-9][0-9]{0,5}), c=([1-9][0-9]{0,5})"
-)
-
-
-class NotCollected(enum.StrEnum):
-    """Why a window has no numbers. None of these depends on a reading. The first that holds, in this order, is given."""
-
-    CLOCK = "clock"
-    """UTC was stepped during the window."""
-    STOPPED = "stopped"
-    """A stop order came before the window had closed."""
-    RESTART = "restart"
-    """The unit was not running, or did not know the time, for more than half of it."""
-    GATE = "gate"
-    """The gate was closed for more than half of it; `state` tells why."""
-    BOARD = "board"
-    """No sensor board was alive while the gate was open, so that less than half of it was measured."""
-    BUDGET = "budget"
-    """Releasing it would have spent more than the policy's cap in one period."""
-
-
-class Cell(enum.StrEnum):
-    """A cell without a number."""
-
-    SUPPRESSED = "suppressed"
-    NOT_COLLECTED = "not_collected"
-
-
-@dataclass(frozen=True, slots=True)
-class Guarantee:
-    """zCDP `rho` a person-period of `period_s`, for at most `m` readings in it and `c` in one window."""
-
-    rho: Fraction
-    period_s: int
-    m: int
-    c: int
-
-    def words(self) -> str:
-        """As it stands in the pack."""
-        return f"zCDP rho={self.rho} per person-period of {self.period_s} s, m={self.m}, c={self.c}"
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """A governed window, ready to be sealed.
-
-    `cells` maps every class, in policy order, to a published noisy count >= 0 or a Cell. `value_digits` bounds the digits of
-    a published count. `reason` is None when the window is complete. `noise_sd_thousandths` is sigma * 1000 rounded up.
-    """
-
-    city: str
-    site: str
-    unit: str
-    stream: str
-    window_start: int
-    window_s: int
-    coverage_percent: int
-    reason: NotCollected | None
-    noise_sd_thousandths: int
-    threshold: int
-    guarantee: Guarantee
-    policy_version: int
-    disclosure_digest: bytes
-    log_index: int
-    cells: tuple[tuple[str, int | Cell], ...]
-    value_digits: int
-
-    @property
-    def state(self) -> str:
-        """ "complete" or "not_collected:<reason>"."""
-        return "complete" if self.reason is None else f"not_collected:{self.reason}"
-
-    @property
-    def noise_sd(self) -> Decimal:
-        """Standard deviation of the noise in each cell, in counts, rounded up to three decimals."""
-        return Decimal(self.noise_sd_thousandths).scaleb(-3)
-
-    @property
-    def coverage(self) -> Decimal:
-        """Part of the window during which gate, board and unit were all there, two decimals."""
-        return Decimal(self.coverage_percent).scaleb(-2)
+MAX_PACK_BYTES = 47 * 1024
+"""An entry of the release log holds the pack, its signature and little else (contracts/log)."""
 
 
 def encode(aggregate: Aggregate) -> bytes:
     """The pack's bytes; raise EncodingError when a field is outside its bounds."""
-    _check(aggregate)
-    records, widths = _layout(aggregate)
-    return senml.encode(records, widths)
+    t = aggregate.terms
+    frame = _frame(t, str(t.noise_sd), str(t.total_noise_sd))
+    check(aggregate)
+    parts = [
+        f"{frame.base}{aggregate.window_start}{frame.window}{aggregate.coverage}",
+        f'{{"n":"state","vs":"{aggregate.state}"'.ljust(_STATE_WIDTH - 1),
+        frame.fixed,
+        f'{{"n":"log_index","v":{aggregate.log_index}'.ljust(_LOG_INDEX_WIDTH - 1) + frame.total,
+    ]
+    for (number, words, width), value in zip(frame.cells, aggregate.values, strict=True):
+        text = f'{words}{value}"' if isinstance(value, str) else number + written(value)
+        parts.append(text.ljust(width))
+    return ("},".join(parts) + "}]").encode("ascii")
+
+
+def pack_bytes(terms: PackTerms) -> int:
+    """The length of every pack of these terms; raise EncodingError when they cannot be encoded, for being too long among others."""
+    start = -(-FIRST_START // terms.window_s) * terms.window_s if terms.window_s > 0 else FIRST_START
+    nothing = (Cell.NOT_COLLECTED,) * len(terms.fields)
+    return len(encode(Aggregate(terms, start, 0, NotCollected.GATE, 0, nothing)))
 
 
 def decode(payload: bytes) -> Aggregate:
@@ -126,17 +91,16 @@ def decode(payload: bytes) -> Aggregate:
     records = senml.decode(payload)
     if len(records) < _HEAD + 1:
         raise EncodingError("aggregate", expected=f"at least {_HEAD + 1} records", got=str(len(records)))
-    head = {record.n: record for record in records[:_HEAD]}
+    cells = [record for record in records[_HEAD:] if record.n != _TOTAL_NOISE_SD]
+    head = {record.n: record for record in records[: len(records) - len(cells)]}
     window = records[0]
     names = (window.bn or "").split("/")
-    guarantee = _GUARANTEE.fullmatch(_text(head, "guarantee"))
-    if len(names) != 5 or names[4] or guarantee is None:
-        raise EncodingError(
-            "aggregate", expected="base name city/site/unit/stream/ and a zCDP guarantee", got="something else"
-        )
+    if len(names) != 5 or names[4]:
+        raise EncodingError("aggregate", expected="base name city/site/unit/stream/", got="something else")
     city, site, unit, stream, _ = names
+    guarantee = read_guarantee(_text(head, "guarantee"))
+    noise_unit = head["noise_sd"].u or "" if "noise_sd" in head else ""
     state = _text(head, "state")
-    rho, over, period_s, m, c = guarantee.groups()
     try:
         reason = None if state == "complete" else NotCollected(state.removeprefix("not_collected:"))
         digest = bytes.fromhex(_text(head, "disclosure"))
@@ -144,23 +108,28 @@ def decode(payload: bytes) -> Aggregate:
         raise EncodingError(
             "aggregate", expected="a known state and a hex disclosure digest", got="something else"
         ) from None
-    aggregate = Aggregate(
+    terms = PackTerms(
         city=city,
         site=site,
         unit=unit,
         stream=stream,
-        window_start=_whole(window.bt, "bt"),
         window_s=_whole(window.v, "window"),
-        coverage_percent=_scaled(head, "coverage", 2),
-        reason=reason,
-        noise_sd_thousandths=_scaled(head, "noise_sd", 3),
-        threshold=_scaled(head, "threshold", 0),
-        guarantee=Guarantee(Fraction(int(rho), int(over or 1)), int(period_s), int(m), int(c)),
-        policy_version=_scaled(head, "policy", 0),
+        noise_sd=Decimal(_number(head, "noise_sd")),
+        noise_unit=noise_unit,
+        threshold=_whole(_number(head, "threshold"), "threshold"),
+        guarantee=guarantee,
+        policy_version=_whole(_number(head, "policy"), "policy"),
         disclosure_digest=digest,
-        log_index=_scaled(head, "log_index", 0),
-        cells=tuple(_cell(record) for record in records[_HEAD:]),
-        value_digits=_value_digits(payload),
+        fields=_fields(payload, [(record.n or "").removeprefix("cell/") for record in cells], noise_unit, guarantee),
+        total_noise_sd=Decimal(_number(head, _TOTAL_NOISE_SD)) if _TOTAL_NOISE_SD in head else None,
+    )
+    aggregate = Aggregate(
+        terms=terms,
+        window_start=_whole(window.bt, "bt"),
+        coverage_percent=_percent(_number(head, "coverage")),
+        reason=reason,
+        log_index=_whole(_number(head, "log_index"), "log_index"),
+        values=tuple(_value(record) for record in cells),
     )
     if encode(aggregate) != payload:
         raise EncodingError(
@@ -170,74 +139,93 @@ def decode(payload: bytes) -> Aggregate:
 
 
 _HEAD = 9
-_LONGEST_STATE = max(len(f"not_collected:{reason}") for reason in NotCollected)
-_CELL_BLANK = len('{"n":"cell/","vs":"not_collected"}')
-_CELL_NUMBER = len('{"n":"cell/","u":"count","v":}')
-MIN_VALUE_DIGITS = _CELL_BLANK - _CELL_NUMBER
-"""Fewer digits than leave room for the words would not shorten a cell."""
+_TOTAL_NOISE_SD = "total_noise_sd"
+_STATE_WIDTH = len('{"n":"state","vs":""}') + max(len(f"not_collected:{reason}") for reason in NotCollected)
+_LOG_INDEX_WIDTH = len('{"n":"log_index","v":}') + len(str(MAX_LOG_INDEX - 1))
 
 
-def _layout(a: Aggregate) -> tuple[list[Record], list[int]]:
+MIN_VALUE_DIGITS = least_width(COUNT)
+"""Fewer digits would not shorten a count's cell."""
+
+
+def layout(a: Aggregate) -> tuple[list[Record], list[int]]:
+    """The records of a pack, and the characters that each is padded to, 0 for as long as it is."""
+    t = a.terms
     records = [
-        Record(bn=f"{a.city}/{a.site}/{a.unit}/{a.stream}/", bt=a.window_start, n="window", u="s", v=a.window_s),
+        Record(bn=f"{t.city}/{t.site}/{t.unit}/{t.stream}/", bt=a.window_start, n="window", u="s", v=t.window_s),
         Record(n="coverage", u="/", v=a.coverage),
         Record(n="state", vs=a.state),
-        Record(n="noise_sd", u="count", v=a.noise_sd),
-        Record(n="threshold", u="count", v=a.threshold),
-        Record(n="guarantee", vs=a.guarantee.words()),
-        Record(n="policy", v=a.policy_version),
-        Record(n="disclosure", vs=a.disclosure_digest.hex()),
+        Record(n="noise_sd", u=t.noise_unit, v=t.noise_sd),
+        Record(n="threshold", u=t.noise_unit, v=t.threshold),
+        Record(n="guarantee", vs=t.guarantee.words()),
+        Record(n="policy", v=t.policy_version),
+        Record(n="disclosure", vs=t.disclosure_digest.hex()),
         Record(n="log_index", v=a.log_index),
     ]
     widths = [0] * _HEAD
-    widths[2] = len('{"n":"state","vs":""}') + _LONGEST_STATE
-    widths[8] = len('{"n":"log_index","v":}') + len(str(MAX_LOG_INDEX - 1))
-    for name, value in a.cells:
-        if isinstance(value, Cell):
-            records.append(Record(n=f"cell/{name}", vs=value.value))
-        else:
-            records.append(Record(n=f"cell/{name}", u="count", v=value))
-        widths.append(len(name) + _CELL_NUMBER + a.value_digits)
+    widths[2], widths[8] = _STATE_WIDTH, _LOG_INDEX_WIDTH
+    if t.total_noise_sd is not None:
+        records.append(Record(n=_TOTAL_NOISE_SD, u=t.noise_unit, v=t.total_noise_sd))
+        widths.append(0)
+    for field, value in zip(t.fields, a.values, strict=True):
+        name = f"cell/{field.name}"
+        records.append(
+            Record(n=name, vs=str(value)) if isinstance(value, str) else Record(n=name, u=field.unit, v=value)
+        )
+        widths.append(field.record_width)
     return records, widths
 
 
-def _value_digits(payload: bytes) -> int:
-    """Recover `value_digits` from the padded width of the last record."""
-    start = payload.rfind(b'{"n":"cell/')
-    name = payload[start + len(b'{"n":"cell/') : payload.find(b'"', start + len(b'{"n":"cell/'))]
-    return len(payload) - 1 - start - len(name) - _CELL_NUMBER
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What all packs of some terms have in common: text between what varies, and of each cell its beginnings and its width but for the brace."""
+
+    base: str
+    window: str
+    fixed: str
+    total: str
+    cells: tuple[tuple[str, str, int], ...]
 
 
-def _check(a: Aggregate) -> None:
-    whole = (not isinstance(value, Cell) for _, value in a.cells)
-    numbers = [value for _, value in a.cells if not isinstance(value, Cell)]
-    checks = (
-        ("names", all(NAME.fullmatch(name) for name in (a.city, a.site, a.unit, a.stream))),
-        ("window_start", FIRST_START <= a.window_start < END_START),
-        ("window_s", 1 <= a.window_s <= 86400 and a.window_start % a.window_s == 0),
-        ("coverage", 0 <= a.coverage_percent <= 100 and a.coverage_percent % COVERAGE_STEP_PERCENT == 0),
-        ("noise_sd", 0 < a.noise_sd_thousandths < 10**12),
-        ("threshold", 0 <= a.threshold < 10**12),
-        ("guarantee", _GUARANTEE.fullmatch(a.guarantee.words()) is not None),
-        ("policy", 1 <= a.policy_version < 10**9),
-        ("disclosure", len(a.disclosure_digest) == 32),
-        ("log_index", 0 <= a.log_index < MAX_LOG_INDEX),
-        ("cells", 1 <= len(a.cells) <= MAX_CLASSES and len({name for name, _ in a.cells}) == len(a.cells)),
-        ("class names", all(CLASS.fullmatch(name) for name, _ in a.cells)),
-        ("value_digits", MIN_VALUE_DIGITS <= a.value_digits <= MAX_VALUE_DIGITS),
-        ("values", all(0 <= value < 10**a.value_digits for value in numbers)),
-        (
-            "cells of a window that was not collected",
-            not any(whole) and all(value is Cell.NOT_COLLECTED for _, value in a.cells)
-            if a.reason is not None
-            else all(value is not Cell.NOT_COLLECTED for _, value in a.cells),
+@lru_cache(maxsize=64)
+def _frame(t: PackTerms, noise_sd: str, total_noise_sd: str) -> _Frame:
+    """Checks the terms, and by one whole pack that SenML can carry them. Deviations that are equal may be written differently: two arguments more."""
+    check_terms(t)
+    blank = Aggregate(t, FIRST_START, 0, NotCollected.GATE, 0, (Cell.NOT_COLLECTED,) * len(t.fields))
+    records, widths = layout(blank)
+    length = len(senml.encode(records, widths))
+    if length > MAX_PACK_BYTES:
+        raise EncodingError("aggregate", expected=f"at most {MAX_PACK_BYTES} bytes", got=str(length))
+    window, coverage, *fixed = (senml.encode_record(record) for record in records[:_HEAD])
+    base, start, rest = window.partition(str(FIRST_START))
+    assert start
+    return _Frame(
+        base=f"[{base}",
+        window=f"{rest},{coverage.removesuffix('0.00}')}",
+        fixed=",".join(fixed[1:-1]).removesuffix("}"),
+        total="" if t.total_noise_sd is None else f"}},{senml.encode_record(records[_HEAD])}".removesuffix("}"),
+        cells=tuple(
+            (
+                f'{{"n":"cell/{field.name}","u":"{field.unit}","v":',
+                f'{{"n":"cell/{field.name}","vs":"',
+                field.record_width - 1,
+            )
+            for field in t.fields
         ),
     )
-    for name, holds in checks:
-        if not holds:
-            raise EncodingError(
-                f"aggregate {name}", expected="a value within the bounds of contracts/aggregate", got="another"
-            )
+
+
+def _fields(payload: bytes, names: list[str], noise_unit: str, guarantee: Guarantee) -> tuple[Field, ...]:
+    """Recover the fields from the padded widths of their records; what is wrong here does not encode to `payload` again."""
+    fields = []
+    end = len(payload) - 1
+    for name in reversed(names):
+        start = payload.rfind(b'{"n":"cell/', 0, end)
+        unit = unit_of(name, noise_unit, guarantee)
+        shortest = Field(name, unit, 0)
+        fields.append(Field(name, unit, end - start - shortest.record_width + shortest.width))
+        end = start - 1
+    return tuple(reversed(fields))
 
 
 def _text(head: dict[str | None, Record], name: str) -> str:
@@ -247,26 +235,29 @@ def _text(head: dict[str | None, Record], name: str) -> str:
     return record.vs
 
 
+def _number(head: dict[str | None, Record], name: str) -> int | Decimal:
+    record = head.get(name)
+    if record is None or record.v is None:
+        raise EncodingError(f"aggregate {name}", expected="a number", got="nothing")
+    return record.v
+
+
 def _whole(value: object, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise EncodingError(f"aggregate {name}", expected="a whole number", got=type(value).__name__)
     return value
 
 
-def _scaled(head: dict[str | None, Record], name: str, places: int) -> int:
-    record = head.get(name)
-    if record is None or record.v is None:
-        raise EncodingError(f"aggregate {name}", expected="a number", got="nothing")
-    scaled = Decimal(record.v).scaleb(places)
-    if scaled != scaled.to_integral_value():
-        raise EncodingError(f"aggregate {name}", expected=f"at most {places} decimals", got="more")
-    return int(scaled)
+def _percent(coverage: int | Decimal) -> int:
+    percent = Decimal(coverage).scaleb(2)
+    if percent != percent.to_integral_value():
+        raise EncodingError("aggregate coverage", expected="at most 2 decimals", got="more")
+    return int(percent)
 
 
-def _cell(record: Record) -> tuple[str, int | Cell]:
-    name = (record.n or "").removeprefix("cell/")
+def _value(record: Record) -> Value:
     if record.vs is not None:
-        if record.vs not in Cell._value2member_map_:
-            raise EncodingError("aggregate cell", expected="suppressed or not_collected", got="other words")
-        return name, Cell(record.vs)
-    return name, _whole(record.v, "cell")
+        return CELLS.get(record.vs, record.vs)
+    if record.v is None:
+        raise EncodingError("aggregate cell", expected="a number or words", got="neither")
+    return record.v

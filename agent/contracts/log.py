@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from agent.contracts.guarantee import LABEL
 from agent.errors import EncodingError, LogDamaged
 from agent.wire import cbor
 from agent.wire.crc32c import crc32c
@@ -37,7 +38,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A sealed Aggregate: the payload's bytes are what is published, now and at every retry."""
+    """A sealed Aggregate: the payload's bytes are what is published, now and at every retry.
+
+    `charge` is None only where the payload's own `guarantee` is that there is none; any other such entry is not read (DESIGN.md I4).
+    """
 
     stream: str
     window_start: int
@@ -174,6 +178,8 @@ def _decode(data: bytes, where: str) -> Entry:
                 6: charge,
                 7: bytes(digest),
             } if len(item) == 8:
+                if charge is None and not _unprotected(payload):
+                    raise LogDamaged(where, expected="a charge, as its pack claims a guarantee", got="null")
                 return Release(stream, start, window_s, payload, signature, _to_charge(charge, where), digest)
             case {0: 2, 1: bytes(policy), 2: bytes(digest), 3: int(at), 4: int(effective)} if len(item) == 5:
                 return PolicyTaken(policy, digest, at, effective)
@@ -212,6 +218,12 @@ def iter_records(data: bytes | memoryview, start: int = 0) -> Iterator[tuple[int
             return
         at = end
         yield at, entry
+
+
+def _unprotected(payload: bytes) -> bool:
+    """Does the pack say of itself that nothing is guaranteed? Of the pack nothing else is read here."""
+    guarantee = payload.partition(b'{"n":"guarantee","vs":"')[2].partition(b'"')[0]
+    return guarantee.endswith(LABEL.encode())
 
 
 def _charge(charge: Charge | None) -> list[int] | None:

@@ -37,6 +37,9 @@ FINEST_WINDOW_S: Mapping[str, int] = {"exact": 1, "street": 60, "neighbourhood":
 """Precision of the location -> the shortest window that does not tell the place more exactly: a series of numbers every minute can be matched
 with what somebody saw on the spot, so a place said only coarsely needs numbers said only rarely."""
 
+MOST_PRESENT = 4
+"""Running totals are for persons who are counted in at most one window of this many (PRIVACY.md section 0)."""
+
 _PEOPLE = ("count", "duration", "unique")
 _AIR = (
     "carbon_monoxide",
@@ -268,6 +271,13 @@ def _modes(text: Text) -> Iterator[Finding]:
                 f"{stream.name} is protected by rounding alone, which is not a privacy guarantee",
                 "use mode dp where a guarantee is wanted",
             )
+        elif isinstance(privacy, CountPrivacy | UniquePrivacy) and not privacy.threshold.hides:
+            yield Finding(
+                Severity.NOTE,
+                place.where("k"),
+                f"{stream.name} hides no number: small ones are protected by the noise alone, and may be below zero",
+                "tell readers that sums are meant to be made of them, or state a k",
+            )
         elif isinstance(privacy, CountPrivacy | UniquePrivacy) and privacy.threshold.z < LEAST_MARGIN:
             yield Finding(
                 Severity.WARNING,
@@ -275,6 +285,29 @@ def _modes(text: Text) -> Iterator[Finding]:
                 f"with a margin of {exact_words(privacy.threshold.z)} standard deviations, noise alone shows many cells with fewer than {privacy.threshold.k}",
                 "use z = 2",
             )
+
+
+def _totals(text: Text) -> Iterator[Finding]:
+    """Running totals where independent noise is better, and what they do to thresholds."""
+    for stream, table in text.streams():
+        privacy, place = stream.privacy, table.table("privacy")
+        if not isinstance(privacy, CountPrivacy) or not privacy.totals:
+            continue
+        if MOST_PRESENT * privacy.m > privacy.totals:
+            yield Finding(
+                Severity.WARNING,
+                place.where("totals"),
+                f"a person counted {privacy.m} times in {privacy.totals} windows costs running totals more than they save",
+                'use totals = "none", or state a smaller m',
+            )
+        if not privacy.threshold.hides:
+            continue
+        yield Finding(
+            Severity.NOTE,
+            place.where("totals"),
+            f"differences of running totals show the numbers below {privacy.tau} too: the noise protects them, the threshold does not",
+            'use totals = "none" where numbers must stay hidden',
+        )
 
 
 def _transport(text: Text) -> Iterator[Finding]:
@@ -306,5 +339,17 @@ def _what(stream: Stream) -> str:
 
 
 CHECKS: Sequence[Callable[[Text], Iterator[Finding]]] = (
-    *(_feedback, _as_measured, _unserved, _location, _uniques, _budget, _retention, _modes, _transport, _translations),
+    *(
+        _feedback,
+        _as_measured,
+        _unserved,
+        _location,
+        _uniques,
+        _budget,
+        _retention,
+        _modes,
+        _totals,
+        _transport,
+        _translations,
+    ),
 )

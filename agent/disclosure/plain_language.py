@@ -175,8 +175,15 @@ class _Writer:
         privacy = stream.privacy
         match privacy:
             case CountPrivacy():
-                yield self._noise("dp.noise", self._words.number(_usual(privacy.sigma_squared)))
-                yield self._enforced("dp.threshold", "differential_privacy", tau=self._words.number(privacy.tau))
+                usual = _usual(privacy.sigma_squared, _CORRELATED if privacy.totals else _INDEPENDENT)
+                yield self._noise("dp.noise", self._words.number(usual))
+                if privacy.threshold.hides:
+                    yield self._enforced("dp.threshold", "differential_privacy", tau=self._words.number(privacy.tau))
+                else:
+                    yield self._enforced("dp.no_threshold", "differential_privacy")
+                if privacy.totals:
+                    every = self._words.every(self._policy.period_s)
+                    yield self._enforced("dp.totals", "values_time", every=every)
                 yield self._presence(stream, privacy.m, privacy.c)
             case UniquePrivacy():
                 yield self._noise("dp.noise_marks", self._words.number(_usual(privacy.sigma_squared)))
@@ -190,10 +197,10 @@ class _Writer:
                 )
             case ScalarPrivacy():
                 yield self._range(stream, privacy)
-                usual = Fraction(root_words(4 * privacy.mean_sigma_squared))
+                usual_value = Fraction(root_words(4 * privacy.mean_sigma_squared))
                 samples = self._words.plural("reading", privacy.samples)
                 yield self._enforced("dp.mean", "aggregated", samples=samples)
-                yield self._noise("dp.noise_value", self._measured(stream, usual))
+                yield self._noise("dp.noise_value", self._measured(stream, usual_value))
                 yield self._presence(stream, privacy.m, privacy.c)
             case ThresholdOnly():
                 yield self._enforced("threshold_only.threshold", "aggregated", k=self._words.number(privacy.k))
@@ -305,8 +312,15 @@ class _Writer:
             yield self._enforced(key)
 
 
-def _usual(variance: Fraction) -> int:
-    """Twice the standard deviation, rounded up: noise of this project's kinds is smaller than or equal to it at least nine times in ten."""
-    whole = -(-4 * variance.numerator // variance.denominator)
+_INDEPENDENT = 4
+"""Twice the standard deviation: independent noise of this project's kinds is smaller than or equal to it at least nine times in ten."""
+
+_CORRELATED = 6
+"""For noise that adds up from steps, of which each is sub-Gaussian given those before it: P[|X| > sqrt(6 V)] <= 2 exp(-3) < 1/10."""
+
+
+def _usual(variance: Fraction, times: int = _INDEPENDENT) -> int:
+    """The root of `times` the variance, rounded up."""
+    whole = -(-times * variance.numerator // variance.denominator)
     root = isqrt(whole)
     return root if root * root == whole else root + 1

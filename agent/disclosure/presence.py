@@ -63,6 +63,9 @@ def _noise(stream: Stream) -> bound.Noise | None:
     """What one person can do to the stream in a period; None where it carries no noise."""
     privacy = stream.privacy
     match privacy:
+        case CountPrivacy() if privacy.totals:
+            # A reading tells on every later window of its counter, and a period of a person's may lie in two of them.
+            return bound.Noise(privacy.rho, None, 2 * privacy.totals * len(stream.classes))
         case CountPrivacy() | ScalarPrivacy():
             return bound.Noise(privacy.rho, privacy.sigma_squared, privacy.m)
         case UniquePrivacy():

@@ -3,9 +3,8 @@
 Invariant: a line holds printable characters only, whatever was received, and is at most MAX_LINE_CHARACTERS long.
 """
 
-import datetime
-
 from agent.operations.verification import Record
+from agent.operations.wording import cells_words, instant, label
 
 MAX_LINE_CHARACTERS = 400
 _MARKS = {True: "✓", False: "✗", None: "?"}
@@ -35,7 +34,7 @@ class Table:
             case "upcoming":
                 lines = [
                     f"# on notice at {record['unit']}: {record['title']} [{record['colour']}], policy {record['policy_version']}, not before "
-                    f"{_instant(record['not_before'])}, digest {record['digest'][:16]}…  {self._mark(record)}"
+                    f"{instant(record['not_before'])}, digest {record['digest'][:16]}…  {self._mark(record)}"
                 ]
             case "state":
                 stale = " (an old will, ignored)" if record["stale_will"] else ""
@@ -57,11 +56,12 @@ class Table:
         return " ".join((self._marks[record["verified"]], *(f"({note})" for note in record["notes"])))
 
     def _release(self, record: Record) -> list[str]:
-        values = (_instant(record["window_start"]), record["unit"], record["stream"], f"{record['window_s']} s")
+        values = (instant(record["window_start"]), record["unit"], record["stream"], f"{record['window_s']} s")
         self._widths = [max(width, len(value)) for width, value in zip(self._widths, values, strict=True)]
-        cells = "  ".join(f"{label} {_cell(value, record)}" for label, value in record["cells"].items())
+        cells = cells_words(record["cells"], record["noise_unit"], record["threshold"])
         self._cells_width = min(max(self._cells_width, len(cells)), 120)
-        notes = list(record["notes"])
+        unprotected = label(record["guarantee"])
+        notes = [unprotected, *record["notes"]] if unprotected else list(record["notes"])
         notes += ["repeat"] if record["retry"] else []
         notes += ["CONFLICT: another payload for this window"] if record["conflict"] else []
         notes += [] if record["disclosure_announced"] else ["its disclosure was not announced"]
@@ -83,13 +83,3 @@ class Table:
 def printable(text: str) -> str:
     """`text` with every control, format, private and surrogate character replaced: no escape sequence survives."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _cell(value: object, record: Record) -> str:
-    if value == "suppressed":
-        return f"<{record['threshold']}"
-    return "-" if value == "not_collected" else str(value)
-
-
-def _instant(at: int) -> str:
-    return f"{datetime.datetime.fromtimestamp(at, datetime.UTC):%Y-%m-%d %H:%M:%S}"

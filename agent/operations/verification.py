@@ -15,10 +15,11 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Aggregate, Cell
+from agent.contracts.aggregate import Aggregate, Cell, Value
 from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import BadInput, DisclosureError, EncodingError, MessageError, SignatureError
@@ -156,10 +157,15 @@ class Verification:
 
     def _release(self, name: _Name, stream: str, message: Received, signature: str | None) -> Record:
         governed = aggregate.decode(message.payload)
-        if (governed.city, governed.site, governed.unit, governed.stream) != (name.city, name.site, name.unit, stream):
+        if (governed.terms.city, governed.terms.site, governed.terms.unit, governed.terms.stream) != (
+            name.city,
+            name.site,
+            name.unit,
+            stream,
+        ):
             raise MessageError("payload", expected="the unit and stream of its topic", got="another base name")
         verified, notes = self._verify_release(message.payload, signature)
-        digest = governed.disclosure_digest.hex()
+        digest = governed.terms.disclosure_digest.hex()
         advisory = dict(message.user_properties)
         for key, value in (("log-index", str(governed.log_index)), ("disclosure", digest)):
             if advisory.get(key, value) != value:
@@ -169,14 +175,17 @@ class Verification:
             **name.fields(),
             "stream": stream,
             "window_start": governed.window_start,
-            "window_s": governed.window_s,
+            "window_s": governed.terms.window_s,
             "state": governed.state,
             "coverage": float(governed.coverage),
-            "cells": {label: cell.value if isinstance(cell, Cell) else cell for label, cell in governed.cells},
-            "threshold": governed.threshold,
-            "noise_sd": float(governed.noise_sd),
-            "guarantee": governed.guarantee.words(),
-            "policy_version": governed.policy_version,
+            "kind": governed.terms.kind,
+            "cells": {label: _json(value) for label, value in governed.cells},
+            "threshold": governed.terms.threshold,
+            "noise_sd": float(governed.terms.noise_sd),
+            "noise_unit": governed.terms.noise_unit,
+            "total_noise_sd": _json(governed.terms.total_noise_sd),
+            "guarantee": governed.terms.guarantee.words(),
+            "policy_version": governed.terms.policy_version,
             "log_index": governed.log_index,
             "disclosure": digest,
             "disclosure_announced": (name, digest) in self._announced,
@@ -206,16 +215,16 @@ class Verification:
 
     def _place(self, name: _Name, governed: Aggregate, payload: bytes, *, believed: bool) -> Record:
         """Repeat, conflict, gap. What failed verification is not remembered: a forger must not make a true Release a conflict."""
-        window = (name, governed.stream, governed.window_start)
-        stream = (name, governed.stream)
+        window = (name, governed.terms.stream, governed.window_start)
+        stream = (name, governed.terms.stream)
         fingerprint = hashlib.sha256(payload).digest()
         known = self._windows.get(window)
         newest = self._newest.get(stream)
         missing = 0
         if believed and known is None:
             _remember(self._windows, window, fingerprint)
-            if newest is not None and governed.window_start > newest + governed.window_s:
-                missing = (governed.window_start - newest) // governed.window_s - 1
+            if newest is not None and governed.window_start > newest + governed.terms.window_s:
+                missing = (governed.window_start - newest) // governed.terms.window_s - 1
             _remember(self._newest, stream, max(governed.window_start, newest or 0))
         return {
             "retry": known == fingerprint,
@@ -345,6 +354,16 @@ def _object(payload: bytes, keys: Iterable[str] | None, where: str) -> Record:
     if not isinstance(item, dict) or item.get("v") != 1 or (keys is not None and set(item) != set(keys)):
         raise MessageError(where, expected="an object of version 1 with its fields", got=type(item).__name__)
     return item
+
+
+def _json(value: Value | None) -> int | float | str | None:
+    """As JSON has it: a word for a cell without a number, a decimal as the nearest number, which is written as it was."""
+    match value:
+        case Cell():
+            return value.value
+        case Decimal():
+            return float(value)
+    return value
 
 
 def _remember(memory: "OrderedDict[Any, Any]", key: Any, value: Any) -> None:

@@ -3,7 +3,7 @@
 from agent.policy import guarantee
 from agent.policy.compile import policy_digest
 from agent.policy.model import CountPrivacy, Policy, Stream
-from agent.policy.words import day_words, exact_words, root_words, time_words
+from agent.policy.words import day_words, exact_words, time_words
 
 
 def summary(policy: Policy, name: str) -> str:
@@ -28,7 +28,7 @@ def _stream(policy: Policy, stream: Stream, period: str) -> str:
         return f"    {stream.name:<14} {stream.kind} every {window}; {said}"
     return (
         f"    {stream.name:<14} {len(stream.classes)} classes every {window}; noise sd "
-        f"{root_words(privacy.sigma_squared)}; published from {privacy.tau}; "
+        f"{guarantee.count_noise(privacy)}; {guarantee.shown_from(privacy)}; "
         f"rho {exact_words(privacy.rho)} for m = {privacy.m}, c = {privacy.c} in {period} "
         f"({exact_words(privacy.charge)} a window)"
     )

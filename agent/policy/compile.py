@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from agent.errors import EncodingError, PolicyError
-from agent.policy.model import Policy, Privacy, Stream, Threshold
+from agent.policy.model import Policy, Stream, Threshold
 from agent.policy.parse import policy_of
 from agent.wire import cbor, toml
 
@@ -37,7 +37,7 @@ _FORM: dict[str, tuple[str, ...]] = {
     ),
     "privacy": (
         *("mode", "rho", "m", "c", "k", "z", "max_count", "epsilon", "addresses"),
-        *("low", "high", "step", "samples", "aggregation", "min_samples"),
+        *("low", "high", "step", "samples", "aggregation", "min_samples", "totals"),
     ),
 }
 """Table -> its keys; a key's number is its place. Append only: a number never changes its meaning."""
@@ -131,18 +131,22 @@ def _stream(stream: Stream) -> dict[str, Any]:
         "window": stream.window_s,
         "grace": int(stream.grace_s * 1000),
         "receivers": list(stream.receivers),
-        "privacy": _privacy(stream.privacy),
+        "privacy": _privacy(stream),
         **{key: value for key, value in own.items() if value},
     }
 
 
-def _privacy(privacy: Privacy) -> dict[str, Any]:
-    """Every field by its own name, so that none can be forgotten."""
+def _privacy(stream: Stream) -> dict[str, Any]:
+    """Every field by its own name, so that none can be forgotten; what totals run over follows from period and window."""
+    privacy = stream.privacy
     tree: dict[str, Any] = {"mode": privacy.mode}
     for field in dataclasses.fields(privacy):
         value = getattr(privacy, field.name)
         if isinstance(value, Threshold):
             tree.update(k=value.k, z=_pair(value.z))
+        elif field.name == "totals":
+            if stream.kind == "count":
+                tree["totals"] = "period" if value else "none"
         else:
             tree[field.name] = _pair(value) if isinstance(value, Fraction) else value
     return tree

@@ -8,7 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from agent.policy.model import CoarsePrivacy, Guaranteed, NoPrivacy, Policy, ScalarPrivacy, ThresholdOnly
+from agent.policy.model import (
+    CoarsePrivacy,
+    CountPrivacy,
+    Guaranteed,
+    NoPrivacy,
+    Policy,
+    ScalarPrivacy,
+    ThresholdOnly,
+    UniquePrivacy,
+)
 from agent.policy.order import Change, Comparison, Direction, compare
 from agent.policy.words import root_words, time_words
 
@@ -108,6 +117,7 @@ SENTENCES: Mapping[str, Sentence] = {
     "CountPrivacy.m": _more(_COVERED % "period"),
     "CountPrivacy.c": _more(_COVERED % "window"),
     "CountPrivacy.max_count": _finer(_CEILING),
+    "CountPrivacy.totals": _other("Running totals are published {after} instead of {before}."),
     "Threshold.k": _more(f"{_CROWD}, before the margin for noise."),
     "Threshold.z": _more("The margin for noise is {after} standard deviations instead of {before}."),
     "ThresholdOnly.k": _more(f"{_CROWD}."),
@@ -252,8 +262,12 @@ def _noise(old: Policy, new: Policy) -> Iterator[tuple[str, str]]:
         if not isinstance(one, ScalarPrivacy) and not isinstance(other, ScalarPrivacy) and one.tau != other.tau:
             yield (
                 MORE_PROTECTED if other.tau > one.tau else LESS_PROTECTED,
-                f"{stream.name}: Numbers are shown from {other.tau} instead of {one.tau} upwards, noise included.",
+                f"{stream.name}: Numbers are shown from {_shown(other)} instead of {_shown(one)} upwards, noise included.",
             )
+
+
+def _shown(privacy: CountPrivacy | UniquePrivacy) -> str:
+    return str(privacy.tau) if privacy.threshold.hides else "any number"
 
 
 def _variance(privacy: Guaranteed) -> Fraction:

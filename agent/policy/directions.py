@@ -56,6 +56,10 @@ def _days(value: int) -> str:
     return time_words(value * 86_400)
 
 
+def _windows(value: int) -> str:
+    return f"over {value} windows" if value else "none"
+
+
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
@@ -214,6 +218,12 @@ TABLE: Mapping[str, Row] = {
     "CountPrivacy.threshold": Row(Order.PART, _PARTS, "threshold"),
     "CountPrivacy.max_count": Row(
         Order.LESS, "a lower ceiling on a cell says less of busy times", "highest number shown"
+    ),
+    "CountPrivacy.totals": Row(
+        Order.OTHER,
+        "with the same rho they tell no more of anybody, but other numbers are published, with other noise",
+        "running totals",
+        _windows,
     ),
     "Threshold.k": Row(Order.MORE, "a larger crowd is needed before a number is shown", "k, smallest crowd shown"),
     "Threshold.z": Row(

@@ -34,6 +34,11 @@ def measured(stream: Stream) -> str:
     return f"{stream.name}: {what}"
 
 
+def shown_from(privacy: CountPrivacy) -> str:
+    """Which noisy numbers are published."""
+    return f"published from {privacy.tau}" if privacy.threshold.hides else "every number published, also below zero"
+
+
 def protection(policy: Policy, stream: Stream) -> str:
     """The whole of a stream's protection, with every parameter that a reader needs to judge it."""
     privacy = stream.privacy
@@ -42,8 +47,7 @@ def protection(policy: Policy, stream: Stream) -> str:
         case CountPrivacy():
             said = (
                 f"zCDP rho {exact_words(privacy.rho)} a person and {period} "
-                f"(at most {privacy.m} times, {privacy.c} a window), noise sd {root_words(privacy.sigma_squared)}, "
-                f"published from {privacy.tau}"
+                f"(at most {privacy.m} times, {privacy.c} a window), noise sd {count_noise(privacy)}, {shown_from(privacy)}"
             )
         case UniquePrivacy():
             said = (
@@ -71,7 +75,7 @@ def aggregation(policy: Policy, stream: Stream) -> str:
     window = time_words(stream.window_s)
     match privacy:
         case CountPrivacy():
-            said = f"counted by class in {window}"
+            said = f"counted by class in {window}" + (_anew(policy) if privacy.totals else "")
         case UniquePrivacy():
             said = f"counted once in {window}"
         case ScalarPrivacy():
@@ -88,3 +92,14 @@ def aggregation(policy: Policy, stream: Stream) -> str:
         case _:
             assert_never(privacy)
     return f"{stream.name}: {said}"
+
+
+def count_noise(privacy: CountPrivacy) -> str:
+    """The standard deviation of the noise on each number and, where there are running totals, on each of them."""
+    if not privacy.totals:
+        return root_words(privacy.sigma_squared)
+    return f"at most {root_words(privacy.sigma_squared)}, of running totals at most {root_words(privacy.total_sigma_squared)}"
+
+
+def _anew(policy: Policy) -> str:
+    return f", and added up from one to the next, anew every {time_words(policy.period_s)}"

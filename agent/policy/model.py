@@ -9,6 +9,8 @@ from fractions import Fraction
 from math import isqrt
 from typing import ClassVar
 
+from agent.policy import factorisation
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -78,18 +80,27 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Publish a cell only when its noisy value is >= tau = k + ceil(z * sigma) (PRIVACY.md section 4)."""
+    """Publish a cell only when its noisy value is >= tau = k + ceil(z * sigma) (PRIVACY.md section 4).
+
+    k = 0 (and then z = 0) hides nothing: every noisy value is published, those below zero too, so that sums of them are unbiased.
+    """
 
     k: int
     z: Fraction
 
+    @property
+    def hides(self) -> bool:
+        """Is anything withheld?"""
+        return self.k > 0
+
 
 @dataclass(frozen=True, slots=True)
 class CountPrivacy:
-    """Independent discrete Gaussian noise for one subject with at most m readings a period and c a window (PRIVACY.md 1.2).
+    """Discrete Gaussian noise for one subject with at most m readings a period and c a window (PRIVACY.md 1.2, 3).
 
     For counts and durations: a reading changes one cell by one. `rho` is what one person-period costs in zCDP; `max_count` clamps each
-    cell before noise and bounds the message's length.
+    cell before noise and bounds the message's length. `totals` is the number of windows over which a running total is published, all those
+    of a period, and then each window's noise takes back some of the noise before it; 0 for none, and then noise is independent.
     """
 
     mode: ClassVar[str] = "dp"
@@ -99,16 +110,35 @@ class CountPrivacy:
     c: int
     threshold: Threshold
     max_count: int
+    totals: int = 0
 
     @property
     def charge(self) -> Fraction:
-        """zCDP rho of one reading in one window: 1 / (2 sigma^2)."""
-        return 1 / (2 * self.sigma_squared)
+        """zCDP rho of one reading in one window, such that the worst presence costs `rho`; 1 / (2 sigma^2) for independent noise.
+
+        With totals a person's windows cost more together than apart; the same charge bounds that (agent/anonymizer/SPEC.md AN-308).
+        """
+        return self.rho / worst_presence(self.m, self.c)
+
+    @property
+    def scale_squared(self) -> Fraction:
+        """sigma^2 of the counter behind running totals, for which the worst presence costs `rho`; only with totals."""
+        return factorisation.scale_squared(self.rho, self.totals, self.m, self.c)
 
     @property
     def sigma_squared(self) -> Fraction:
-        """Worst case of sum v_t^2 over the allowed presence, divided by 2 rho (PROOF.md Lemma 8); c*m/(2 rho) when c divides m."""
-        return _worst_presence(self.m, self.c) / (2 * self.rho)
+        """The noise's variance on each window's number; with totals an upper bound that holds in every window of a period.
+
+        Worst case of sum v_t^2 over the allowed presence, divided by 2 rho (PROOF.md Lemma 8); c*m/(2 rho) when c divides m.
+        """
+        if self.totals:
+            return self.scale_squared * factorisation.increment_gain(self.totals)
+        return worst_presence(self.m, self.c) / (2 * self.rho)
+
+    @property
+    def total_sigma_squared(self) -> Fraction:
+        """An upper bound on the noise's variance on each running total of a period; only with totals."""
+        return self.scale_squared * factorisation.total_gain(self.totals)
 
     @property
     def tau(self) -> int:
@@ -126,9 +156,13 @@ class ThresholdOnly:
     max_count: int
 
 
+BITMAP_CELLS = 1 << 17
+"""Cells of the bitmap that counts unique visitors (agent/decisions: twice the first design's, for a third less error at a thousand devices)."""
+
+
 @dataclass(frozen=True, slots=True)
 class UniquePrivacy:
-    """Discrete Laplace noise on the set cells of a 65,536-cell bitmap under a key that lives for one window (PRIVACY.md 1.5).
+    """Discrete Laplace noise on the set cells of a 131,072-cell bitmap under a key that lives for one window (PRIVACY.md 1.5).
 
     `epsilon` is what one person costs in one window, as pure differential privacy, for a person whose devices show at most `addresses`
     addresses in a window and who is present in at most `m` windows a period. One address changes the number of set cells by at most one.
@@ -148,13 +182,13 @@ class UniquePrivacy:
 
     @property
     def charge(self) -> Fraction:
-        """zCDP rho of one person in one window: epsilon^2 / 2 (Bun and Steinke 2016, Proposition 1.4)."""
-        return self.epsilon**2 / 2
+        """zCDP rho of one address in one window, such that A of them cost A^2 times that: epsilon^2 / 2 (Bun and Steinke 2016, Proposition 1.4)."""
+        return self.address_epsilon**2 / 2
 
     @property
     def rho(self) -> Fraction:
         """zCDP rho of one person-period."""
-        return self.m * self.charge
+        return self.m * self.epsilon**2 / 2
 
     @property
     def sigma_squared(self) -> Fraction:
@@ -197,7 +231,7 @@ class ScalarPrivacy:
     @property
     def sigma_squared(self) -> Fraction:
         """The noise's variance on the integer sum, in grid steps squared."""
-        return _worst_presence(self.m, self.c) * self.span**2 / (2 * self.rho)
+        return worst_presence(self.m, self.c) * self.span**2 / (2 * self.rho)
 
     @property
     def mean_sigma_squared(self) -> Fraction:
@@ -309,8 +343,8 @@ class Policy:
         )
 
 
-def _worst_presence(m: int, c: int) -> Fraction:
-    """The largest sum of squares of presences in windows, each at most c and m in all."""
+def worst_presence(m: int, c: int) -> Fraction:
+    """The largest sum of squares of presences in windows, each at most c and m in all: what a charge a reading is multiplied with."""
     whole, rest = divmod(m, c)
     return Fraction(whole * c**2 + rest**2)
 

@@ -1,7 +1,7 @@
 """What may get in: policies, stop orders and trust roots as they are offered to a unit. Pure.
 
 Invariant: only what `judge` returns is written to the log, and it returns only what was signed by enough, for this unit, higher than any seen,
-within its dates and enforceable (I7). What it refuses changes nothing.
+within its dates, enforceable and encodable (I7). What it refuses changes nothing.
 """
 
 from collections.abc import Callable
@@ -28,11 +28,12 @@ def judge(
     unit: Unit | None,
     now_s: int,
     disclose: Callable[[Policy], bytes],
+    encodable: Callable[[Policy], None],
 ) -> PolicyOffered | StopTaken | GovernanceTaken | None:
     """What to log for a signed file offered at `now_s` (Unix seconds); None when it is known already. Raises PolicyError or SignatureError.
 
     `installed` is the trust root of commissioning, `unit` whose log it is (None before the first policy), `disclose` gives a policy's
-    disclosure digest and refuses one that cannot be disclosed.
+    disclosure digest and refuses one that cannot be disclosed, `encodable` refuses one of which a window could not be written.
     """
     root = adoption.trust_root(installed)
     kind, payload = read_signed(message)
@@ -41,6 +42,7 @@ def judge(
             signed = verify_policy(message, root, now_s)
             if not judge_policy(signed, message, adoption, unit, now_s):
                 return None
+            encodable(signed.policy)
             return PolicyOffered(message, disclose(signed.policy), now_s)
         case Kind.STOP:
             order = verify_stop(message, root, now_s)

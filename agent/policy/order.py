@@ -152,7 +152,8 @@ def _window(old: Stream, new: Stream) -> Direction:
     Then, for contributions v_1 … v_k of anybody in those k windows, (v_1 + … + v_k)^2 / k <= v_1^2 + … + v_k^2: the new window costs no more
     than the old ones together, however often that person passes (zCDP of a Gaussian, PRIVACY.md 1.2). Windows begin at
     multiples of their length since the epoch, so k old ones make up a new one exactly. Values published as measured can only lose
-    by being averaged for longer. A window of uniques is judged never: a longer one is fewer numbers, and identifiers followed for longer.
+    by being averaged for longer. A window of uniques is judged never: a longer one is fewer numbers, and identifiers followed for longer; nor is
+    one of a count with running totals, where this sum does not hold.
     """
     if isinstance(old.privacy, UniquePrivacy):
         return Direction.INCOMPARABLE
@@ -160,6 +161,8 @@ def _window(old: Stream, new: Stream) -> Direction:
         return Direction.LAXER
     times, rest = divmod(new.window_s, old.window_s)
     match old.privacy, new.privacy:
+        case (CountPrivacy(totals=one), CountPrivacy(totals=other)) if one or other:
+            less = False  # with running totals a contribution tells on all later windows
         case (CountPrivacy() | ScalarPrivacy() as one, CountPrivacy() | ScalarPrivacy() as other):
             less = times * other.charge <= one.charge
         case (NoPrivacy(), NoPrivacy() | ScalarPrivacy() | CoarsePrivacy(aggregation="mean")):

@@ -48,6 +48,7 @@ def policy_of(top: toml.Table) -> Policy:
     dates, budget, access = top.table("dates"), top.table("budget"), top.table("access")
     audiences = top.tables("audience", high=MAX_AUDIENCES)
     streams = top.tables("stream", high=MAX_STREAMS)
+    period_s = seconds(budget, "period", low=1, high=DAY_S)
     policy = Policy(
         version=top.integer("version", low=1, high=2**31 - 1),
         unit=unit,
@@ -68,11 +69,11 @@ def policy_of(top: toml.Table) -> Policy:
         effective=instant(dates, "effective"),
         expires=instant(dates, "expires"),
         notice_s=seconds(dates, "notice", low=0, high=366 * DAY_S),
-        period_s=seconds(budget, "period", low=1, high=DAY_S),
+        period_s=period_s,
         cap_rho=number(budget, "cap_rho", low=Fraction(0), high=Fraction(10)),
         collect_within_s=seconds(data, "collect_within", low=1, high=366 * DAY_S),
         demo=top.boolean("demo", False),
-        streams=tuple(_stream(table) for table in streams),
+        streams=tuple(_stream(table, period_s) for table in streams),
     )
     for table in (accountable, purpose, data, dates, budget, access, top):
         table.done()
@@ -150,8 +151,9 @@ def _licence(table: toml.Table) -> str:
     return licence
 
 
-def _stream(table: toml.Table) -> Stream:
+def _stream(table: toml.Table, period_s: int) -> Stream:
     kind = table.choice("kind", KINDS)
+    window_s = seconds(table, "window", low=1, high=DAY_S)
     by_class = kind in ("count", "duration")
     stream = Stream(
         name=table.text("name", pattern=STREAM_NAME, max_length=32, expected="a lower-case stream name"),
@@ -163,10 +165,10 @@ def _stream(table: toml.Table) -> Stream:
         else (),
         bins_s=durations(table, "bins", low=1, high=7 * DAY_S, most=MAX_EDGES) if kind == "duration" else (),
         quantity=table.choice("quantity", vocabulary.QUANTITIES) if kind == "scalar" else "",
-        window_s=seconds(table, "window", low=1, high=DAY_S),
+        window_s=window_s,
         grace_s=duration(table, "grace", low=0, high=DAY_S),
         receivers=table.texts("receivers", pattern=AUDIENCE_NAME, high=MAX_AUDIENCES, expected="names of audiences"),
-        privacy=privacy_of(table.table("privacy"), kind),
+        privacy=privacy_of(table.table("privacy"), kind, period_s // window_s),
     )
     table.done()
     return stream

@@ -14,15 +14,19 @@ from agent.policy.model import (
 )
 from agent.policy.values import MAX_DENOMINATOR, number
 from agent.policy.vocabulary import KIND_MODES
+from agent.policy.words import exact_words
 from agent.wire import toml
 
 _SMALLEST = Fraction(1, MAX_DENOMINATOR)
 _LARGEST = Fraction(10)
 _FAR = Fraction(1_000_000)
 
+TOTALS = ("none", "period")
+"""What `totals` says: no running totals, or totals that begin with each period."""
 
-def privacy_of(table: toml.Table, kind: str) -> Privacy:
-    """The privacy of a stream of `kind`; raises the table's error for a mode that the kind cannot have."""
+
+def privacy_of(table: toml.Table, kind: str, windows: int) -> Privacy:
+    """The privacy of a stream of `kind` with `windows` in a period; raises the table's error for a mode that the kind cannot have."""
     mode = table.choice("mode", KIND_MODES[kind])
     privacy: Privacy
     match kind, mode:
@@ -34,21 +38,24 @@ def privacy_of(table: toml.Table, kind: str) -> Privacy:
             privacy = NoPrivacy(*_range(table))
         case "unique", _:
             privacy = _unique(table)
+        case "count", "dp":
+            privacy = _count(table, windows if table.choice("totals", TOTALS) == "period" else 0)
         case _, "dp":
-            privacy = _count(table)
+            privacy = _count(table, 0, least_k=1)
         case _:
             privacy = ThresholdOnly(k=_k(table), max_count=_max_count(table))
     table.done()
     return privacy
 
 
-def _count(table: toml.Table) -> CountPrivacy:
+def _count(table: toml.Table, totals: int, *, least_k: int = 0) -> CountPrivacy:
     return CountPrivacy(
         rho=number(table, "rho", low=_SMALLEST, high=_LARGEST),
         m=table.integer("m", low=1, high=100_000),
         c=table.integer("c", low=1, high=100_000),
-        threshold=_threshold(table),
+        threshold=_threshold(table, least_k=least_k),
         max_count=_max_count(table),
+        totals=totals,
     )
 
 
@@ -57,7 +64,7 @@ def _unique(table: toml.Table) -> UniquePrivacy:
         epsilon=number(table, "epsilon", low=_SMALLEST, high=_LARGEST),
         m=table.integer("m", low=1, high=100_000),
         addresses=table.integer("addresses", low=1, high=1000),
-        threshold=_threshold(table),
+        threshold=_threshold(table, least_k=1),
     )
 
 
@@ -83,12 +90,15 @@ def _range(table: toml.Table) -> tuple[Fraction, Fraction, Fraction]:
     )
 
 
-def _threshold(table: toml.Table) -> Threshold:
-    return Threshold(k=_k(table), z=number(table, "z", low=Fraction(0), high=Fraction(10)))
+def _threshold(table: toml.Table, *, least_k: int) -> Threshold:
+    k, z = _k(table, least_k), number(table, "z", low=Fraction(0), high=Fraction(10))
+    if k == 0 and z:
+        table.refuse("z", expected="0 where nothing is hidden (k = 0)", got=exact_words(z))
+    return Threshold(k, z)
 
 
-def _k(table: toml.Table) -> int:
-    return table.integer("k", low=1, high=1_000_000)
+def _k(table: toml.Table, least: int = 1) -> int:
+    return table.integer("k", low=least, high=1_000_000)
 
 
 def _max_count(table: toml.Table) -> int:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import assert_never
 
+from agent.policy.factorisation import MAX_STEPS, few_enough
 from agent.policy.model import (
+    BITMAP_CELLS,
     CoarsePrivacy,
     CountPrivacy,
+    Guaranteed,
     NoPrivacy,
     Policy,
     ScalarPrivacy,
@@ -39,9 +42,6 @@ MAX_SCALAR_SIGMA_SQUARED = 2**40
 
 MAX_SPAN = 100_000
 """Grid steps between the bounds of a scalar: enough for 0.001 of a hundred; more makes every message longer for nothing."""
-
-BITMAP_CELLS = 65_536
-"""Cells of the bitmap that counts uniques (PRIVACY.md 0)."""
 
 _CONTRADICTIONS = (
     ("available_to_the_accountable_organization", "not_available_to_the_accountable_organization"),
@@ -182,6 +182,9 @@ def _privacy(policy: Policy, stream: Stream, table: toml.Table) -> None:
     match privacy:
         case CountPrivacy():
             _presence(privacy, windows, table)
+            if privacy.totals:
+                _totals(privacy, windows, table)
+                _noise(privacy.scale_squared, MAX_SIGMA_SQUARED, "rho", table)
             _noise(privacy.sigma_squared, MAX_SIGMA_SQUARED, "rho", table)
             _shown(privacy.tau, privacy.max_count, table)
         case ThresholdOnly():
@@ -213,6 +216,21 @@ def _privacy(policy: Policy, stream: Stream, table: toml.Table) -> None:
                     _refuse_mode(stream, table, f"its sensor also serves {other.name}, which people cause")
         case _:
             assert_never(privacy)
+    _beside(policy, stream, table)
+
+
+def _beside(policy: Policy, stream: Stream, table: toml.Table) -> None:
+    """No noise hides what another stream tells of the same readings."""
+    if isinstance(stream.privacy, Guaranteed):
+        return
+    for other in policy.streams:
+        if other.channel == stream.channel and isinstance(other.privacy, Guaranteed):
+            table.refuse(
+                "mode",
+                expected=f"dp, as {other.name} promises a guarantee for channel {stream.channel}",
+                got=repr(stream.privacy.mode),
+                remedy=f"give it noise too, or leave out one of {other.name} and {stream.name}",
+            )
 
 
 def _presence(privacy: CountPrivacy | ScalarPrivacy, windows: int, table: toml.Table) -> None:
@@ -228,6 +246,23 @@ def _presence(privacy: CountPrivacy | ScalarPrivacy, windows: int, table: toml.T
             "m",
             expected=f"at most {windows * privacy.c}: {windows} windows in a period, {privacy.c} a window",
             got=str(privacy.m),
+        )
+
+
+def _totals(privacy: CountPrivacy, windows: int, table: toml.Table) -> None:
+    if not 2 <= windows <= MAX_STEPS:
+        table.refuse(
+            "totals",
+            expected=f"none, or 2 to {MAX_STEPS:,} windows in a period",
+            got=f"{windows:,} windows" if windows > 1 else "1 window",
+            remedy="use longer windows, or no running totals" if windows > 1 else "its number is the total",
+        )
+    if not few_enough(windows, privacy.m, privacy.c):
+        table.refuse(
+            "m",
+            expected=f"at most {windows // 2 * privacy.c} with running totals: half of the {windows} windows, {privacy.c} a window",
+            got=str(privacy.m),
+            remedy='for people who are there so often totals = "none" is better',
         )
 
 

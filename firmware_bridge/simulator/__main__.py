@@ -1,4 +1,5 @@
 """python -m firmware_bridge.simulator --link PATH [--speed N] [--replay FILE [--replay-from ISO]] [--frames-per-second N] [--canaries N]
+    [--also NAME:KIND[:CLASSES]]
 
 A sensor board in software on a pty; PATH becomes a symbolic link to its tty. On stdout, as NDJSON twice a second and at the end:
 what was sent and which canaries were planted. SIGTERM or SIGINT ends the street: what was taken is sent, a line with
@@ -26,7 +27,7 @@ from agent.local.clock import OPERATOR, Clock
 from agent.local.randomness import random_bytes
 from firmware_bridge.frame import MAX_READINGS
 from firmware_bridge.schema import SCHEMA_HASH
-from firmware_bridge.simulator import batch, replay, street
+from firmware_bridge.simulator import batch, replay, sources, street
 from firmware_bridge.simulator.board import Board
 from firmware_bridge.simulator.file import load_replay
 from firmware_bridge.simulator.timeline import Crossing, Timeline
@@ -55,6 +56,7 @@ class Simulator:
         speed: float,
         frames_per_second: float,
         canaries: int,
+        also: Sequence[sources.Source] = (),
     ) -> None:
         self._board = board
         self._timeline = timeline
@@ -62,6 +64,7 @@ class Simulator:
         self._speed = speed
         self._period_s = 1 / frames_per_second
         self._canaries = batch.Canaries(canaries, random_bytes)
+        self._also = also
         self._planted: list[batch.Canary] = []
         self._first_boot_ns: int | None = None
         self._clock = Clock(OPERATOR)  # only boot time is read
@@ -87,6 +90,7 @@ class Simulator:
                 began_s = now_s if began_s is None else began_s
                 step_s = min(now_s - walked_s, MAX_STEP_S)
                 self._send(self._timeline.advance(round(step_s * self._speed * 1000)), now_s - began_s)
+                self._send_also(now_s - began_s)
             else:
                 self._board.serve(0)  # nobody there, or not reading: the street waits
             walked_s = now_s
@@ -105,6 +109,12 @@ class Simulator:
             self._board.send(frame.reading_count, frame.body, frame.identifiers)
             if frame.canary is not None:
                 self._planted.append(frame.canary)
+
+    def _send_also(self, running_s: float) -> None:
+        for source in self._also:
+            frame = source.take(running_s)
+            if frame is not None:
+                self._board.send(frame.reading_count, frame.body, frame.identifiers)
 
     def _drain(self) -> None:
         """Everything that was taken from the timeline goes to the line, unless the host stays away."""
@@ -153,10 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.classes:
             print(json.dumps(list(classes)))
             return 0
+        also = tuple(sources.wanted(text) for text in options.also)
         board = Board(
             options.link,
             board_id=options.board_id,
-            channel=Channel(CHANNEL, "count", classes),
+            channels=(Channel(CHANNEL, "count", classes), *also),
             schema_hash=SCHEMA_HASH,
         )
         try:
@@ -167,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 speed=options.speed,
                 frames_per_second=options.frames_per_second,
                 canaries=options.canaries,
+                also=[sources.Source(number, channel, random_bytes) for number, channel in enumerate(also, 1)],
             )
             signal.signal(signal.SIGTERM, simulator.stop)
             signal.signal(signal.SIGINT, simulator.stop)
@@ -206,6 +218,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--frames-per-second", type=_positive(200), default=20.0, help="(20)")
     parser.add_argument(
         "--canaries", type=int, choices=range(65), metavar="N", default=0, help="planted readings, 0 to 64"
+    )
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="NAME:KIND[:CLASSES]",
+        help="a further channel: stays:duration:bay,kerb, noise:scalar, visitors:unique (in real seconds)",
     )
     parser.add_argument("--board-id", default="street-simulator")
     parser.add_argument("--classes", action="store_true", help="print the classes as JSON and exit")

@@ -50,13 +50,13 @@ def pack(crossings: Sequence[Crossing], speed: float, canary: Canary | None, ran
     ages = array("H", (min(int(crossing.before_ms / speed), MAX_AGE_MS) for crossing in crossings))
     body = {
         Body.CHANNEL.value: CHANNEL,
-        Body.AGES.value: cbor.CBORTag(TAG_UINT16_LE, _little_endian(ages)),
+        Body.AGES.value: cbor.CBORTag(TAG_UINT16_LE, little_endian(ages)),
         Body.CLASSES.value: cbor.CBORTag(TAG_UINT8, bytes(crossing.class_index for crossing in crossings)),
     }
     identifiers = b""
     if canary is not None:
         values = array("I", [canary.value, *(int.from_bytes(random_bytes(3), "little") for _ in range(count - 1))])
-        body[Body.VALUES.value] = cbor.CBORTag(TAG_UINT32_LE, _little_endian(values))
+        body[Body.VALUES.value] = cbor.CBORTag(TAG_UINT32_LE, little_endian(values))
         body[Body.IDENTIFIER_LENGTH.value] = IDENTIFIER_BYTES
         identifiers = canary.identifier + random_bytes(IDENTIFIER_BYTES * (count - 1))
     return Batch(count, cbor.encode(body), identifiers, canary)
@@ -82,7 +82,8 @@ class Canaries:
         return Canary(identifier, value | MIN_VALUE)
 
 
-def _little_endian(column: "array[int]") -> bytes:
+def little_endian(column: "array[int]") -> bytes:
+    """The bytes of a typed array of the wire; the array is not used afterwards."""
     if sys.byteorder == "big":
         column.byteswap()
     return column.tobytes()

@@ -29,10 +29,10 @@ _HUNG_UP_POLL_S = 0.02
 class Board:
     """A simulated board on a new pty, with `link` as a symbolic link to its tty."""
 
-    def __init__(self, link: Path, *, board_id: str, channel: board.Channel, schema_hash: bytes) -> None:
+    def __init__(self, link: Path, *, board_id: str, channels: tuple[board.Channel, ...], schema_hash: bytes) -> None:
         self._schema_hash = schema_hash
         self._hello = board.Board(
-            board_id, FIRMWARE, hashlib.sha256(FIRMWARE.encode()).digest(), schema_hash, (channel,)
+            board_id, FIRMWARE, hashlib.sha256(FIRMWARE.encode()).digest(), schema_hash, channels
         ).encode()
         self._decoder = Decoder(schema_hash)
         self._sequence = 0

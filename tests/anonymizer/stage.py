@@ -94,6 +94,7 @@ c = 1
 k = 5
 z = 2
 max_count = 5000
+totals = "none"
 """
 
 

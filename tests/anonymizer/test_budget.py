@@ -1,5 +1,6 @@
 """The zCDP filter against brute force: every span of one period, every way a person can be present."""
 
+import time
 from fractions import Fraction
 from itertools import product
 
@@ -107,6 +108,45 @@ def test_a_gap_costs_what_its_windows_cost(count: int, first: int) -> None:
     for at in (end - 5, end, end + 30):
         assert gap.spent(at) == one_by_one.spent(at)
         assert gap.affordable("a", at, Fraction(1)) == one_by_one.affordable("a", at, Fraction(1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("ab"), st.sampled_from([5, 7, 25, 60, 90]), st.integers(1, 120), RHO, st.integers(0, 200)
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_gaps_of_several_streams_cost_what_their_windows_cost(
+    wishes: list[tuple[str, int, int, Fraction, int]],
+) -> None:
+    """AN-32, AN-33: however their windows lie in periods, and whichever stream was charged in the same periods before."""
+    gaps, walked = Budget(), Budget()
+    for budget in (gaps, walked):
+        budget.change_terms(0, Terms(PERIOD_S, Fraction(2), {"a": Presence(3, 1), "b": Presence(5, 2)}))
+    ends = {"a": 600, "b": 600}
+    for name, window_s, count, rho, wait_s in wishes:
+        start = -(-(ends[name] + wait_s) // window_s) * window_s
+        gaps.charge(name, start, window_s, rho, count)
+        for i in range(count):
+            walked.charge(name, start + window_s * i, window_s, rho)
+        ends[name] = start + window_s * count
+    assert gaps.lifetime == walked.lifetime
+    assert gaps.spent(max(ends.values())) == walked.spent(max(ends.values()))
+
+
+def test_a_gap_of_centuries_is_folded_at_once() -> None:
+    """AN-4, AN-32: a clock set to the year 2286 owes a Gap whose periods nobody has the time to walk through."""
+    budget = Budget()
+    budget.change_terms(0, Terms(PERIOD_S, Fraction(2), {"a": Presence(3, 1)}))
+    began = time.process_time()
+    periods = 10**10 // PERIOD_S
+    budget.charge("a", 0, 5, Fraction(1, 32), periods * PERIOD_S // 5)
+    assert time.process_time() - began < 1
+    assert budget.lifetime == periods * Fraction(3, 32)
 
 
 def test_a_gap_of_years_is_folded_quickly() -> None:

@@ -1,6 +1,7 @@
 """A change of policy, from offer to effect: exactly at a window's start, with the older noise for a period, whatever happens meanwhile."""
 
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
@@ -68,7 +69,7 @@ def whole(world: World, *names: str) -> None:
 
 
 def packs_of(world: World, policy: Policy) -> list[Aggregate]:
-    return [pack for pack in world.packs() if pack.disclosure_digest == digest(policy)]
+    return [pack for pack in world.packs() if pack.terms.disclosure_digest == digest(policy)]
 
 
 def test_a_laxer_policy_takes_effect_after_its_notice_from_exactly_the_next_window() -> None:
@@ -94,7 +95,7 @@ def test_a_laxer_policy_takes_effect_after_its_notice_from_exactly_the_next_wind
     old, new = packs_of(world, FIRST), packs_of(world, LAXER)
     assert old[-1].window_start + 5 == new[0].window_start == entry.effective
     assert {pack.reason for pack in (*old[-5:], *new)} == {None}, "not one window lost"
-    assert {pack.policy_version for pack in new} == {2}
+    assert {pack.terms.policy_version for pack in new} == {2}
     whole(world)
 
 
@@ -122,8 +123,8 @@ def test_the_older_larger_noise_for_one_period_and_then_the_new_one() -> None:
     late = [pack for pack in packs if pack.window_start >= begins + PERIOD_S]
     assert len(early) == PERIOD_S // 5
     assert late
-    assert {(pack.noise_sd_thousandths, pack.threshold) for pack in early} == {(4000, 13)}
-    assert {(pack.noise_sd_thousandths, pack.threshold) for pack in late} == {(2829, 11)}
+    assert {(pack.terms.noise_sd, pack.terms.threshold) for pack in early} == {(Decimal(4), 13)}
+    assert {(pack.terms.noise_sd, pack.terms.threshold) for pack in late} == {(Decimal("2.829"), 11)}
     charges = {
         entry.window_start: entry.charge
         for entry in world.entries
@@ -145,12 +146,12 @@ def test_a_renamed_stream_of_the_same_channel_keeps_the_larger_noise() -> None:
     world = running()
     world.offer(renamed)
     world.run(60)
-    assert {pack.noise_sd_thousandths for pack in packs_of(world, renamed)} == {4000}
+    assert {pack.terms.noise_sd for pack in packs_of(world, renamed)} == {Decimal(4)}
     third = replace(renamed, version=3, notice_s=20, title="Another title")
     world.offer(third)
     world.run(60)
     assert packs_of(world, third)
-    assert {pack.noise_sd_thousandths for pack in packs_of(world, third)} == {4000}
+    assert {pack.terms.noise_sd for pack in packs_of(world, third)} == {Decimal(4)}
 
 
 def test_a_stricter_policy_acts_at_the_next_window() -> None:
@@ -162,7 +163,7 @@ def test_a_stricter_policy_acts_at_the_next_window() -> None:
     entry = taken(world)[1]
     assert entry.effective <= offered_at + 6
     world.run(20)
-    assert {pack.noise_sd_thousandths for pack in packs_of(world, STRICTER)} == {5657}
+    assert {pack.terms.noise_sd for pack in packs_of(world, STRICTER)} == {Decimal("5.657")}
     whole(world)
 
 
@@ -192,7 +193,7 @@ def test_a_newer_offer_replaces_the_one_on_notice_and_begins_anew() -> None:
     world.run(15)
     assert len(taken(world)) == 1
     world.run(25)
-    assert [decoded.policy_version for decoded in world.packs()][-1] == 3
+    assert [decoded.terms.policy_version for decoded in world.packs()][-1] == 3
     assert not packs_of(world, LAXER)
 
 
@@ -208,7 +209,7 @@ def test_other_windows_begin_where_both_have_a_boundary(window: int, grace: str)
     world.run(60 + 3 * window)
     entry = taken(world)[1]
     assert entry.effective % 5 == entry.effective % window == 0
-    assert world.packs()[-1].window_s == window
+    assert world.packs()[-1].terms.window_s == window
     whole(world)
 
 
@@ -450,7 +451,7 @@ def test_a_power_cut_after_any_entry() -> None:
         if len([e for e in entries[:cut] if isinstance(e, PolicyTaken)]) < 2:
             assert taken(world)[1].at - began >= 20 - logged - 1
         world.run(20)
-        assert world.packs()[-1].policy_version == 2
+        assert world.packs()[-1].terms.policy_version == 2
         whole(world)
 
 

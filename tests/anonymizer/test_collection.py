@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.anonymizer.govern import charge_for, govern, terms_for
+from agent.anonymizer.govern import charge_for, govern
+from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.ledger import Ledger
-from agent.anonymizer.noise import DiscreteGaussian
 from agent.anonymizer.window import NS, Closed
 from agent.contracts.aggregate import Cell, NotCollected
 from agent.contracts.board import Channel
@@ -109,7 +109,7 @@ def test_counts_noise_threshold() -> None:
     world.run(6)
     pack = world.packs()[-1]
     assert pack.cells == (("bike", 50), ("foot", 40))
-    assert (pack.state, pack.coverage_percent, pack.threshold) == ("complete", 100, 13)
+    assert (pack.state, pack.coverage_percent, pack.terms.threshold) == ("complete", 100, 13)
     assert world.collection.tally.discarded == {"unknown_class": 3}
     assert world.collection.tally.counted == 90
     world.count([BIKE] * 13 + [FOOT] * 12)
@@ -444,9 +444,8 @@ def test_nothing_leaves_under_its_price_or_another_policy() -> None:
     closed = Closed(START_S + 1000, np.zeros(2, dtype=np.int64), 100, None)
     with pytest.raises(InvariantBroken):
         govern(closed, terms, Charge(Fraction(1, 33)), None, 0, os.urandom)
-    cheap = dataclasses.replace(terms, noise=DiscreteGaussian(Fraction(15)))
     with pytest.raises(InvariantBroken):
-        govern(closed, cheap, Charge(Fraction(1, 32)), None, 0, os.urandom)
+        dataclasses.replace(terms, strength=Fraction(15))
     with pytest.raises(InvariantBroken):
         charge_for(closed, terms, Ledger())
 

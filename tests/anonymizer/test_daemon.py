@@ -73,7 +73,7 @@ def test_from_notice_to_releases(unit: Unit) -> None:
             cose.verify1(entry.signature, PUBLIC, detached_payload=entry.payload)
             pack = aggregate.decode(entry.payload)
             packs.append(pack)
-            assert (pack.log_index, pack.disclosure_digest) == (number, unit.digest)
+            assert (pack.log_index, pack.terms.disclosure_digest) == (number, unit.digest)
             assert entry.charge is not None
             assert (entry.charge.rho > 0) == (pack.reason is None)
     complete = [pack for pack in packs if pack.reason is None]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from agent.anonymizer.govern import govern, terms_for
+from agent.anonymizer.govern import govern
+from agent.anonymizer.kinds import CountTerms, terms_for
 from agent.anonymizer.threshold import shown, value_digits
 from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Aggregate, Cell
@@ -16,6 +17,8 @@ from tests.anonymizer.stage import make_policy
 POLICY = make_policy(window=5)
 STREAM = POLICY.streams[0]
 TERMS = terms_for(POLICY, STREAM, bytes(32))
+assert isinstance(TERMS, CountTerms)
+BOUND = TERMS.noise.bound
 CHARGE = Charge(count_privacy(STREAM).charge)
 
 
@@ -26,7 +29,7 @@ def released(bikes: int, feet: int) -> Aggregate:
 
 def test_what_is_released_is_the_count_and_noise_of_the_exact_law() -> None:
     """AN-40: chi-square of released minus true over 20,000 cells; a flake is one in a million."""
-    bound = TERMS.noise.bound
+    bound = BOUND
     histogram = np.zeros(2 * bound + 1, dtype=np.int64)
     for _ in range(10_000):
         for (_, value), true in zip(released(1000, 4321).cells, (1000, 4321), strict=True):
@@ -60,4 +63,4 @@ def test_counts_are_clamped_before_noise() -> None:
     for _ in range(50):
         for _, value in released(10**6, 10**6).cells:
             assert isinstance(value, int)
-            assert value <= count_privacy(STREAM).max_count + TERMS.noise.bound
+            assert value <= count_privacy(STREAM).max_count + BOUND

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_laxer_policy_from_offer_to_effect(unit: Unit) -> None:
     assert abs(beside.not_before - change.effective) <= 6
     old, new = packs(unit, unit.digest), packs(unit, digest_of(LAXER))
     assert old[-1].window_start + 1 == new[0].window_start == change.effective
-    assert {pack.noise_sd_thousandths for pack in new} == {4000}, "the older, larger noise"
+    assert {pack.terms.noise_sd for pack in new} == {Decimal(4)}, "the older, larger noise"
     assert [pack.reason for pack in new[1:4]] == [None] * 3
     assert unit.stop() == 0
 

@@ -189,7 +189,9 @@ def test_what_a_checkpoint_covered_is_never_lost(
     log = ReleaseLog(folder, ORIGIN, KEY)
     written: list[Entry] = []
     for batch in batches:
-        new: list[Entry] = [Release("s", 1_800_000_000, 1, payload, b"", None, bytes(32)) for payload in batch]
+        new: list[Entry] = [
+            Release("s", 1_800_000_000, 1, payload, b"", Charge(Fraction(0)), bytes(32)) for payload in batch
+        ]
         log.append(new)
         written += new
         note, covered, end = (folder / CHECKPOINT).read_bytes(), len(written), log.end
@@ -253,7 +255,7 @@ def test_a_file_size_limit_is_a_full_disk(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (log_module.STEP_BYTES, log_module.STEP_BYTES))
         log = ReleaseLog(tmp_path, ORIGIN, KEY)
         assert log.ready()
-        big = Release("s", 1_800_000_000, 1, bytes(40_000), b"", None, bytes(32))
+        big = Release("s", 1_800_000_000, 1, bytes(40_000), b"", Charge(Fraction(0)), bytes(32))
         logged = 0
         while log.ready():
             log.append([big])
@@ -325,7 +327,7 @@ def test_a_checkpoint_that_finds_no_space_is_owed_and_signed_later(
 
 
 def release(number: int, size: int) -> Release:
-    return Release("crossings", 1_800_000_000 + number, 1, bytes(size), b"s", None, b"\1" * 32)
+    return Release("crossings", 1_800_000_000 + number, 1, bytes(size), b"s", Charge(Fraction(0)), b"\1" * 32)
 
 
 def refusing(after: int, *, forever: bool) -> Callable[[int, memoryview, int], int]:

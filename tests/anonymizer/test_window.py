@@ -5,24 +5,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.anonymizer.window import NS, Discard, Moment, Part, StreamWindows, stepped, window_start
+from agent.anonymizer.discard import Discard
+from agent.anonymizer.rows import MAX_ROWS, Columns
+from agent.anonymizer.window import NS, Moment, Part, StreamWindows, stepped, window_start
 from agent.contracts.aggregate import NotCollected
+from agent.local.randomness import fill_random
 from agent.policy.enforcement import count_privacy
 from tests.anonymizer.stage import make_policy
 
 STREAM = make_policy(window=5).streams[0]
 START = 1_800_000_000
 HALF = 5 * NS // 2
+NONE = len(STREAM.classes)
+"""The class of a reading of no class."""
 
 
 def windows(first: int = START) -> StreamWindows:
-    return StreamWindows(STREAM, first)
+    return StreamWindows(STREAM, first, fill_random)
 
 
 def put(into: StreamWindows, readings: list[tuple[int, int]], now_ns: int) -> dict[Discard, int]:
     times = np.array([START * NS + at for at, _ in readings], dtype=np.int64)
     classes = np.array([number for _, number in readings], dtype=np.int64)
-    return dict(into.count(times, classes, START * NS + now_ns))
+    oldest, newest = (int(times.min()), int(times.max())) if readings else (0, 0)
+    columns = Columns(classes, None, memoryview(b""), 0)
+    return dict(into.count(times, columns, START * NS + now_ns, oldest_utc_ns=oldest, newest_utc_ns=newest))
 
 
 def covered(into: StreamWindows, running: int, gate: int, board: int, start: int = START) -> None:
@@ -49,7 +56,7 @@ def test_discards_have_reasons() -> None:
     """AN-2: late, future, of an unknown class, over the rate."""
     w = windows()
     w.close()
-    assert put(w, [(5 * NS - 1, 0), (7 * NS, 0), (8 * NS + 1, 0), (6 * NS, -1), (4 * NS, -1)], 7 * NS) == {
+    assert put(w, [(5 * NS - 1, 0), (7 * NS, 0), (8 * NS + 1, 0), (6 * NS, NONE), (4 * NS, NONE)], 7 * NS) == {
         Discard.LATE: 1,
         Discard.FUTURE: 1,
         Discard.UNKNOWN_CLASS: 2,
@@ -57,25 +64,73 @@ def test_discards_have_reasons() -> None:
     assert w.pending == 1
     assert put(w, [(8 * NS, 0)], 7 * NS) == {}, "stamped by the bridge after our look at the clock"
     flood = [(6 * NS, 1)] * (count_privacy(STREAM).max_count + 7)
-    assert put(w, flood, 7 * NS) == {Discard.OVER_RATE: 7}
-    assert put(w, flood[:3], 7 * NS) == {Discard.OVER_RATE: 3}
-    assert w.close().counts.tolist() == [2, count_privacy(STREAM).max_count]
+    assert put(w, flood, 7 * NS) == {}
+    assert put(w, flood[:3], 7 * NS) == {}
+    closed = w.close()
+    assert closed.counts.tolist() == [2, count_privacy(STREAM).max_count]
+    assert (closed.readings, closed.over_rate) == (2 + count_privacy(STREAM).max_count, 10)
+
+
+Reading = tuple[int, int]
+
+
+def expected(
+    batches: list[list[Reading]], closings: list[int], now_ns: int
+) -> tuple[list[list[int]], dict[Discard, int]]:
+    """What each window holds, and what was discarded, one reading at a time."""
+    found: dict[int, list[int]] = {}
+    discarded: dict[Discard, int] = {}
+    next_window = 0
+    most = count_privacy(STREAM).max_count
+    for batch, closed in zip(batches, closings, strict=True):
+        for at, number in batch:
+            reason = None
+            if number == NONE:
+                reason = Discard.UNKNOWN_CLASS
+            elif at > now_ns + NS:
+                reason = Discard.FUTURE
+            elif at // (5 * NS) < next_window:
+                reason = Discard.LATE
+            else:
+                found.setdefault(at // (5 * NS), [0, 0])[number] += 1
+            if reason is not None:
+                discarded[reason] = discarded.get(reason, 0) + 1
+        next_window += closed
+    assert all(count <= most for row in found.values() for count in row)
+    return [found.get(number, [0, 0]) for number in range(next_window)], discarded
 
 
 @given(
-    st.lists(st.lists(st.tuples(st.integers(-(10 * NS), 30 * NS), st.integers(-1, 1)), max_size=40), max_size=6),
-    st.integers(0, 4),
+    st.lists(
+        st.tuples(
+            st.lists(st.tuples(st.integers(-(10 * NS), 30 * NS), st.integers(0, 2)), max_size=40), st.integers(0, 3)
+        ),
+        max_size=6,
+    ),
+    st.sampled_from([12, 29, 5 * MAX_ROWS + 40]),
 )
-def test_every_reading_is_counted_or_discarded(batches: list[list[tuple[int, int]]], closings: int) -> None:
-    """AN-2: conservation, whatever the times and classes."""
+def test_any_readings_are_where_they_belong(life: list[tuple[list[Reading], int]], now_s: int) -> None:
+    """AN-1, AN-2: whatever the times and classes, windows that close in blocks or alone hold what counting one by one says."""
+    ahead = max(0, now_s - 30) * NS  # after a clock was set forward readings are further ahead than the block reaches
+    batches = [[(at + ahead, number) for at, number in batch] for batch, _ in life]
+    closings = [closed for _, closed in life]
     w = windows()
-    sent = closed = discarded = 0
-    for number, batch in enumerate(batches):
-        sent += len(batch)
-        discarded += sum(put(w, batch, 12 * NS).values())
-        if number < closings:
-            closed += int(w.close().counts.sum())
-    assert sent == closed + discarded + w.pending
+    said: dict[Discard, int] = {}
+    rows: list[list[int]] = []
+    for batch, closed in zip(batches, closings, strict=True):
+        for reason, count in put(w, batch, now_s * NS).items():
+            said[reason] = said.get(reason, 0) + count
+        if closed:
+            rows += w.close_block(closed).contents.tolist()
+    found, discarded = expected(batches, closings, now_s * NS)
+    assert (rows, said) == (found, discarded)
+    closed_s, sent = sum(map(sum, rows)), sum(map(len, batches))
+    assert sent == closed_s + sum(said.values()) + w.pending
+    last = (now_s // 5) + 2
+    while len(rows) < last:
+        rows += [w.close().counts.tolist()]
+    assert w.pending == 0
+    assert sent == sum(map(sum, rows)) + sum(said.values())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import functools
 
 from agent.anonymizer.collection import Collection, Due
+from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.window import NS, Moment
@@ -14,7 +15,7 @@ from agent.contracts.log import Entry, Release
 from agent.contracts.public import Reason
 from agent.contracts.reading import Kind
 from agent.disclosure.datachain import compile_disclosure
-from agent.local.randomness import random_bytes
+from agent.local.randomness import fill_random, random_bytes
 from agent.policy.model import Policy
 from agent.policy.offer import judge
 from tests.anonymizer.stage import BOARD, KEY, message, readings
@@ -46,7 +47,12 @@ class World:
     def restart(self) -> None:
         """A new process on the same log."""
         self.collection = Collection(
-            ledger=Ledger(self.entries), key=KEY, random_bytes=self.random, memory_locked=True, disclose=_digest
+            ledger=Ledger(self.entries),
+            key=KEY,
+            random_bytes=self.random,
+            fill_random=fill_random,
+            memory_locked=True,
+            disclose=_digest,
         )
         self.sent = 0
         self._said_hello = False
@@ -68,7 +74,15 @@ class World:
     def drop(self, message: bytes) -> bool:
         """A signed file is judged, and logged when it is right; False when it is known already. Raises what refuses it."""
         adoption = self.collection.ledger.adoption
-        entry = judge(message, adoption, installed=self.root, unit=adoption.unit, now_s=self.utc_s, disclose=_digest)
+        entry = judge(
+            message,
+            adoption,
+            installed=self.root,
+            unit=adoption.unit,
+            now_s=self.utc_s,
+            disclose=_digest,
+            encodable=encodable,
+        )
         if entry is not None:
             self._log(self.collection.adopt(entry))
         return entry is not None
@@ -133,6 +147,11 @@ class World:
     def deliver(self, packet: bytes) -> None:
         """One packet of reading.sock."""
         self.collection.reading_message(1, memoryview(packet))
+
+    def unplug(self) -> None:
+        """The board is gone; it says hello again when it is back."""
+        self.deliver(message(Kind.BOARD_GONE))
+        self._said_hello = False
 
     def count(self, classes: list[int], ages: list[int] | None = None) -> None:
         """Readings arrive now."""

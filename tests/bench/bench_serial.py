@@ -13,7 +13,10 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer import batch
-from agent.anonymizer.govern import NOTHING, govern, terms_for
+from agent.anonymizer.govern import govern
+from agent.anonymizer.kinds import terms_for
+from agent.anonymizer.ledger import NOTHING
+from agent.anonymizer.rows import Columns
 from agent.anonymizer.seal import seal
 from agent.anonymizer.window import NS, StreamWindows
 from agent.cli.demo.stage import policy_text
@@ -21,7 +24,7 @@ from agent.contracts.board import Board, Channel
 from agent.contracts.log import Charge
 from agent.contracts.reading import HEADER as MESSAGE_HEADER
 from agent.contracts.reading import Header, Kind
-from agent.local.randomness import random_bytes
+from agent.local.randomness import fill_random, random_bytes
 from agent.policy.parse import parse_policy
 from firmware_bridge.frame import Decoder, Frame, Type, encode
 from firmware_bridge.schema import SCHEMA_HASH
@@ -72,7 +75,7 @@ def ours(line: bytes, readings_a_frame: int) -> Counter[str]:
     board = Board("bench", "1", bytes(32), SCHEMA_HASH, (Channel(stream.channel, "count", CLASSES),))
     table = batch.class_table(board, stream)
     assert table is not None
-    windows = StreamWindows(stream, START)
+    windows = StreamWindows(stream, START, fill_random)
     decoder = Decoder(SCHEMA_HASH)
     buffer = memoryview(bytearray(16 * 1024))
     true: Counter[str] = Counter()
@@ -89,7 +92,13 @@ def ours(line: bytes, readings_a_frame: int) -> Counter[str]:
             buffer[: MESSAGE_HEADER.size] = header.pack()
             buffer[MESSAGE_HEADER.size : length] = frame.body
             decoded = batch.decode(header, buffer[:length])
-            windows.count(decoded.times_boot_ns, table[1][decoded.classes], taken_ns + NS)
+            windows.count(
+                decoded.times_boot_ns,
+                Columns(table[1][decoded.classes], decoded.values, decoded.identifiers, decoded.width),
+                taken_ns + NS,
+                oldest_utc_ns=decoded.oldest_boot_ns,
+                newest_utc_ns=decoded.newest_boot_ns,
+            )
             frames += 1
             if frames % frames_a_window == 0:
                 closed = windows.close()

@@ -26,4 +26,4 @@ def record(rows: dict[str, float]) -> None:
     path.write_text(json.dumps({**known, **rows}, indent=1, sort_keys=True) + "\n")
     print()
     for name, value in rows.items():
-        print(f"{name:<44} {value:>14,.2f}")
+        print(f"{name:<60} {value:>14,.2f}")

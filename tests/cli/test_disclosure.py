@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.beacon.compact import open_compact
 from agent.cli.main import main
 from agent.contracts.public import Envelope, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
@@ -21,6 +22,7 @@ from tests.policy.test_parse import GOOD
 from tests.signing import signed_policy
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+RFC_8032_PUBLIC_KEY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 POLICY = parse_policy(GOOD, "p")
 DISCLOSURE = compile_disclosure(POLICY)
 ENVELOPE = seal_envelope(Envelope(DISCLOSURE.cbor, 1_790_000_000), KEY)
@@ -153,3 +155,26 @@ def test_bad_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_compact_is_what_a_qr_code_carries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """BE-28: at most 200 bytes for the example bike counter; by the example key, which is said, or by the unit's."""
+    policy = str(Path(__file__).parents[2] / "config" / "policy.toml")
+    assert main(["disclosure", "show", policy, "--compact", "--json"]) == 0
+    printed = capsys.readouterr()
+    shown = json.loads(printed.out)
+    message = bytes.fromhex(shown["cbor"])
+    assert list(shown) == ["bytes", "cbor", "digest"]
+    assert shown["bytes"] == len(message) <= 200
+    assert "a published example key, for which nobody vouches" in printed.err
+    assert open_compact(message, RFC_8032_PUBLIC_KEY).digest == bytes.fromhex(shown["digest"])[:16]
+
+    key = tmp_path / "unit-key"
+    assert main(["key", "new", str(key)]) == 0
+    public_key = bytes.fromhex(capsys.readouterr().out)
+    assert main(["disclosure", "show", policy, "--compact", "--key", str(key)]) == 0
+    printed = capsys.readouterr()
+    size, message_line = printed.out.splitlines()
+    assert size == f"{len(message)} bytes, of disclosure {shown['digest']}"
+    assert printed.err == ""
+    assert open_compact(bytes.fromhex(message_line), public_key) == open_compact(message, RFC_8032_PUBLIC_KEY)

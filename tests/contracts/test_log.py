@@ -25,7 +25,8 @@ from agent.wire import cbor
 RELEASE = Release("crossings", 1788220800, 900, b"[]", b"s" * 84, Charge(Fraction(1, 32)), bytes(32))
 ENTRIES: list[Entry] = [
     RELEASE,
-    Release("crossings", 1788220800, 900, b"", b"", None, b""),
+    Release("crossings", 1788220800, 900, b"", b"", Charge(Fraction(0)), b""),
+    Release("air", 1788220800, 900, b'[{"n":"guarantee","vs":"none: not a privacy guarantee"}]', b"", None, b""),
     PolicyTaken(b"policy", bytes(32), 1788220800, 1788220900),
     PolicyOffered(b"signed policy", bytes(32), 1788220800),
     StopTaken(b"signed stop order", ("steward/ana", "community/chi"), 1788220800),

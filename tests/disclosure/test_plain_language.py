@@ -14,7 +14,7 @@ from agent.disclosure.plain_language import MAX_WORDS, heading, notes, sentences
 from agent.disclosure.rules import Mark
 from agent.disclosure.wording import LOCALES
 from agent.errors import DisclosureError
-from agent.policy.model import Policy
+from agent.policy.model import CountPrivacy, Policy
 from agent.policy.parse import parse_policy
 from tests.disclosure.readability import grade, hardest, syllables, words
 from tests.policy.policies import policies
@@ -25,6 +25,8 @@ EXAMPLES = [CONFIG / "policy.toml", *sorted((CONFIG / "examples").glob("*.toml")
 
 DISCLOSURE = compile_disclosure(parse_policy(GOOD, "p"))
 TEXT = sentences(DISCLOSURE)
+
+TOTALS = changed('totals = "none"', 'totals = "period"')
 
 OVERCLAIMS = re.compile(
     r"anonym|k-anonym|immutable|\bTLS\b|guarantee|impossible|never be\b|secure\b|certif", re.IGNORECASE
@@ -278,3 +280,18 @@ def test_promises_are_not_enforced_statements() -> None:
             r"deleted|kept in|download|responsible|sensor|here to|fetches", statement.text
         ) and not statement.key.startswith("legend"):
             assert statement.mark is Mark.PROMISED, statement
+
+
+def test_running_totals_are_said_in_every_language() -> None:
+    """One more sentence wherever there are totals, none where there are none; and the noise it names covers nine times in ten."""
+    for code, table in LOCALES.items():
+        key = table.texts["dp.totals"].partition("{")[0]
+        assert sum(key in sentence for sentence in sentences(disclosure_of(TOTALS), code)) == 1
+        assert not any(key in sentence for sentence in sentences(DISCLOSURE, code))
+    said = sentences(disclosure_of(TOTALS))
+    assert "It also sends running totals, which begin anew every day and include the numbers not shown." in said
+    privacy = parse_policy(TOTALS, "p").streams[0].privacy
+    assert isinstance(privacy, CountPrivacy)
+    amount = math.isqrt(math.ceil(6 * privacy.sigma_squared) - 1) + 1
+    assert amount == 31  # 2 exp(-6/2) < 1/10: sub-Gaussian with variance 12.54^2
+    assert f"Chance changes each number, at least nine times in ten by {amount} or less." in said

@@ -33,6 +33,14 @@ def test_streams_add_up() -> None:
     assert found.period == bound.right_in_100(bound.total_variation(both)) > 61
 
 
+def test_running_totals_have_the_bound_of_any_zcdp_mechanism() -> None:
+    """Theorem B is for independent noise: with totals the weaker bound of Theorem A stands, over every draw that a reading tells on."""
+    found = presence(parse_policy(changed('totals = "none"', 'totals = "period"'), "p"))
+    draws = 2 * 96 * 2  # two counters that a period may touch, two classes
+    assert found.period == bound.right_in_100(bound.zcdp_total_variation(Fraction(1, 8), 2 * draws * bound.DRAW)) == 63
+    assert found.covered == ("crossings",)
+
+
 def test_a_short_period_is_counted_as_often_as_a_month_has_it() -> None:
     """The demonstration's period is ten minutes: 30 days are 4,320 of them, and nothing can be promised."""
     policy = parse_policy(DEMO, "d")

@@ -22,6 +22,7 @@ from agent.policy.model import (
     NoPrivacy,
     Policy,
     ScalarPrivacy,
+    Threshold,
     ThresholdOnly,
     UniquePrivacy,
 )
@@ -162,6 +163,8 @@ def test_nothing_collected_is_left_out(text: str) -> None:
             assert name in said[stream.technology]
         assert f"{stream.name}: every " in said["values_time"]
         match stream.privacy:
+            case CountPrivacy(threshold=Threshold(k=0)):
+                assert "every number published, also below zero" in said["differential_privacy"]
             case CountPrivacy() | UniquePrivacy() as privacy:
                 assert f"published from {privacy.tau}" in said["differential_privacy"]
             case CoarsePrivacy() | ThresholdOnly():

@@ -149,7 +149,7 @@ port = "{folder}/tty"
 def make_board(folder: Path, *, board_id: str = "board-1", schema_hash: bytes = SCHEMA_HASH) -> Board:
     """A board with one channel, linked at `folder`/tty."""
     channel = Channel("street", "count", ("bike", "person"))
-    return Board(folder / "tty", board_id=board_id, channel=channel, schema_hash=schema_hash)
+    return Board(folder / "tty", board_id=board_id, channels=(channel,), schema_hash=schema_hash)
 
 
 def until(condition: Callable[[], object], *parts: Board | Peer | None, within_s: float = WITHIN_S) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.beacon import gatt
+from agent.beacon import compact, gatt
 from agent.contracts import aggregate, board, lease, log, public, reading
-from agent.contracts.aggregate import Aggregate, Cell, Guarantee
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import read_exports
@@ -21,6 +20,8 @@ from agent.policy.units import compile_units, parse_units
 from agent.publisher import cursor
 from agent.wire import cbor, cose, senml, tlog
 from firmware_bridge import cobs, frame
+from tests import packs
+from tests.packs import COUNT, changed
 
 NAME = "input"
 PROJECT = Path(__file__).parents[2]
@@ -61,26 +62,8 @@ CHECKPOINT = tlog.sign_checkpoint(
 ENVELOPE = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S), KEYS[0])
 UPCOMING = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S, NOW_S + 60), KEYS[0])
 STOP_NOTICE = public.seal_stop(public.StopNotice("It was not as announced", ("steward/ana",), NOW_S), KEYS[0])
-PACK = aggregate.encode(
-    Aggregate(
-        city="springfield",
-        site="river-bridge",
-        unit="bridge-01",
-        stream="crossings",
-        window_start=1_790_000_100,
-        window_s=900,
-        coverage_percent=95,
-        reason=None,
-        noise_sd_thousandths=4000,
-        threshold=13,
-        guarantee=Guarantee(Fraction(1, 8), 86_400, 4, 1),
-        policy_version=1,
-        disclosure_digest=DISCLOSURE.digest,
-        log_index=17,
-        cells=(("bike", 23), ("foot", Cell.SUPPRESSED)),
-        value_digits=4,
-    )
-)
+PACK = aggregate.encode(changed(COUNT, window_start=1_790_000_100, disclosure_digest=DISCLOSURE.digest))
+PACKS = tuple(map(aggregate.encode, packs.ALL.values()))
 RELEASE = log.Release(
     "crossings",
     1_790_000_100,
@@ -89,6 +72,9 @@ RELEASE = log.Release(
     cose.sign1(PACK, KEYS[0], detached=True),
     log.Charge(Fraction(1, 32)),
     DISCLOSURE.digest,
+).encode()
+UNPROTECTED = log.Release(
+    "air", 1_800_000_000, 900, PACKS[-1], cose.sign1(PACKS[-1], KEYS[0], detached=True), None, bytes(range(32))
 ).encode()
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
 HELLO = board.Board(
@@ -120,6 +106,7 @@ STATE = public.State(
 ).encode()
 REPLAY = b"time,bike,foot\n2025-09-03T00:00:00,1,2\n2025-09-03T01:00:00,3,\n2025-09-03T02:00:00,0,5\n"
 DATACHAIN = json.dumps(to_datachain(DISCLOSURE)).encode()
+COMPACT = compact.seal_compact(compact.compact_of(DISCLOSURE), KEYS[0])
 ATTRIBUTES = gatt.attributes(ENVELOPE, 7)
 LEASE = lease.Lease(DISCLOSURE.digest, lease.OnAir.SERVING, 10**12).encode()
 
@@ -174,13 +161,14 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "cbor": (HELLO, RELEASE, cbor.encode([1, -1, None, True, {"a": b"b", 1: [[]]}])),
     "cose_sign1": (cose.sign1(b"payload", KEYS[0]), cose.sign1(b"payload", KEYS[0], detached=True)),
     "cose_sign": (cose.sign(b"payload", KEYS, content_type="text/plain"),),
-    "senml": (PACK, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
-    "aggregate": (PACK,),
-    "log": (RELEASE, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
+    "senml": (PACK, *PACKS, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
+    "aggregate": (PACK, *PACKS),
+    "log": (RELEASE, UNPROTECTED, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
     "checkpoint": (CHECKPOINT,),
     "envelope": (ENVELOPE, UPCOMING),
     "stop_notice": (STOP_NOTICE,),
     "disclosure": (DISCLOSURE.cbor,),
+    "compact": (COMPACT, *(compact.compact_of(compile_disclosure(parse_policy(p, NAME))).encode() for p in POLICIES)),
     "datachain": (DATACHAIN,),
     "taxonomy": (EXPORT, encode_taxonomy(read_exports([(NAME, EXPORT)]))),
     "icon": (ICON,),
@@ -193,11 +181,11 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
     "cursor": (cursor.encode(cursor.START.follows(RELEASE, 900), cursor.START),),
     "replay": (REPLAY,),
-    "subscriber": (PACK, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
+    "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
 }
 """Target -> its seeds."""
 
-ACCEPTED = frozenset(SEEDS) - {"frame", "gatt", "subscriber", "reading"}
+ACCEPTED = frozenset(SEEDS) - {"frame", "gatt", "subscriber", "reading", "compact"}
 """Targets whose parser accepts each seed; of the others, some seeds are whole only in part."""
 
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Callable
 
 from agent.anonymizer import batch
-from agent.beacon import gatt
-from agent.contracts import aggregate, board, lease, log, public, reading
+from agent.beacon import compact, gatt
+from agent.contracts import aggregate, board, lease, log, public, reading, release
 from agent.disclosure import datachain, validation
 from agent.disclosure.icon import check_icon
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -28,6 +28,7 @@ from agent.errors import (
     TaxonomyError,
 )
 from agent.local import settings
+from agent.operations.table import MAX_LINE_CHARACTERS, Table
 from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
@@ -176,7 +177,7 @@ def target_senml(data: bytes) -> None:
         assert senml.decode(senml.encode(records)) == records
 
 
-@reads("agent.contracts.aggregate.decode")
+@reads("agent.contracts.aggregate.decode", "agent.contracts.guarantee.read_guarantee")
 def target_aggregate(data: bytes) -> None:
     """A release's payload comes back byte for byte."""
     with contextlib.suppress(EncodingError, MessageError):
@@ -187,7 +188,10 @@ def target_aggregate(data: bytes) -> None:
 def target_log(data: bytes) -> None:
     """One encoding an entry; records stop at the first damage and never go past the end."""
     with contextlib.suppress(LogDamaged):
-        assert log.decode_entry(data).encode() == data
+        one = log.decode_entry(data)
+        assert one.encode() == data
+        if isinstance(one, log.Release):
+            release.governed(one)
     end = 0
     for end_of_record, entry in log.iter_records(data):
         assert end < end_of_record <= len(data)
@@ -222,6 +226,21 @@ def target_stop_notice(data: bytes) -> None:
         assert public.read_stop(data).reason
     with contextlib.suppress(EncodingError, SignatureError):
         public.open_stop(data, KEY_BYTES)
+
+
+@reads(
+    "agent.beacon.compact.read_compact",
+    "agent.beacon.compact.open_compact",
+    "agent.beacon.compact.decode_compact",
+)
+def target_compact(data: bytes) -> None:
+    """One encoding a compact disclosure; what verifies is what was signed."""
+    with contextlib.suppress(EncodingError, DisclosureError):
+        assert compact.decode_compact(data).encode() == data
+    with contextlib.suppress(EncodingError, SignatureError, DisclosureError):
+        read = compact.read_compact(data)
+        with contextlib.suppress(SignatureError):
+            assert compact.open_compact(data, KEY_BYTES) == read
 
 
 @reads("agent.disclosure.datachain.decode_disclosure")
@@ -351,9 +370,12 @@ def target_replay(data: bytes) -> None:
 
 @reads()
 def target_subscriber(data: bytes) -> None:
-    """Each sort of topic with any payload: one record at least, nothing raised."""
-    verification = Verification([KEY_BYTES])
-    for last in ("agg/crossings", "agg/crossings/sig", "state", "disclosure", "checkpoint"):
+    """Each sort of topic with any payload: one record at least, nothing raised; a table of it is short lines."""
+    verification, table = Verification([KEY_BYTES]), Table()
+    streams = ("crossings", "parking", "visitors", "co2", "sound", "air")
+    topics = (*(f"agg/{stream}" for stream in streams), "agg/crossings/sig", "state", "disclosure", "checkpoint")
+    for last in topics:
         topic = f"dtpr/v1/springfield/river-bridge/bridge-01/{last}"
         for record, _ in verification.take(Received(topic, data, (("sig", "AA=="),), False, 0.0)):
             json.dumps(record)
+            assert all(line.isprintable() and len(line) <= MAX_LINE_CHARACTERS for line in table.lines(record))

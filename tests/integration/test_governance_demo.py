@@ -48,14 +48,14 @@ def test_a_laxer_policy_waits_out_its_notice_and_begins_with_a_window(folder: Pa
         assert state(demo).disclosure == upcoming
         demo.until(lambda: demo.gate() == "open", 10 * PATIENCE, "gate open under version 2")
         demo.until(
-            lambda: any(w.policy_version == 2 and w.reason is None for w in windows(demo)),
+            lambda: any(w.terms.policy_version == 2 and w.reason is None for w in windows(demo)),
             8 * PATIENCE,
             "a window under it",
         )
     finally:
         demo.end()
     released = windows(demo)
-    digests = [window.disclosure_digest.hex() for window in released]
+    digests = [window.terms.disclosure_digest.hex() for window in released]
     change = digests.index(upcoming)
     assert set(digests[:change]) == {first}
     assert set(digests[change:]) == {upcoming}
@@ -64,7 +64,7 @@ def test_a_laxer_policy_waits_out_its_notice_and_begins_with_a_window(folder: Pa
         "one window follows another, also over the change"
     )
     assert any(window.reason is None for window in released[:change])
-    in_first_period = [float(window.noise_sd) for window in released[change:]]
+    in_first_period = [float(window.terms.noise_sd) for window in released[change:]]
     assert set(in_first_period) == {max(NOISE_OF_VERSION_1, NOISE_OF_VERSION_2)}
     _, report = demo.wait(30)
     assert report["conflicts"] == 0
@@ -119,7 +119,7 @@ def test_a_stop_order_closes_the_gate_and_says_who_and_why(folder: Path) -> None
         assert demo.gate() == Reason.STOPPED
     finally:
         demo.end()
-    after = [window for window in windows(demo) if window.window_start + window.window_s > ordered]
+    after = [window for window in windows(demo) if window.window_start + window.terms.window_s > ordered]
     assert after
     assert all(window.reason is not None for window in after)
 

@@ -41,7 +41,11 @@ _LISTS = {
 
 def changes(policy: Policy) -> Iterator[tuple[str, Policy]]:
     """(Class.field, the policy with another value there) for each field of each part, wherever some other value is valid."""
-    together = (("Audience.name", _renamed(policy)), ("Stream.kind", _of_another_kind(policy)))
+    together = (
+        ("Audience.name", _renamed(policy)),
+        ("Stream.kind", _of_another_kind(policy)),
+        ("CountPrivacy.totals", _with_or_without_totals(policy)),
+    )
     for name, candidates in chain(_within(policy), together):  # each is used up before the next is made
         for candidate in candidates:
             if valid(candidate) and candidate != policy:
@@ -69,9 +73,26 @@ def _of_another_kind(policy: Policy) -> Iterator[Policy]:
     for place, stream in enumerate(policy.streams):
         if stream.kind in other:
             kind, bins_s = other[stream.kind]
-            streams = list(policy.streams)
-            streams[place] = dataclasses.replace(stream, kind=kind, bins_s=bins_s)
-            yield dataclasses.replace(policy, streams=tuple(streams))
+            privacy = stream.privacy
+            if isinstance(privacy, model.CountPrivacy):
+                privacy = dataclasses.replace(privacy, totals=0)  # a duration has none
+            changed = dataclasses.replace(stream, kind=kind, bins_s=bins_s, privacy=privacy)
+            yield _at_stream(policy, place, changed)
+
+
+def _with_or_without_totals(policy: Policy) -> Iterator[Policy]:
+    """Running totals where there were none and the other way round; what they run over follows from period and window."""
+    for place, stream in enumerate(policy.streams):
+        if isinstance(stream.privacy, model.CountPrivacy) and stream.kind == "count":
+            totals = 0 if stream.privacy.totals else policy.period_s // stream.window_s
+            privacy = dataclasses.replace(stream.privacy, totals=totals)
+            yield _at_stream(policy, place, dataclasses.replace(stream, privacy=privacy))
+
+
+def _at_stream(policy: Policy, place: int, stream: model.Stream) -> Policy:
+    streams = list(policy.streams)
+    streams[place] = stream
+    return dataclasses.replace(policy, streams=tuple(streams))
 
 
 def valid(policy: Any) -> bool:

@@ -161,4 +161,10 @@ def _privacy(draw: Any, kind: str, mode: str, window_s: int) -> tuple[dict[str, 
     rho = min(rho, Fraction(whole * c**2 + rest**2, 2))
     if kind == "scalar":
         return {"rho": ratio(rho), "m": m, "c": c, **values, "samples": samples}, rho
-    return {"rho": ratio(rho), "m": m, "c": c, **threshold, "max_count": draw(st.integers(100_000, 2_000_000))}, rho
+    counted = {"rho": ratio(rho), "m": m, "c": c, **threshold, "max_count": draw(st.integers(100_000, 2_000_000))}
+    if kind == "count":
+        possible = ["none", "period"] if 2 <= 86_400 // window_s <= 1440 else ["none"]
+        counted["totals"] = f'"{draw(st.sampled_from(possible))}"'
+        if draw(st.booleans()) and draw(st.booleans()):
+            counted |= {"k": 0, "z": "0"}
+    return counted, rho

@@ -51,6 +51,13 @@ from tests.vectors.policy import generate as vectors
             "other: mean over 1 hour, unprotected",
             "other: mean over 1 hour, unprotected",
         ),
+        (
+            vectors.STREAM.replace('"crossings"', '"other"').replace('"none"', '"period"'),
+            "other: bike, foot",
+            "other: zCDP rho 0.125 a person and 1 day (at most 4 times, 1 a window), "
+            "noise sd at most 12.545, of running totals at most 16.468, published from 31",
+            "other: counted by class in 15 minutes, and added up from one to the next, anew every 1 day",
+        ),
     ],
 )
 def test_words(stream: str, what: str, protected: str, made: str) -> None:

@@ -1,5 +1,6 @@
 """agent/policy/model: sigma, tau and charge are exact and follow PRIVACY.md 1.2 and 4, PROOF.md Lemma 8."""
 
+import dataclasses
 import math
 from fractions import Fraction
 from itertools import product
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.policy import factorisation
 from agent.policy.model import CountPrivacy, ScalarPrivacy, Threshold, UniquePrivacy
 
 
@@ -86,3 +88,12 @@ def test_discrete_laplace_changes_by_no_more_than_epsilon() -> None:
     weight = {x: math.exp(-abs(x) * float(stated.address_epsilon)) for x in range(-50, 51)}
     ratios = [weight[x] / weight[x + 2] for x in range(-50, 49)]
     assert math.isclose(max(ratios), math.exp(0.5))
+
+
+def test_running_totals_cost_what_they_state() -> None:
+    """The counter's sigma is such that the worst presence costs at most rho; numbers and totals are noisier than sigma says alone."""
+    stated = dataclasses.replace(privacy(4, 1), totals=96)
+    assert factorisation.rho(stated.scale_squared, 96, 4, 1) == stated.rho
+    assert stated.charge * 4 == stated.rho
+    assert privacy(4, 1).sigma_squared < stated.scale_squared < stated.sigma_squared < stated.total_sigma_squared
+    assert stated.tau == 5 + math.ceil(2 * math.sqrt(stated.sigma_squared))

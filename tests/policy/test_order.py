@@ -160,6 +160,8 @@ CASES: list[tuple[str, Any, Any, Direction]] = [
     ("streams.0.privacy.m", 4, 8, S),
     ("streams.0.privacy.c", 1, 2, S),
     ("streams.0.privacy.max_count", 5000, 4000, S),
+    ("streams.0.privacy.totals", 0, 96, I),
+    ("streams.0.privacy.totals", 96, 24, I),
     ("streams.0.privacy.threshold.k", 5, 10, S),
     ("streams.0.privacy.threshold.z", Fraction(2), Fraction(3), S),
     ("streams.0.privacy", COUNT, ThresholdOnly(5, 5000), L),
@@ -249,6 +251,7 @@ def test_a_shorter_notice_cannot_shorten_its_own() -> None:
         (3600, dataclasses.replace(COUNT, c=4), S),  # so has c = 4, because 16/4 is 4
         (1350, NOISIER, I),  # not whole old windows
         (300, NOISIER, L),
+        (3600, dataclasses.replace(NOISIER, totals=24), I),  # an hour's noise tells on the hours after it
     ],
 )
 def test_windows(window_s: int, privacy: CountPrivacy, direction: Direction) -> None:
@@ -269,7 +272,7 @@ THRESHOLDS = st.builds(Threshold, st.sampled_from([5, 11]), st.sampled_from([Fra
 HIGHS = st.sampled_from([Fraction(80), Fraction(100), Fraction(120)])
 STEPS = st.sampled_from([Fraction(1, 2), Fraction(1), Fraction(2), Fraction(5, 2)])
 PRIVACIES = st.one_of(
-    st.builds(CountPrivacy, FRACTIONS, st.sampled_from([2, 4, 8]), st.sampled_from([1, 2]), THRESHOLDS, st.sampled_from([100, 5000])),
+    st.builds(CountPrivacy, FRACTIONS, st.sampled_from([2, 4, 8]), st.sampled_from([1, 2]), THRESHOLDS, st.sampled_from([100, 5000]), st.sampled_from([0, 96])),
     st.builds(ThresholdOnly, st.sampled_from([5, 11]), st.sampled_from([100, 5000])),
     st.builds(UniquePrivacy, st.sampled_from([Fraction(1, 2), Fraction(1)]), st.sampled_from([2, 4]), st.sampled_from([1, 2]), THRESHOLDS),
     st.builds(ScalarPrivacy, FRACTIONS, st.sampled_from([30, 60]), st.sampled_from([10, 30]), EDGES, HIGHS, STEPS, st.sampled_from([60, 900])),
@@ -375,6 +378,11 @@ def _weaker_stream(old: Stream, new: Stream) -> Iterator[str]:
     times = Fraction(new.window_s, old.window_s)
     one, other = old.privacy, new.privacy
     match one, other:
+        case CountPrivacy(), CountPrivacy() if one.totals or other.totals:
+            if one.totals != other.totals or times != 1 or other.scale_squared < one.scale_squared:
+                yield "noise"
+            if other.tau < one.tau or other.max_count > one.max_count:
+                yield "values"
         case CountPrivacy(), CountPrivacy():
             for presence in (
                 (1,),

@@ -88,6 +88,7 @@ c = 1
 k = 5
 z = "3/2"
 max_count = 100000
+totals = "none"
 """
 
 
@@ -175,7 +176,7 @@ def test_windows_divide_a_short_period_too() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *('rho = 0.125\nm', 'm = 4', 'c = 1', 'k = 5', 'z = 2', 'max_count = 5000', 'mode = "dp"'),
+        *('rho = 0.125\nm', 'm = 4', 'c = 1', 'k = 5', 'z = 2', 'max_count = 5000', 'totals = "none"', 'mode = "dp"'),
         *('period = "24 hours"', 'cap_rho = 0.125', 'notice = "14 days"', 'window = "15 minutes"'),
     ],
 )  # fmt: skip
@@ -243,6 +244,19 @@ BINS = str([f"{hour} hours" for hour in range(1, 32)])
 def test_the_edge_of_each_rule_of_other_kinds_is_inside(stream: str, old: str, new: str) -> None:
     """The same for scalars, uniques, durations and thresholds without noise."""
     assert parse_policy(GOOD.replace(*vectors.instead(stream, old, new)), "p")
+
+
+@pytest.mark.parametrize(
+    ("window", "m", "c"),
+    [("15 minutes", 48, 1), ("15 minutes", 96, 2), ("12 hours", 1, 1), ("6 seconds", 4, 1)],
+)
+def test_the_edge_of_running_totals_is_inside(window: str, m: int, c: int) -> None:
+    """Half of the windows, two windows, the shortest windows of a day."""
+    text = changed('totals = "none"', 'totals = "period"').replace("max_count = 5000", "max_count = 500000")
+    text = text.replace('"15 minutes"', f'"{window}"').replace('"10 seconds"', '"5 seconds"')
+    privacy = parse_policy(text.replace("m = 4", f"m = {m}").replace("c = 1", f"c = {c}"), "p").streams[0].privacy
+    assert isinstance(privacy, CountPrivacy)
+    assert privacy.totals == {"15 minutes": 96, "12 hours": 2, "6 seconds": 14_400}[window]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Aggregate, Cell, Guarantee
+from agent.contracts.aggregate import Aggregate, Cell, Field
 from agent.contracts.log import CHECKPOINT, RELEASES, Charge, Entry, Release, pack_record
 from agent.contracts.public import ENVELOPE, STATE, Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import Disclosure, compile_disclosure
@@ -23,6 +23,7 @@ from agent.local.files import write_atomic
 from agent.policy.file import load_policy
 from agent.wire.cose import public_bytes, sign1
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
+from tests.packs import COUNT, changed
 
 POLICY = Path(__file__).parents[2] / "config" / "policy.toml"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -89,7 +90,8 @@ class UnitFolder:
     def aggregate(self, number: int, **changes: object) -> Aggregate:
         """Window `number` of the stream; every other one has a suppressed cell."""
         cell: int | Cell = Cell.SUPPRESSED if number % 2 else 20 + number
-        whole = Aggregate(
+        whole = changed(
+            COUNT,
             city=self.city,
             site=self.site,
             unit=self.name,
@@ -97,17 +99,14 @@ class UnitFolder:
             window_start=FIRST_START + WINDOW_S * number,
             window_s=WINDOW_S,
             coverage_percent=100,
-            reason=None,
-            noise_sd_thousandths=4000,
             threshold=18,
-            guarantee=Guarantee(Fraction(1, 8), 86400, 4, 1),
             policy_version=self.disclosure.policy_version,
             disclosure_digest=self.disclosure.digest,
             log_index=self.head.size,
-            cells=(("bicycle", cell), ("pedestrian", 31)),
-            value_digits=6,
+            fields=(Field("bicycle", "count", 6), Field("pedestrian", "count", 6)),
+            values=(cell, 31),
         )
-        return dataclasses.replace(whole, **changes)  # type: ignore[arg-type]  # as above
+        return changed(whole, **changes)
 
     def release(self, number: int, **changes: object) -> Release:
         """A sealed Release of window `number`."""
@@ -116,13 +115,13 @@ class UnitFolder:
         signature = sign1(payload, KEY, detached=True)
         charge = Charge(Fraction(1, 32))
         return Release(
-            governed.stream,
+            governed.terms.stream,
             governed.window_start,
-            governed.window_s,
+            governed.terms.window_s,
             payload,
             signature,
             charge,
-            governed.disclosure_digest,
+            governed.terms.disclosure_digest,
         )
 
     def append(self, *entries: Entry) -> None:

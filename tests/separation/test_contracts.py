@@ -68,6 +68,7 @@ THIRD_PARTY = {
     "crc32c": {"agent.wire.crc32c"},
     "cryptography": {
         "agent.anonymizer",
+        "agent.beacon.compact",  # the type of a key; the beacon itself does not load this module
         "agent.cli",
         "agent.contracts",
         "agent.local",
@@ -78,6 +79,7 @@ THIRD_PARTY = {
     "numpy": {"agent.anonymizer"},
     "paho": {"agent.publisher", "agent.operations"},
     "rich": {"agent.cli"},
+    "segno": {"agent.cli"},
     "serial": {"firmware_bridge"},
 }
 """Every package that is not the standard library's, and who may import it."""

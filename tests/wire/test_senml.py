@@ -99,7 +99,7 @@ def test_a_record_longer_than_its_width_is_refused() -> None:
         b"\xff",
         b"[" * 50_000,
         b'[{"n":' * 10_000,
-        b"[" + b'{"n":"a","v":1},' * 1024 + b'{"n":"a","v":1}]',
+        b"[" + b'{"n":"a","v":1},' * senml.MAX_RECORDS + b'{"n":"a","v":1}]',
         b'[{"n":"' + b"a" * 257 + b'","v":1}]',
         b'[{"n":"a","vs":"' + b"a" * 1025 + b'"}]',
         b" " * (senml.MAX_PACK_BYTES + 1),

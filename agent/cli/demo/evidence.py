@@ -12,10 +12,10 @@ from agent.cli.demo.canaries import Canary, finds_a_planted_one, search
 from agent.cli.demo.processes import Line
 from agent.cli.demo.report import Report
 from agent.cli.demo.stage import CITY, SITE, STREAM, UNIT, Stage
-from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell
 from agent.contracts.log import CHECKPOINT, RELEASES, Release, decode_entry, iter_records
 from agent.contracts.public import read_envelope
+from agent.contracts.release import governed
 from agent.disclosure.datachain import decode_disclosure
 from agent.disclosure.plain_language import sentences
 from agent.errors import LogDamaged
@@ -204,12 +204,13 @@ def build_report(
 ) -> Report:
     """Judge a finished run: counts of windows come from the log itself, everything else from where it arrived."""
     releases = releases_of(stage)
-    windows = [aggregate.decode(release.payload) for release in releases]
+    windows = [governed(release) for release in releases]
     canaries = evidence.canaries
     hits = search(canaries, evidence.places(stage.folder))
 
     def tally(holds: Callable[[Aggregate], bool]) -> dict[str, int]:
-        return {STREAM: sum(map(holds, windows))}
+        streams = dict.fromkeys((STREAM, *(window.terms.stream for window in windows)))
+        return {stream: sum(holds(window) for window in windows if window.terms.stream == stream) for stream in streams}
 
     return Report(
         seconds=round(seconds, 1),
@@ -219,8 +220,8 @@ def build_report(
         readings_counted=evidence.counter("anonymizer", "counted"),
         readings_discarded=evidence.discarded(),
         windows_closed=tally(lambda _: True),
-        windows_published=tally(lambda window: any(isinstance(cell, int) for _, cell in window.cells)),
-        windows_suppressed=tally(lambda window: any(cell is Cell.SUPPRESSED for _, cell in window.cells)),
+        windows_published=tally(lambda window: any(not isinstance(value, Cell) for value in window.values)),
+        windows_suppressed=tally(lambda window: Cell.SUPPRESSED in window.values),
         windows_not_collected=tally(lambda window: window.reason is not None),
         releases_logged=len(releases),
         releases_received=evidence.received,

@@ -15,6 +15,8 @@ from rich.text import Text
 
 from agent.cli.demo.evidence import DAEMONS, Evidence
 from agent.cli.demo.report import Report
+from agent.contracts.cells import COUNT
+from agent.operations import wording
 
 REFRESH_EVERY_S = 0.25
 PLAIN_EVERY_S = 5.0
@@ -169,16 +171,20 @@ def _resident(evidence: Evidence) -> Group:
 
 def _city(evidence: Evidence) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+    several = len({release["stream"] for release in evidence.releases}) > 1
     table.add_column("window (UTC)", no_wrap=True, width=13)
+    if several:
+        table.add_column("stream", no_wrap=True, overflow="ellipsis", max_width=12)
     table.add_column("cells", overflow="fold", ratio=1)
-    table.add_column("± noise", no_wrap=True, width=7, justify="right")
+    table.add_column("± noise", no_wrap=True, min_width=7, justify="right")
     table.add_column("log", no_wrap=True, width=5, justify="right")
     table.add_column("signed", no_wrap=True, width=6)
     for release in reversed(evidence.releases):  # newest first: what does not fit below is old
         table.add_row(
             window_words(release),
+            *([release["stream"]] if several else []),
             cells_words(release),
-            f"{release.get('noise_sd', '')}",
+            noise_words(release),
             f"#{release.get('log_index', '')}",
             "✓" if release.get("verified") is True else "✗",
             style="" if release["state"] == "complete" else "dim",
@@ -251,12 +257,20 @@ def window_words(release: Mapping[str, Any]) -> str:
     return f"{start} +{release['window_s']} s"
 
 
+def noise_words(release: Mapping[str, Any]) -> str:
+    """The standard deviation of the noise in each number, with its unit where it is not a count."""
+    unit = release["noise_unit"]
+    return f"{release['noise_sd']}" if unit == COUNT else f"{release['noise_sd']} {unit}"
+
+
 def cells_words(release: Mapping[str, Any]) -> str:
-    """Each cell by name, `<18` for a suppressed one, or why there is none."""
+    """Each cell by name, `<18` for a suppressed one, or why there is none; and that nothing is guaranteed, where it is not."""
     if release["state"] != "complete":
-        return str(release["state"]).replace("_", " ").replace(":", ": ")
-    under = f"<{release['threshold']}"
-    return "  ".join(f"{name} {under if cell == 'suppressed' else cell}" for name, cell in release["cells"].items())
+        words = str(release["state"]).replace("_", " ").replace(":", ": ")
+    else:
+        words = wording.cells_words(release["cells"], release["noise_unit"], release["threshold"])
+    unprotected = wording.label(release["guarantee"])
+    return f"{words}  ({unprotected})" if unprotected else words
 
 
 def print_summary(report: Report) -> None:

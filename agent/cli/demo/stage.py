@@ -168,6 +168,7 @@ c = 1
 k = {k}
 z = 2
 max_count = 5000
+totals = "none"
 """
 
 

@@ -84,6 +84,7 @@ c = 1
 k = 5
 z = 2
 max_count = 5000
+totals = "none"
 """
 
 SECOND_STREAM = """\
@@ -106,6 +107,7 @@ c = 1
 k = 5
 z = 2
 max_count = 5000
+totals = "none"
 """
 
 STREAM = GOOD[GOOD.index("[[stream]]") :]
@@ -382,8 +384,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "the sum of rho over all streams, 0.125, got 0.12",
     ),
     "cap-below-two-streams": (
-        "max_count = 5000\n",
-        "max_count = 5000\n" + SECOND_STREAM.replace("NAME", "cars"),
+        'totals = "none"\n',
+        'totals = "none"\n' + SECOND_STREAM.replace("NAME", "cars"),
         "cap_rho",
         "the sum of rho over all streams, 0.25",
     ),
@@ -470,6 +472,12 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         ),
         'mode = "none"',
         "its sensor also serves sound, which people cause",
+    ),
+    "bare-beside-a-guarantee": (
+        STREAM,
+        STREAM + "\n" + THRESHOLD_ONLY.replace('channel = "other"', 'channel = "crossings"'),
+        'mode = "threshold-only"',
+        "expected dp, as crossings promises a guarantee for channel crossings, got 'threshold-only'",
     ),
     "low-above-high": (*instead(SOUND, "low = 30", "low = 130"), "high", "expected more than low = 130, got 100"),
     "step-that-does-not-fit": (*instead(SOUND, "step = 0.1", "step = 0.3"), "step", "both low and high are multiples"),
@@ -558,7 +566,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "m-beyond-the-windows": ("m = 4", "m = 97", "m = 97", "at most 96: 96 windows in a period, 1 a window, got 97"),
     "c-above-m": ("c = 1", "c = 5", "c = 5", "at most m = 4, got 5"),
     "c-zero": ("c = 1", "c = 0", "c = 0", "a whole number from 1"),
-    "k-zero": ("k = 5", "k = 0", "k = 0", "a whole number from 1"),
+    "k-negative": ("k = 5", "k = -1", "k = -1", "a whole number from 0"),
+    "k-zero-with-a-margin": ("k = 5", "k = 0", "z = 2", "0 where nothing is hidden (k = 0), got 2"),
     "k-missing": ("k = 5\n", "", "[stream.privacy]", "privacy.k: expected a whole number"),
     "z-negative": ("z = 2", "z = -0.5", "z = -0.5", "a number from 0 to 10"),
     "max-count-below-threshold": (
@@ -566,6 +575,49 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "max_count = 12",
         "max_count",
         "at least the threshold on noisy counts, 13, got 12",
+    ),
+    "totals-missing": (
+        'totals = "none"\n',
+        "",
+        "[stream.privacy]",
+        "privacy.totals: expected one of none, period, got nothing",
+    ),
+    "totals-over-a-week": ('"none"', '"week"', "totals", "expected one of none, period, got 'week'"),
+    "totals-of-every-second": (
+        STREAM,
+        STREAM.replace('"15 minutes"', '"1 second"')
+        .replace('"10 seconds"', '"0 seconds"')
+        .replace('"none"', '"period"'),
+        'totals = "period"',
+        "expected none, or 2 to 16,384 windows in a period, got 86,400 windows; use longer windows",
+    ),
+    "totals-of-a-duration": (
+        *instead(DURATION, "max_count = 5000", 'max_count = 5000\ntotals = "none"'),
+        "totals",
+        "expected a known key, got 'totals'",
+    ),
+    "totals-without-noise": (
+        *instead(THRESHOLD_ONLY, "max_count = 5000", 'max_count = 5000\ntotals = "period"'),
+        "totals",
+        "expected a known key, got 'totals'",
+    ),
+    "totals-of-one-window": (
+        STREAM,
+        STREAM.replace('"15 minutes"', '"1 day"').replace("m = 4", "m = 1").replace('"none"', '"period"'),
+        'totals = "period"',
+        "2 to 16,384 windows in a period, got 1 window; its number is the total",
+    ),
+    "totals-for-people-always-there": (
+        STREAM,
+        STREAM.replace("m = 4", "m = 49").replace('"none"', '"period"'),
+        "m = 49",
+        "at most 48 with running totals: half of the 96 windows, 1 a window, got 49",
+    ),
+    "totals-noise-too-large": (
+        STREAM,
+        STREAM.replace("\nrho = 0.125", "\nrho = 0.00001").replace('"none"', '"period"'),
+        "rho = 0.00001",
+        "noise variance is from 1 to 1,048,576",
     ),
     "privacy-unknown-key": (
         "max_count = 5000",

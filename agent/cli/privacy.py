@@ -1,0 +1,95 @@
+"""`dtpr-agent privacy report`: what a policy's noise does to its numbers and what it costs a person, and a picture of it."""
+
+import argparse
+import json
+from pathlib import Path
+
+from agent.anonymizer.ledger import Ledger
+from agent.cli import privacy_plot, privacy_report
+from agent.cli.policy import load
+from agent.cli.privacy_report import Spent
+from agent.contracts.log import CHECKPOINT, Gap, Release
+from agent.errors import LogDamaged, SettingsError
+from agent.local.files import write_atomic
+from agent.local.randomness import random_bytes
+from agent.publisher.cursor import START
+from agent.publisher.follow import Follower
+
+_ENTRIES = 1000
+"""Read at a time."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`report`."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    report = actions.add_parser("report", help="the noise of each stream, what a person is exposed to, and a picture")
+    report.add_argument(
+        "--policy", type=Path, required=True, metavar="FILE", help="a policy.toml, or its compiled or signed form"
+    )
+    report.add_argument("--log", type=Path, metavar="DIR", help="a unit's release log: what was spent so far")
+    report.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE.svg",
+        help="draw a day of the demo's street, true and as it would be published",
+    )
+    report.add_argument("--json", action="store_true", help="the figures as JSON, exact numbers as text")
+    report.set_defaults(run=run_report)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Never reached: every action brings its own."""
+    raise AssertionError(args)
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Print the report, write the plot; raises PolicyError, LogDamaged, SettingsError, StorageUnavailable."""
+    plot: Path | None = args.plot
+    if plot is not None and plot.suffix != ".svg":
+        raise SettingsError(
+            str(plot),
+            expected="a file that ends in .svg",
+            got=plot.suffix or "no ending",
+            remedy="every browser shows and prints SVG",
+        )
+    policy = load(args.policy)
+    spent = read_log(args.log) if args.log is not None else None
+    found = privacy_report.report(policy, spent)
+    if args.json:
+        print(json.dumps(privacy_report.as_json(found), ensure_ascii=False, indent=1))
+    else:
+        print(privacy_report.text(found, str(args.policy), str(args.log or "")), end="")
+    if plot is not None:
+        if not plot.parent.is_dir():
+            raise SettingsError(str(plot.parent), expected="a folder to write in", got="none")
+        write_atomic(plot, privacy_plot.svg(policy, random_bytes).encode())
+    return 0
+
+
+def read_log(folder: Path) -> Spent:
+    """Fold a release log up to its checkpoint, whose signature is not looked at; raises LogDamaged, SettingsError, StorageUnavailable."""
+    if not (folder / CHECKPOINT).is_file():
+        raise SettingsError(
+            str(folder),
+            expected="the folder of a release log",
+            got=f"no {CHECKPOINT} in it",
+            remedy="see [paths] log in agent.toml",
+        )
+    follower, ledger, cursor = Follower(folder), Ledger(), START
+    head = follower.head()
+    begins_at = lost = 0
+    while head is not None and cursor.entries < head.entries:
+        before = cursor
+        for logged in follower.entries(cursor, _ENTRIES):
+            cursor = logged.cursor
+            entry = logged.entry
+            ledger.fold(entry)
+            if isinstance(entry, Gap):
+                lost += entry.count
+            if isinstance(entry, Gap | Release) and not begins_at:
+                begins_at = entry.first_start if isinstance(entry, Gap) else entry.window_start
+        if cursor == before:
+            raise LogDamaged(
+                str(folder), expected=f"the {head.entries} entries of its checkpoint", got=f"{cursor.entries}"
+            )
+    return privacy_report.spent(ledger, begins_at, lost)

@@ -1,0 +1,106 @@
+"""`dtpr-agent sign`: the sign for a unit's pole, as HTML that any browser prints at its true size."""
+
+import argparse
+import re
+from pathlib import Path
+
+from agent.beacon.compact import compact_of, read_compact, seal_compact
+from agent.cli.disclosure import load_disclosure, signing_key
+from agent.cli.sign_page import SIZES, Sign, sign
+from agent.cli.taxonomy import default_folder, load_taxonomy
+from agent.disclosure.datachain import Disclosure
+from agent.disclosure.icon import MAX_ICON_BYTES, check_icon
+from agent.disclosure.wording import LOCALES, locale_of
+from agent.errors import DisclosureError, StorageUnavailable
+from agent.local.files import write_atomic
+from agent.policy.file import read_policy
+
+_PAGE = re.compile(r"https://[A-Za-z0-9.-]+(?::[0-9]+)?(?:/[A-Za-z0-9._~/-]*)?")
+MAX_PAGE_CHARACTERS = 80
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`FILE --page URL [--size …] [--locale …] [--key F | --compact F] --out SIGN.html`."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="what `disclosure show` reads: a policy or an envelope")
+    parser.add_argument("--page", required=True, metavar="URL", help="where the resident's page is (see: reader build)")
+    parser.add_argument("--size", choices=tuple(SIZES), default="a5", help="paper (default: %(default)s)")
+    parser.add_argument(
+        "--locale", default="en", metavar="LL,LL", help=f"languages, of {', '.join(LOCALES)} (default: en)"
+    )
+    signer = parser.add_mutually_exclusive_group()
+    signer.add_argument(
+        "--key", type=Path, metavar="FILE", help="the unit's signing key, where the sign is made on the unit"
+    )
+    signer.add_argument(
+        "--compact",
+        type=Path,
+        metavar="FILE",
+        help="what `disclosure show --compact --key …` printed on the unit, in hex",
+    )
+    parser.add_argument(
+        "--taxonomy", type=Path, metavar="DIR", help="where the official icons are (see: taxonomy import)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="SIGN.html", help="the file to write")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the sign and print what goes onto an NFC tag; raises PolicyError, DisclosureError, TaxonomyError, StorageUnavailable."""
+    made = make(args)
+    try:
+        write_atomic(args.out, made.html.encode())
+    except OSError as bad:
+        raise StorageUnavailable(str(args.out), why=bad.strerror or "an error") from None
+    print(f"{args.out}: {args.size}, QR code of {made.modules} modules a side, text of {made.text_mm:.1f} mm")
+    print(f"for an NFC tag: {made.url}")
+    return 0
+
+
+def make(args: argparse.Namespace) -> Sign:
+    """The sign that the arguments ask for."""
+    if len(args.page) > MAX_PAGE_CHARACTERS or not _PAGE.fullmatch(args.page):
+        raise DisclosureError(
+            "--page",
+            expected=f"an https:// address of at most {MAX_PAGE_CHARACTERS} characters, without ? and #",
+            got="another",
+        )
+    locales = list(dict.fromkeys(args.locale.split(",")))
+    for locale in locales:
+        locale_of(locale)
+    disclosure = load_disclosure(args.file)
+    if args.compact is not None:
+        message = _signed(args.compact, disclosure)
+    else:
+        message = seal_compact(compact_of(disclosure), signing_key(args.key))
+    return sign(
+        disclosure, message, args.page, locales, args.size, _icons(args.taxonomy or default_folder(), disclosure)
+    )
+
+
+def _signed(path: Path, disclosure: Disclosure) -> bytes:
+    lines = read_policy(path).decode("ascii", "replace").split()
+    try:
+        message = bytes.fromhex(lines[-1] if lines else "")
+    except ValueError:
+        raise DisclosureError(str(path), expected="hex digits", got="something else") from None
+    if read_compact(message) != compact_of(disclosure):
+        raise DisclosureError(
+            str(path),
+            expected="the compact form of this disclosure",
+            got="another's",
+            remedy="print it again on the unit",
+        )
+    return message
+
+
+def _icons(folder: Path, disclosure: Disclosure) -> dict[str, bytes]:
+    """The official icons of this disclosure's elements, checked again; none without an imported taxonomy."""
+    taxonomy = load_taxonomy(folder)
+    found = {}
+    for element in {one.id for one in disclosure.elements}:
+        known = taxonomy.elements.get(element) if taxonomy else None
+        path = folder / "icons" / known.icon if known and known.icon else None
+        if path is not None and path.is_file() and path.stat().st_size <= MAX_ICON_BYTES:
+            data = path.read_bytes()
+            check_icon(data, str(path))
+            found[element] = data
+    return found

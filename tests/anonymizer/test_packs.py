@@ -1,0 +1,65 @@
+"""The examples of SPEC.md for every kind, and what holds for all of them."""
+
+import pytest
+
+from agent.anonymizer.seal import seal
+from agent.contracts import aggregate
+from agent.contracts.guarantee import LABEL, NoGuarantee
+from agent.contracts.log import decode_entry
+from agent.contracts.release import charged, governed
+from agent.errors import EncodingError
+from tests import packs
+from tests.anonymizer.stage import KEY
+from tests.anonymizer.test_seal import SPEC, blocks
+from tests.packs import COUNT, THRESHOLD_ONLY, TOTALS, UNIQUE, changed
+
+PACKS = SPEC.read_text().partition("## Packs")[2].partition("\n## ")[0]
+EXAMPLES = [block for block in blocks() if block in PACKS]
+
+
+@pytest.mark.parametrize(("place", "name"), [*enumerate(("totals", "threshold-only", "unique", "scalar"))])
+def test_the_examples_are_what_the_code_makes(place: int, name: str) -> None:
+    """AN-47, AN-48."""
+    assert len(EXAMPLES) == 4
+    head, cells = (part.replace("\n", "") for part in EXAMPLES[place].split("…"))
+    payload = aggregate.encode(packs.ALL[name]).decode()
+    assert head in payload
+    assert payload.endswith("}," + cells)
+
+
+@pytest.mark.parametrize("name", packs.ALL)
+def test_a_release_of_every_kind_is_sealed_and_read(name: str) -> None:
+    """AN-47: with a charge where something is guaranteed, null where nothing is; the label stands in the bytes."""
+    window = packs.ALL[name]
+    unprotected = isinstance(window.terms.guarantee, NoGuarantee)
+    release = seal(window, None if unprotected else packs.CHARGE, KEY)
+    assert governed(decode_entry(release.encode())) == window  # type: ignore[arg-type]  # a Release comes back
+    assert (LABEL.encode() in release.payload) is unprotected
+    assert charged(window, None) is unprotected
+
+
+def test_another_order_or_padding_is_no_pack() -> None:
+    """AN-48."""
+    payload = aggregate.encode(UNIQUE)
+    number, error = (
+        b'{"n":"cell/devices","u":"count","v":412   }',
+        b'{"n":"cell/devices_sd","u":"count","v":3.790    }',
+    )
+    for wrong in (
+        payload.replace(b'"v":412   }', b'"v":   412}'),
+        payload.replace(b'"v":3.704}', b'"v":3.704 }'),
+        payload.replace(b'"v":412   ', b'"v":4.12e2'),
+        payload.replace(number + b"," + error, error + b"," + number),
+    ):
+        assert wrong != payload
+        with pytest.raises(EncodingError):
+            aggregate.decode(wrong)
+
+
+def test_what_would_be_too_long_is_known_from_the_terms() -> None:
+    """AN-49."""
+    for window in (COUNT, TOTALS, THRESHOLD_ONLY):
+        assert aggregate.pack_bytes(window.terms) == len(aggregate.encode(window))
+    fields = tuple(aggregate.Field(f"class{number:04}", "count", 6) for number in range(1100))
+    with pytest.raises(EncodingError, match="bytes"):
+        aggregate.pack_bytes(changed(COUNT, fields=fields).terms)

@@ -1,0 +1,137 @@
+"""What of a unit's log would be left after a power cut, for a disk that keeps nothing but what was synced. Files are the only state.
+
+The log's file keeps what it held when a sync of it last returned; of what was written since, any subset of sectors may be there. A
+rename is kept once its folder was synced; before, it may be there or not. A file renamed into place holds what it held when it was
+synced itself, and nothing if it never was.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.privacy.crash_tracer import Call, Tracee
+
+SECTOR_BYTES = 512
+RENAMES = ("rename", "renameat", "renameat2")
+SYNCS = ("fsync", "fdatasync")
+
+Image = dict[Path, bytes | None]
+"""A file's content; None: it is absent."""
+
+KILLED, CUT, RENAMED, SECTORS = "killed", "cut", "cut, renames kept", "cut, some sectors kept"
+IMAGES = (KILLED, CUT, RENAMED, SECTORS)
+
+
+class Picks:
+    """Choices that a seed repeats."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._made = 0
+
+    def below(self, count: int) -> int:
+        """One of `count` numbers from 0."""
+        self._made += 1
+        drawn = hashlib.sha256(b"%d %d" % (self._seed, self._made)).digest()
+        return int.from_bytes(drawn, "big") % count
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A rename whose folder was not synced: the content that a file would get."""
+
+    path: Path
+    content: bytes | None
+
+
+class Disk:
+    """Follows the log's file, its checkpoint and the copy of that through the system calls of the process that writes them."""
+
+    def __init__(self, releases: Path, replaced: tuple[Path, ...]) -> None:
+        self.releases = releases
+        self.replaced = replaced
+        self._syncing: str = ""
+        self._begin()
+
+    def see(self, tracee: Tracee, call: Call) -> None:
+        """One stop of the writing process."""
+        if call.name in SYNCS:
+            if call.entering:
+                self._syncing = tracee.path_of(call.arguments[0])
+            elif call.result == 0:
+                self._synced(Path(self._syncing))
+        elif call.name in RENAMES and not call.entering and call.result == 0:
+            self._renamed()
+
+    def images(self, pick: Callable[[int], int]) -> dict[str, Image]:
+        """The folder after SIGKILL, and after a power cut at this moment with least, most or some kept; `pick(n)` is below n."""
+        now = self._now()
+        kept = dict(self._durable)
+        renamed = {**kept, **{pending.path: pending.content for pending in self._pending}}
+        some = {**kept, **{pending.path: pending.content for pending in self._pending if pick(2)}}
+        some[self.releases] = _some_sectors(kept[self.releases], now[self.releases], pick)
+        return {KILLED: now, CUT: kept, RENAMED: renamed, SECTORS: some}
+
+    def become(self, image: Image) -> None:
+        """The disk after the cut: the files hold `image`, all of it durable."""
+        write(image)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._durable = self._now()
+        self._inodes = {path: _inode(path) for path in self.replaced}
+        self._contents: dict[int, bytes] = {}
+        self._pending: list[_Pending] = []
+
+    def _now(self) -> Image:
+        return {path: path.read_bytes() if path.exists() else None for path in (self.releases, *self.replaced)}
+
+    def _synced(self, path: Path) -> None:
+        if path == self.releases:
+            self._durable[path] = path.read_bytes()
+        elif path.is_dir():
+            for pending in [one for one in self._pending if one.path.parent == path]:
+                self._durable[pending.path] = pending.content
+                self._pending.remove(pending)
+        else:
+            self._contents[_inode(path)] = path.read_bytes()
+
+    def _renamed(self) -> None:
+        for path in self.replaced:
+            inode = _inode(path)
+            if inode != self._inodes[path]:
+                self._inodes[path] = inode
+                self._pending.append(_Pending(path, self._contents.get(inode, b"")))
+
+
+def write(image: Image) -> None:
+    """Make the files what `image` says."""
+    for path, content in image.items():
+        if content is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def _inode(path: Path) -> int:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _some_sectors(old: bytes | None, new: bytes | None, pick: Callable[[int], int]) -> bytes | None:
+    """Each sector that differs is the old or the new one; a size that was not synced may be either."""
+    if old is None or new is None or old == new:
+        return new if old is None and pick(2) else old
+    size = max(len(old), len(new))
+    before, after = old.ljust(size, b"\0"), new.ljust(size, b"\0")
+    mixed = bytearray(before)
+    for at in range(0, size, SECTOR_BYTES):
+        sector = after[at : at + SECTOR_BYTES]
+        if sector != before[at : at + SECTOR_BYTES] and pick(2):
+            mixed[at : at + SECTOR_BYTES] = sector
+    return bytes(mixed[: len(new) if pick(2) else len(old)])

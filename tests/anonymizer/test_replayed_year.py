@@ -11,7 +11,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,8 @@ import pytest
 from agent.anonymizer import boards, collection, gate
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.window import NS
+from agent.cli.privacy_day import ByHour
+from agent.cli.privacy_lost import by_hour
 from agent.contracts.board import Board, Channel
 from agent.contracts.log import Release
 from agent.operations.verification import Received, Record, Verification
@@ -219,10 +221,15 @@ def test_thresholds_lose_the_quiet_hours(monkeypatch: pytest.MonkeyPatch, capsys
     assert {record["sums"] for record in records.values()} == {"biased low: suppressed numbers are missing"}
     one = next(iter(records.values()))
     assert one["guarantee"].startswith("zCDP rho=1/8 per person-period of 86400 s")
+    expected = {lost.hour: lost for lost in by_hour(policy(5, "none").streams[0], of_the_hours(hours))}
     lines = [
         f"Fremont Bridge 2013, {one['guarantee']}; numbers under {one['threshold']} are suppressed",
-        "local hour   windows suppressed   crossings lost",
-        *(f"{hour:>7}:00   {r[1] / r[0]:>18.1%}   {r[3] / r[2]:>14.2%}" for hour, r in sorted(rows.items())),
+        "local hour   windows suppressed   crossings lost   as privacy report --counts expects",
+        *(
+            f"{hour:>7}:00   {r[1] / r[0]:>18.1%}   {r[3] / r[2]:>14.2%}   "
+            f"{float(expected[hour].numbers):>18.1%} {float(expected[hour].counted or 0):>14.1%}"
+            for hour, r in sorted(rows.items())
+        ),
         f"{'all':>10}   {_share(rows, 1, 0):>18.1%}   {_share(rows, 3, 2):>14.2%}",
     ]
     LOST.parent.mkdir(exist_ok=True)
@@ -230,9 +237,19 @@ def test_thresholds_lose_the_quiet_hours(monkeypatch: pytest.MonkeyPatch, capsys
     with capsys.disabled():
         print("", *lines, sep="\n")
     share = {hour: row[1] / row[0] for hour, row in rows.items()}
+    for hour, (cells, _, crossings, lost) in rows.items():
+        numbers = float(expected[hour].numbers)
+        assert abs(share[hour] - numbers) < 5 * (numbers * (1 - numbers) / cells) ** 0.5 + 0.005
+        assert abs(lost / crossings - float(expected[hour].counted or 0)) < 0.05
     assert max(share.values()) > 0.9
     assert min(share.values()) < 0.01
     assert bias < -0.5 * sum(row[3] for row in rows.values()), "sums are low by about what was suppressed"
+
+
+def of_the_hours(hours: Hours) -> ByHour:
+    """The year's true counts by local hour, for what a steward is told beforehand."""
+    local = ((datetime.datetime.fromtimestamp(at, ZONE).hour, counts) for at, counts in hours.items())
+    return Counter((hour, count) for hour, counts in local if counts is not None for count in counts)
 
 
 def _share(rows: dict[int, list[int]], part: int, whole: int) -> float:

@@ -1,6 +1,7 @@
 """Bridge and anonymizer as the real processes, between a board on a pty and a beacon; started by R16, with a fault on demand.
 
-The fault decodes identifiers with cbor2, in both: what a serial protocol would do that had them in the body.
+The fault decodes identifiers with cbor2, in both: what a protocol would do that had them in the body, as an array of byte strings. What the fault
+itself makes of them is overwritten, so that what is found are the decoder's objects.
 """
 
 import os
@@ -25,26 +26,35 @@ WAIT_S = 60.0
 
 LEASE_EVERY_S = 0.25
 A_FRAME = 256
+BOARD_ID = "sniffer-of-addresses"
 
 # Unless the tests are run by root, only a process that may be dumped can be looked into by its parent.
 LOOKABLE = "" if os.geteuid() == 0 else "memory.forbid_core_dumps = lambda: None\n"
-BRIDGE = f"""
+FAULT = """
 import sys
 import cbor2
+def decode(identifiers):
+    array = bytearray(b"\\x99" + (len(identifiers) // 6).to_bytes(2, "big"))
+    for at in range(0, len(identifiers), 6):
+        array += b"\\x46"
+        array += identifiers[at : at + 6]
+    cbor2.loads(array)
+    array[:] = bytes(len(array))
+"""
+BRIDGE = f"""
+{FAULT}
 from agent.local import memory
 from firmware_bridge import __main__ as process, daemon
 {LOOKABLE}
 def take(self, frame, received_ns, now_s, whole=daemon.Bridge._take):
-    if len(frame.identifiers):
-        cbor2.loads(b"\\x59" + len(frame.identifiers).to_bytes(2, "big") + frame.identifiers)
+    decode(frame.identifiers)
     whole(self, frame, received_ns, now_s)
 if sys.argv.pop(1) == "cbor2":
     daemon.Bridge._take = take
 sys.exit(process.main())
 """
 ANONYMIZER = f"""
-import sys
-import cbor2
+{FAULT}
 from agent.anonymizer import __main__ as process
 from agent.anonymizer.collection import Collection
 from agent.contracts.reading import HEADER, unpack_header
@@ -52,8 +62,7 @@ from agent.local import memory
 {LOOKABLE}
 def take(self, number, message, whole=Collection.reading_message):
     with message[HEADER.size + unpack_header(message).body_length :] as identifiers:
-        if len(identifiers):
-            cbor2.loads(b"\\x59" + len(identifiers).to_bytes(2, "big") + identifiers)
+        decode(identifiers)
     whole(self, number, message)
 if sys.argv.pop(1) == "cbor2":
     Collection.reading_message = take
@@ -69,7 +78,7 @@ class LiveUnit:
         tty = folder / "tty"
         self.unit.settings.write_text(self.unit.settings.read_text().replace("/dev/null", str(tty)))
         self._board = Board(
-            tty, board_id="sniffer", channels=(Channel("visitors", "unique", ()),), schema_hash=SCHEMA_HASH
+            tty, board_id=BOARD_ID, channels=(Channel("visitors", "unique", ()),), schema_hash=SCHEMA_HASH
         )
         self._folder = folder
         self._fault = fault

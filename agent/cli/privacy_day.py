@@ -60,7 +60,7 @@ def columns(stream: Stream, counts: Replay) -> list[int]:
 def by_file(stream: Stream, counts: Replay) -> ByHour:
     """The same of true counts, by the hours of their own wall time; a row longer than a window is spread evenly, missing data are left out.
 
-    Raises SettingsError for rows that fit no hour or no window.
+    Raises SettingsError for rows that fit no hour or no window, or that fill none.
     """
     row_s, window_s = counts.row_length // timedelta(seconds=1), stream.window_s
     if row_s > HOUR_S or (row_s % window_s and window_s % row_s):
@@ -88,4 +88,7 @@ def by_file(stream: Stream, counts: Replay) -> ByHour:
                 windows.setdefault(row.starts_at - timedelta(seconds=into_s), []).append(count)
         whole = (at for at, held in windows.items() if len(held) == window_s // row_s)
         found.update((at.hour, sum(windows[at])) for at in whole)
-    return +found
+    found = +found
+    if not found:
+        raise SettingsError("--counts", expected=f"every row of at least one window of {window_s} s", got="none whole")
+    return found

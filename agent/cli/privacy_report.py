@@ -12,6 +12,7 @@ from agent.anonymizer.noise import MAX_SIGMA_SQUARED, DiscreteGaussian, Discrete
 from agent.cli.privacy_day import by_file, columns, on_the_street
 from agent.cli.privacy_lost import Lost, by_hour
 from agent.disclosure.presence import MONTH_S, presence
+from agent.errors import SettingsError
 from agent.policy.epsilon import DELTA, epsilon
 from agent.policy.guarantee import measured
 from agent.policy.model import (
@@ -112,7 +113,15 @@ class Report:
 
 
 def report(policy: Policy, spent: Spent | None = None, counts: Replay | None = None) -> Report:
-    """The figures of a policy; true `counts` are a file's, else the demo's street's. Raises SettingsError when they fit no window."""
+    """The figures of a policy; true `counts` are a file's, else the demo's street's. Raises SettingsError when they fit no window or no stream."""
+    hiding = [stream for stream in policy.streams if stream.kind == "count" and _shown_from(stream.privacy)]
+    if counts is not None and not hiding:
+        raise SettingsError(
+            "--counts",
+            expected="a policy that counts by class and hides small numbers",
+            got="none such stream",
+            remedy="leave --counts out",
+        )
     periods = -(-MONTH_S // policy.period_s)
     told = presence(policy)
     unit = policy.unit

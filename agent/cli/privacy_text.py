@@ -73,7 +73,8 @@ def _suppressed(stream: StreamFigures) -> Iterator[str]:
     height = -(-len(hours) // 3)
     for place in range(height):
         yield from _row("", "      ".join(_share_words(one) for one in hours[place::height]))
-    hint = "; longer windows lose less" if day.numbers > _HALF else ""
+    hint = "; running totals hold it" if len(stream.noises) > 1 else ""
+    hint += "; longer windows lose less" if day.numbers > _HALF else ""
     yield from _row("", f"{_share_words(day)}; sums of what is left are biased low{hint}")
 
 

@@ -126,6 +126,7 @@ def test_what_hides_nothing_loses_nothing() -> None:
         ("Date,a\n2013-01-01T00:00,5\n2013-01-01T00:40,6\n", "rows of at most an hour"),
         ("Date,a\n2013-01-01T00:00,many\n", "a whole number"),
         ("", "a header line"),
+        ("Date,a\n2013-01-01T00:00,5\n2013-01-01T00:01,6\n", "every row of at least one window of 900 s"),
     ],
 )
 def test_a_file_that_cannot_be_used(
@@ -137,5 +138,8 @@ def test_a_file_that_cannot_be_used(
     out, err = capsys.readouterr()
     assert out == ""
     assert f"expected {expected}" in err
+    (tmp_path / "counts.csv").write_text(COUNTS)
+    assert report("--policy", HIDING[2], "--counts", tmp_path / "counts.csv") == 2
+    assert "a policy that counts by class and hides small numbers" in capsys.readouterr().err
     assert report("--policy", POLICY, "--counts", tmp_path / "none.csv") == 2
     assert "a readable file" in capsys.readouterr().err

@@ -98,6 +98,13 @@ class _Table:
         )  # of F(-w - 1) = T_{-w-1}, of which a prefix is at most one short
         return self.bound - int(np.searchsorted(self._prefixes[: self.bound], np.uint64(most), side="right"))
 
+    def below(self, value: int) -> float:
+        """P[X < `value`]."""
+        place = value - 1 + self.bound
+        if place < 0:
+            return 0.0
+        return int(self._prefixes[place]) / 2**_PREFIX_BITS if place < self._prefixes.size else 1.0
+
     def _chunk(self, uniform: NDArray[np.uint64], random_bytes: RandomBytes) -> NDArray[np.int64]:
         """The draws: for each uniform the number of thresholds that are not above it, less K. Large batches are compared row by row
         of thresholds, small ones draw by draw: the same comparisons, and which of the two depends on the batch's size alone."""

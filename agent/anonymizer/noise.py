@@ -83,11 +83,10 @@ class _Few:
     @classmethod
     def of(cls, prefixes: NDArray[np.uint64], rows: int) -> "_Few":
         """Room for `rows` draws."""
-        return cls._of(
-            np.tile(prefixes, (rows, 1)),
-            np.zeros((rows, prefixes.size), np.uint64),
-            np.zeros((rows, prefixes.size), np.bool_),
-        )
+        shape = rows, prefixes.size
+        room = cls._of(np.zeros(shape, np.uint64), np.zeros(shape, np.uint64), np.zeros(shape, np.bool_))
+        room.prefixes[...] = prefixes
+        return room
 
     def first(self, rows: int) -> "_Few":
         """The same room for fewer."""
@@ -103,11 +102,11 @@ class _Table:
 
     def __init__(self, thresholds: list[int]) -> None:
         self.bound = len(thresholds) // 2
-        prefixes = np.array([t >> _REST_BITS for t in thresholds], dtype=np.uint64)
-        self._prefixes, first = np.unique(
-            prefixes, return_index=True
-        )  # what is below U, or tied, is so with all of its prefix
-        self._first = np.append(first, prefixes.size).astype(np.int64)  # number of the first threshold of each prefix
+        prefixes = [t >> _REST_BITS for t in thresholds]
+        # thresholds that share a prefix are below U together, or tied together
+        first = [k for k, prefix in enumerate(prefixes) if not k or prefix != prefixes[k - 1]]
+        self._prefixes = np.array([prefixes[k] for k in first], dtype=np.uint64)
+        self._first = np.array([*first, len(prefixes)], dtype=np.int64)
         self._values = self._first - self.bound
         self._column = self._prefixes[:, np.newaxis].copy()
         self._sum = np.min_scalar_type(self._prefixes.size)  # narrow sums are quick ones

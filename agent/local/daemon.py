@@ -14,9 +14,16 @@ from agent.errors import DtprError, InvariantBroken
 from agent.local import memory, settings
 
 
+class _Help(argparse.HelpFormatter):
+    """Of a fixed width: to ask the terminal for its own, argparse loads shutil with its archive formats, half a MiB, at the first option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)
+
+
 def command_line(module: str, purpose: str) -> argparse.ArgumentParser:
     """The options that every daemon has; a daemon may add its own."""
-    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=purpose)
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=purpose, formatter_class=_Help)
     parser.add_argument("--config", type=Path, default=settings.DEFAULT_PATH, metavar="agent.toml")
     parser.add_argument("--exact-counters", type=int, metavar="FD", help="demo only: exact counters as JSON lines")
     return parser

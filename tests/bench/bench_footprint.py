@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.anonymizer.stage import BIKE, Unit
 from tests.anonymizer.test_daemon import keep
 from tests.anonymizer.test_distinct import errors, privacy_of
@@ -79,8 +81,9 @@ def rss_mib(pid: int) -> float:
     return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
 
 
-def test_the_whole_anonymizer(tmp_path: Path) -> None:
+def test_the_whole_anonymizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After windows were counted, released, signed and logged."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     unit = Unit(tmp_path)
     try:
         unit.start()

@@ -13,13 +13,10 @@ from itertools import pairwise
 from agent.anonymizer.budget import Budget, terms_of
 from agent.anonymizer.strength import charge, own
 from agent.anonymizer.transition import changes, strength
-from agent.contracts.log import Charge, Entry, Gap, PolicyTaken, Release
+from agent.contracts.log import NOTHING, Charge, Entry, Gap, PolicyTaken, Release
 from agent.errors import LogDamaged, WindowReleased
 from agent.policy.adopt import Adoption, Taken, fold
 from agent.policy.model import Guaranteed, Stream
-
-NOTHING = Charge(Fraction(0))
-"""The charge of a window from which no value leaves."""
 
 
 @dataclass(frozen=True, slots=True)

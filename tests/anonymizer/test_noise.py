@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -129,6 +130,28 @@ def test_every_draw_costs_the_same_comparisons(monkeypatch: pytest.MonkeyPatch) 
         script = Script(word.to_bytes(8, "little") * 40)
         assert law.draw(40, script).shape == (40,)
         assert script.asked == [320]
+
+
+@pytest.mark.parametrize("sigma_squared", [Fraction(1), Fraction(16), Fraction(90_000)])
+@pytest.mark.parametrize("batch", [1, 2, 16, 63, 64, 65, 700])
+def test_a_batch_of_any_size_is_drawn_exactly(sigma_squared: Fraction, batch: int) -> None:
+    """AN-11, AN-12: few draws, many, and some at a time of a wide table; at thresholds, just under them and between, from one end, where
+    many share their 64 bits, to the other."""
+    law, line = DiscreteGaussian(sigma_squared), thresholds(sigma_squared)
+    prefixes = {threshold >> 128 for threshold in line}
+    assert len(prefixes) < len(line)
+    stride = max(1, len(line) // batch)
+    for start in range(0, len(line), max(1, len(line) // 20)):
+        places = [(start + stride * row) % len(line) for row in range(batch)]
+        shifts = [(0, -1, 1 << 150)[row % 3] for row in range(batch)]
+        uniforms = [min(max(line[p] + s, 0), 2**192 - 1) for p, s in zip(places, shifts, strict=True)]
+        ties = [uniform for uniform in uniforms if uniform >> 128 in prefixes]
+        script = Script(
+            b"".join((uniform >> 128).to_bytes(8, "little") for uniform in uniforms),
+            *((uniform % 2**128).to_bytes(16, "little") for uniform in ties),
+        )
+        assert law.draw(batch, script).tolist() == [bisect_right(line, uniform) - law.bound for uniform in uniforms]
+        assert script.asked == [8 * batch] + [16] * len(ties)
 
 
 def test_a_short_source_is_our_own_fault() -> None:

@@ -424,7 +424,7 @@ def encodable(policy: Policy) -> None:
                 f"stream {stream.name}",
                 expected="numbers and noise that fit into a pack",
                 got=f"({bad})",
-                remedy="choose a smaller range, or more rho",
+                remedy="choose a smaller range, more rho, or fewer classes or lengths",
             ) from bad
 
 

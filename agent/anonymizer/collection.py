@@ -146,10 +146,12 @@ class Collection:
                 self.tally.gate_closed_ns += now.boot_ns - before.boot_ns
             if now.boot_ns - before.boot_ns <= MAX_LOOK_NS:
                 self._cover(before.boot_ns, now)
-            if stepped(before, now):
+            lost = was_trusted and not self.clock_trusted
+            if lost or stepped(before, now):
                 known = [m.utc_ns for m, trusted in ((before, was_trusted), (now, self.clock_trusted)) if trusted]
                 for regime in self._regimes if known else ():
                     self.tally.discard(NotCollected.CLOCK, regime.step(known[0], known[-1]))
+            if stepped(before, now):
                 begun = self._regimes.begun(before.utc_ns)
                 self._not_before_s = max((w.next_start for regime in begun for w in regime.windows), default=0)
         self._begin()

@@ -7,9 +7,9 @@ noisy values only; a window leaves once.
 
 import numpy as np
 
-from agent.anonymizer.kinds import Numbers, Terms
 from agent.anonymizer.ledger import NOTHING, Ledger
 from agent.anonymizer.noise import RandomBytes
+from agent.anonymizer.terms import Numbers, Terms
 from agent.anonymizer.window import Block, Closed
 from agent.contracts.aggregate import Aggregate, NotCollected
 from agent.contracts.log import Charge

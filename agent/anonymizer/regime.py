@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer import batch
+from agent.anonymizer.counts import TotalsTerms
 from agent.anonymizer.discard import Discard
-from agent.anonymizer.kinds import Terms, TotalsTerms, terms_for
+from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.ledger import Ledger, Standing
 from agent.anonymizer.rows import Columns
 from agent.anonymizer.siphash import Fill
+from agent.anonymizer.terms import Terms
 from agent.anonymizer.transition import changes
 from agent.anonymizer.window import NS, Moment, Part, StreamWindows, window_start
 from agent.contracts.board import Board

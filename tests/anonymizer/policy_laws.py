@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer.centred import FRACTION_BITS, CentredGaussian
-from agent.anonymizer.kinds import CountTerms, ScalarTerms, TotalsTerms, UniqueTerms, terms_for
+from agent.anonymizer.counts import CountTerms, TotalsTerms
+from agent.anonymizer.kinds import ScalarTerms, UniqueTerms, terms_for
 from agent.anonymizer.noise import DiscreteGaussian, DiscreteLaplace, RandomBytes, WideGaussian
 from agent.policy.model import Guaranteed, Policy
 from agent.policy.parse import parse_policy

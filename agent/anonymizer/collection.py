@@ -397,6 +397,6 @@ class Collection:
         if self.reason is not Reason.OPEN:
             self.tally.discard(Discard.GATE, header.reading_count)
             return
-        counted = self._regimes.count(connection, decoded, self._opened_boot_ns, now.offset_ns, now.utc_ns)
+        counted = self._regimes.count(connection, decoded, now, self._opened_boot_ns)
         for reason, count in counted.items():
             self.tally.discard(reason, count)

@@ -11,14 +11,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from agent.anonymizer.cells import Field, Value, scaled
-from agent.anonymizer.noise import RandomBytes, ceil_sqrt
+from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.strength import own
 from agent.contracts.aggregate import Cell, PackTerms
 from agent.contracts.cells import COUNT
 from agent.contracts.guarantee import ConcentratedGuarantee, Guarantee
 from agent.contracts.log import Charge
 from agent.errors import InvariantBroken
-from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream
+from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, ceil_sqrt
 
 NOT_COLLECTED = Cell.NOT_COLLECTED
 

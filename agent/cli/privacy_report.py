@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any, assert_never
 
 from agent.anonymizer.ledger import Ledger
-from agent.anonymizer.noise import MAX_SIGMA_SQUARED, DiscreteGaussian, DiscreteLaplace, ceil_sqrt
+from agent.anonymizer.noise import MAX_SIGMA_SQUARED, DiscreteGaussian, DiscreteLaplace
 from agent.disclosure.presence import MONTH_S, presence
 from agent.policy.epsilon import DELTA, epsilon
 from agent.policy.guarantee import NO_GUARANTEE, measured
@@ -23,6 +23,7 @@ from agent.policy.model import (
     Stream,
     ThresholdOnly,
     UniquePrivacy,
+    ceil_sqrt,
 )
 from agent.policy.vocabulary import QUANTITIES
 from agent.policy.words import day_words, exact_words, time_words

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent.anonymizer.kinds import Numbers, Terms
 from agent.anonymizer.noise import RandomBytes
+from agent.anonymizer.terms import Numbers, Terms
 from agent.anonymizer.window import Block, Closed
 from agent.contracts.aggregate import Aggregate, NotCollected
 from agent.contracts.log import NOTHING, Charge

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
-from math import isqrt
 from typing import Protocol
 
 import numpy as np
@@ -283,10 +282,3 @@ def _exp_minus(x: Fraction) -> int:
     for _ in range(halvings):
         total = total * total >> bits
     return total >> (bits - _WORKING_BITS)
-
-
-def ceil_sqrt(value: Fraction) -> int:
-    """The smallest integer n >= 0 with n^2 >= value."""
-    whole = -(-value.numerator // value.denominator)
-    root = isqrt(whole)
-    return root if root * root == whole else root + 1

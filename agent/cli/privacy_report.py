@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, assert_never
 
 from agent.anonymizer.ledger import Ledger
-from agent.anonymizer.noise import MAX_SIGMA_SQUARED, DiscreteGaussian, DiscreteLaplace, ceil_sqrt
+from agent.anonymizer.noise import MAX_SIGMA_SQUARED, DiscreteGaussian, DiscreteLaplace
 from agent.cli.privacy_day import by_file, columns, on_the_street
 from agent.cli.privacy_lost import Lost, by_hour
 from agent.disclosure.presence import MONTH_S, presence
@@ -25,6 +25,7 @@ from agent.policy.model import (
     Stream,
     ThresholdOnly,
     UniquePrivacy,
+    ceil_sqrt,
 )
 from agent.policy.vocabulary import QUANTITIES
 from agent.policy.words import exact_words, time_words

@@ -76,12 +76,6 @@ def key_hash(name: str, public_key: bytes) -> bytes:
     return sha256(name.encode() + b"\n\x01" + public_key)[:4]
 
 
-def verifier_key(name: str, public_key: bytes) -> str:
-    """signed-note vkey text: `name+hash+base64(0x01 || key)`."""
-    key = base64.b64encode(b"\x01" + public_key).decode()
-    return f"{name}+{key_hash(name, public_key).hex()}+{key}"
-
-
 def sign_checkpoint(checkpoint: Checkpoint, name: str, key: "Ed25519PrivateKey") -> bytes:
     """The signed note, ready to be written as `checkpoint`."""
     body = checkpoint.body()

@@ -13,7 +13,8 @@ from types import FrameType
 
 from agent.anonymizer.announcement import DAEMON, Announcement, disclosure_of
 from agent.anonymizer.checkpoint import discard_empty, logged_origin
-from agent.anonymizer.collection import Collection, Due
+from agent.anonymizer.closing import Due
+from agent.anonymizer.collection import Collection
 from agent.anonymizer.inbox import Inbox
 from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger

@@ -36,6 +36,10 @@ class Charge:
     rho: Fraction
 
 
+NOTHING = Charge(Fraction(0))
+"""The charge of a window from which no value leaves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """A sealed Aggregate: the payload's bytes are what is published, now and at every retry.

@@ -10,7 +10,6 @@ Each is replaced atomically. The envelope's own hash names nothing; the disclosu
 
 import dataclasses
 import enum
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import EncodingError, MessageError
 from agent.wire import cbor, cose
+from agent.wire.sha256 import sha256
 
 if TYPE_CHECKING:  # as in wire/cose: only sealing needs cryptography
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -183,7 +183,7 @@ class Envelope:
     @property
     def digest(self) -> bytes:
         """The disclosure digest: SHA-256, 32 bytes."""
-        return hashlib.sha256(self.disclosure).digest()
+        return sha256(self.disclosure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,7 @@ class Verification:
             "kind": governed.terms.kind,
             "cells": {label: _json(value) for label, value in governed.cells},
             "threshold": governed.terms.threshold,
+            "sums": governed.terms.sums,
             "noise_sd": float(governed.terms.noise_sd),
             "noise_unit": governed.terms.noise_unit,
             "total_noise_sd": _json(governed.terms.total_noise_sd),

@@ -5,28 +5,28 @@ come with the audit.
 """
 
 import base64
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.errors import EncodingError, SignatureError
 from agent.wire.cose import public_bytes, verify_ed25519
+from agent.wire.sha256 import sha256
 
 if TYPE_CHECKING:  # as in wire/cose: reading a checkpoint loads no cryptography
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 MAX_NOTE_BYTES = 4096
-EMPTY_ROOT = hashlib.sha256(b"").digest()
+EMPTY_ROOT = sha256(b"")
 
 
 def leaf_hash(entry: bytes) -> bytes:
     """RFC 6962: SHA-256(0x00 || entry)."""
-    return hashlib.sha256(b"\x00" + entry).digest()
+    return sha256(b"\x00" + entry)
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """RFC 6962: SHA-256(0x01 || left || right)."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right)
 
 
 class TreeHead:
@@ -73,13 +73,7 @@ class Checkpoint:
 
 def key_hash(name: str, public_key: bytes) -> bytes:
     """signed-note: first four bytes of SHA-256(name || 0x0A || 0x01 || public key)."""
-    return hashlib.sha256(name.encode() + b"\n\x01" + public_key).digest()[:4]
-
-
-def verifier_key(name: str, public_key: bytes) -> str:
-    """signed-note vkey text: `name+hash+base64(0x01 || key)`."""
-    key = base64.b64encode(b"\x01" + public_key).decode()
-    return f"{name}+{key_hash(name, public_key).hex()}+{key}"
+    return sha256(name.encode() + b"\n\x01" + public_key)[:4]
 
 
 def sign_checkpoint(checkpoint: Checkpoint, name: str, key: "Ed25519PrivateKey") -> bytes:

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from agent.anonymizer.collection import Due
+from agent.anonymizer.closing import Due
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.contracts.log import CHECKPOINT, RELEASES, Release, decode_entry, iter_records

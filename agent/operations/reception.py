@@ -1,6 +1,9 @@
 """Receives a topic filter's messages from a broker, reconnecting for as long as it is asked to. The only user of paho on this side.
 
 The session outlives a lost connection (MQTT 5), so that a network gap loses nothing; it ends with the generator.
+
+Invariant: a message is acknowledged only after whoever reads the generator has asked for the next one: what was received and not yet dealt with when
+the process dies, the broker still has.
 """
 
 import select
@@ -19,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.errors import BrokerUnavailable
 from agent.local.randomness import random_bytes
 from agent.local.settings import Mqtt
+from agent.operations.client import BufferedClient
 from agent.operations.verification import Received
 from agent.publisher.connection import Login
 
@@ -29,6 +33,9 @@ FIRST_CONNECT_WITHIN_S = 10.0
 SESSION_EXPIRY_S = 600
 MAX_PACKET_BYTES = 1024 * 1024
 """The broker drops what is longer: memory stays bounded."""
+
+MAX_WAITING = 1000
+"""Messages received and not yet dealt with."""
 
 _UNSUPPORTED_VERSION = 132
 _REMEDY = "check host, port, TLS and credentials"
@@ -70,21 +77,26 @@ class _Reception:
         self._client = self._make_client()
 
     def turn(self, timeout_s: float) -> None:
-        sock = self._client.socket()
+        client = self._client
+        sock = client.socket()
         if sock is None:
             self._connect()
             return
-        pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        writers = [sock] if self._client.want_write() else []
-        readable, writable, _ = select.select([sock], writers, [], 0 if pending else timeout_s)
+        client.flush()  # what acknowledges the messages before
+        pending = client.pending()
+        readable, _, _ = select.select([sock], [sock] if client.unsent() else [], [], 0 if pending else timeout_s)
         if readable or pending:
-            self._client.loop_read()
-        if writable and self._client.socket() is not None:
-            self._client.loop_write()
+            client.loop_read()
+            while self._goes_on(client):
+                client.loop_read()
         if self._client.socket() is not None:
             self._client.loop_misc()
         if self._fault is not None:
             raise self._fault
+
+    def _goes_on(self, client: BufferedClient) -> bool:
+        alive = client is self._client and self._fault is None and client.socket() is not None
+        return alive and client.pending() and len(self.messages) < MAX_WAITING
 
     def close(self) -> None:
         self._client.on_disconnect = None
@@ -95,6 +107,7 @@ class _Reception:
                 self._client.disconnect(properties=properties)
             else:
                 self._client.disconnect()
+            self._client.flush()
         sock = self._client.socket()
         if sock is not None:
             sock.close()
@@ -109,6 +122,7 @@ class _Reception:
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
             properties.MaximumPacketSize = MAX_PACKET_BYTES
             kept = {"clean_start": False, "properties": properties}
+        self._client.forget()
         try:
             self._client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s, **kept)
         except ssl.SSLError as bad:
@@ -121,14 +135,15 @@ class _Reception:
     def _broker(self) -> str:
         return f"MQTT broker {self._mqtt.host}:{self._mqtt.port}"
 
-    def _make_client(self) -> Client:
-        client = Client(
+    def _make_client(self) -> BufferedClient:
+        client = BufferedClient(
             CallbackAPIVersion.VERSION2,
             self._client_id,
             clean_session=None if self._mqtt5 else True,
             protocol=MQTTv5 if self._mqtt5 else MQTTv311,
             reconnect_on_failure=False,
         )
+        client.forget()
         client.connect_timeout = 5.0
         if self._context is not None:
             client.tls_set_context(self._context)

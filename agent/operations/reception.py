@@ -13,16 +13,16 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt.client import Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.errors import BrokerUnavailable
+from agent.errors import BrokerUnavailable, MessageError
 from agent.local.randomness import random_bytes
 from agent.local.settings import Mqtt
-from agent.operations.client import BufferedClient
+from agent.operations.client import MAX_PACKET_BYTES, BufferedClient
 from agent.operations.verification import Received
 from agent.publisher.connection import Login
 
@@ -31,12 +31,6 @@ RETRY_S = 0.2
 
 FIRST_CONNECT_WITHIN_S = 10.0
 SESSION_EXPIRY_S = 600
-MAX_PACKET_BYTES = 1024 * 1024
-"""The broker drops what is longer: memory stays bounded."""
-
-MAX_WAITING = 1000
-"""Messages received and not yet dealt with."""
-
 _UNSUPPORTED_VERSION = 132
 _REMEDY = "check host, port, TLS and credentials"
 
@@ -86,17 +80,18 @@ class _Reception:
         pending = client.pending()
         readable, _, _ = select.select([sock], [sock] if client.unsent() else [], [], 0 if pending else timeout_s)
         if readable or pending:
-            client.loop_read()
-            while self._goes_on(client):
-                client.loop_read()
+            now = time.monotonic()
+            try:
+                for published in client.published():
+                    self.messages.append(
+                        Received(published.topic, published.payload, published.user_properties, published.retain, now)
+                    )
+            except MessageError as bad:
+                raise BrokerUnavailable(self._broker, why=f"it does not speak MQTT: {bad}", remedy=_REMEDY) from None
         if self._client.socket() is not None:
             self._client.loop_misc()
         if self._fault is not None:
             raise self._fault
-
-    def _goes_on(self, client: BufferedClient) -> bool:
-        alive = client is self._client and self._fault is None and client.socket() is not None
-        return alive and client.pending() and len(self.messages) < MAX_WAITING
 
     def close(self) -> None:
         self._client.on_disconnect = None
@@ -151,7 +146,6 @@ class _Reception:
             client.username_pw_set(self._login.username, self._login.password)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
         return client
 
     def _on_connect(self, client: Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
@@ -174,11 +168,3 @@ class _Reception:
     def _fall_back(self) -> None:
         self._mqtt5 = not self._mqtt5
         self._client = self._make_client()
-
-    def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = None
-        pairs = tuple(getattr(message.properties, "UserProperty", ()))
-        self.messages.append(Received(topic, bytes(message.payload), pairs, message.retain, time.monotonic()))

@@ -15,7 +15,7 @@ from ssl import SSLContext
 from typing import Any
 
 from paho.mqtt.client import MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -202,9 +202,8 @@ class _Link:
 
     def read(self) -> None:
         """Take what there is; raise BrokerUnavailable when the connection ended."""
-        result = self.client.loop_read()
-        while result == MQTTErrorCode.MQTT_ERR_SUCCESS and self.client.pending():
-            result = self.client.loop_read()
+        for _ in self.client.published():
+            pass  # nobody publishes to us
         self.socket()
 
     def release(self) -> bool:

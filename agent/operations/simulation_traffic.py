@@ -85,6 +85,7 @@ class Traffic:
     login: Login
     units: list[SimulatedUnit]
     progress: Progress = field(init=False)
+    unsent: set["_Link"] = field(init=False, default_factory=set)
     _links: list["_Link"] = field(init=False, default_factory=list)
     _pinged_at: float = field(init=False, default=0.0)
     _selector: selectors.BaseSelector = field(init=False, default_factory=selectors.DefaultSelector)
@@ -148,8 +149,11 @@ class Traffic:
             self._pinged_at = time.monotonic()
             for link in self._links:
                 link.client.loop_misc()
-        for link in self._links:
+            self.unsent.update(self._links)
+        for link in tuple(self.unsent):
             link.client.flush()
+            if not link.client.unsent():
+                self.unsent.discard(link)
         for key, _ in self._selector.select(timeout_s):
             key.data.read()
 
@@ -192,6 +196,7 @@ class _Link:
             self.client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s, clean_start=True)
         except OSError as bad:
             raise self._traffic.unavailable(bad.strerror or str(bad)) from None
+        self._traffic.unsent.add(self)
 
     def socket(self) -> socket.socket:
         """Of the connection; raise BrokerUnavailable once it has ended."""
@@ -234,6 +239,7 @@ class _Link:
             properties.UserProperty = list(message.user_properties)
         self.client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
         self.waiting += 1
+        self._traffic.unsent.add(self)
         self._traffic.progress.payload_bytes += len(message.payload)
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:

@@ -128,7 +128,8 @@ class Template:
 
 def _quick(item: dict[str, Any]) -> Value:
     words = item.get("vs")
-    return item["v"] if words is None else CELLS.get(words, words)
+    value: Value = item["v"] if words is None else CELLS.get(words, words)
+    return value
 
 
 def decode(payload: bytes) -> Aggregate:

@@ -74,7 +74,9 @@ def login_for(mqtt: Mqtt) -> Login:
     """User and password; raise SettingsError for a file that cannot be read."""
     if mqtt.password_file is None:
         return Login(mqtt.username, None)
-    return Login(mqtt.username, read_small(mqtt.password_file, "a password file").decode(errors="replace").rstrip("\r\n"))
+    return Login(
+        mqtt.username, read_small(mqtt.password_file, "a password file").decode(errors="replace").rstrip("\r\n")
+    )
 
 
 def read_small(path: Path, what: str, cap: int = MAX_SECRET_BYTES) -> bytes:

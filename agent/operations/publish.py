@@ -101,7 +101,7 @@ def puback(mid: int) -> bytes:
 
 
 def _user_properties(buffer: bytes, at: int, end: int) -> tuple[tuple[str, str], ...]:
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for _ in range(MAX_PROPERTIES):
         if at == end:
             return tuple(pairs)

@@ -44,7 +44,11 @@ def rows(record: Record) -> list[str]:
     }
     return [
         ",".join(
-            _text({**shared, "cell": cell, "value": _number(value), "words": value if isinstance(value, str) else None}[name])
+            _text(
+                {**shared, "cell": cell, "value": _number(value), "words": value if isinstance(value, str) else None}[
+                    name
+                ]
+            )
             for name in COLUMNS
         )
         for cell, value in record["cells"].items()

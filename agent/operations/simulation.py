@@ -70,7 +70,19 @@ class Crowd:
 class SimulatedUnit:
     """One of them. Releases go round its streams, a window after another."""
 
-    __slots__ = ("_envelope", "_head", "_key", "_packs", "_published", "_root", "_start", "_state", "path", "public_key", "topics")
+    __slots__ = (
+        "_envelope",
+        "_head",
+        "_key",
+        "_packs",
+        "_published",
+        "_root",
+        "_start",
+        "_state",
+        "path",
+        "public_key",
+        "topics",
+    )
 
     def __init__(self, crowd: Crowd, policy: Policy, key: Ed25519PrivateKey) -> None:
         disclosure = compile_disclosure(policy)

@@ -28,15 +28,28 @@ SECRET_BYTES = 32
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the subcommand."""
-    parser.add_argument("--policy", type=Path, required=True, help="what the units do: a policy, such as config/policy.toml")
+    parser.add_argument(
+        "--policy", type=Path, required=True, help="what the units do: a policy, such as config/policy.toml"
+    )
     parser.add_argument("--units", type=int, default=1000, help="so many, each with its own key and connection")
     parser.add_argument("--first", type=int, default=0, help="number of the first: several processes make one crowd")
-    parser.add_argument("--rate", type=float, help="releases a second of all together (default as many as the policy's windows give; 0: no limit)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long; 0 writes the keys and connects to nothing")
     parser.add_argument(
-        "--secret", type=Path, metavar="F", help="what the units' keys are made from, written when absent: the same units again"
+        "--rate",
+        type=float,
+        help="releases a second of all together (default as many as the policy's windows give; 0: no limit)",
     )
-    parser.add_argument("--keys-out", type=Path, metavar="F", help="write the key directory here, for `subscribe --keys`")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="how long; 0 writes the keys and connects to nothing"
+    )
+    parser.add_argument(
+        "--secret",
+        type=Path,
+        metavar="F",
+        help="what the units' keys are made from, written when absent: the same units again",
+    )
+    parser.add_argument(
+        "--keys-out", type=Path, metavar="F", help="write the key directory here, for `subscribe --keys`"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object at the end, and nothing else")
     add_broker_arguments(parser)
 
@@ -65,7 +78,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         traffic.open()
         if not args.json:
-            print(f"{len(units)} units are connected and announced; {rate or 'as many as go'} releases a second", flush=True)
+            print(
+                f"{len(units)} units are connected and announced; {rate or 'as many as go'} releases a second",
+                flush=True,
+            )
         for progress in traffic.run(rate, args.seconds):
             if not args.json:
                 print(_line(progress), flush=True)
@@ -98,7 +114,9 @@ def _secret(path: Path) -> bytes:
                 file.write(random_bytes(SECRET_BYTES))
         content = read_small(path, "a secret of 32 bytes")
     except OSError as bad:
-        raise SettingsError(f"--secret {path}", expected="a file to write or read", got=bad.strerror or "an error") from None
+        raise SettingsError(
+            f"--secret {path}", expected="a file to write or read", got=bad.strerror or "an error"
+        ) from None
     if len(content) != SECRET_BYTES:
         raise SettingsError(f"--secret {path}", expected=f"{SECRET_BYTES} bytes", got=str(len(content)))
     return content

@@ -79,10 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F|DIR",
         help="the units' keys: a key directory as `fleet keys` writes it, or a folder of key files (*.pub, *.pem, *.key)",
     )
-    parser.add_argument("--group", metavar="NAME", help="share the load with all others of this group: each release goes to one")
+    parser.add_argument(
+        "--group", metavar="NAME", help="share the load with all others of this group: each release goes to one"
+    )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="one JSON object a line")
-    shape.add_argument("--csv", action="store_true", help="one row a cell; everything that is no release goes to standard error")
+    shape.add_argument(
+        "--csv", action="store_true", help="one row a cell; everything that is no release goes to standard error"
+    )
     parser.add_argument("--raw", action="store_true", help="with --json: topic, payload and user properties too")
     parser.add_argument(
         "--rate", type=float, metavar="S", help="every S seconds say on standard error how many came and how fast"
@@ -147,7 +151,9 @@ def _keyring(args: argparse.Namespace) -> Keyring:
     if args.keys is None:
         return Keyring(keys)
     if args.keys.is_dir():
-        found = sorted(path for path in args.keys.iterdir() if path.suffix in KEY_SUFFIXES and not path.name.startswith("."))
+        found = sorted(
+            path for path in args.keys.iterdir() if path.suffix in KEY_SUFFIXES and not path.name.startswith(".")
+        )
         if not found or len(found) > MAX_KEYS:
             raise SettingsError(
                 str(args.keys), expected=f"1 to {MAX_KEYS} key files named *.pub, *.pem or *.key", got=str(len(found))

@@ -52,7 +52,17 @@ def rss_kib(pid: int) -> int:
 
 
 def simulate(broker: Mosquitto, keys: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "agent.cli.main", "fleet", "simulate", "--host", broker.host, "--port", str(broker.port)]
+    command = [
+        sys.executable,
+        "-m",
+        "agent.cli.main",
+        "fleet",
+        "simulate",
+        "--host",
+        broker.host,
+        "--port",
+        str(broker.port),
+    ]
     options = ("--policy", "config/policy.toml", "--keys-out", str(keys), "--json", *options)
     return subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
@@ -102,7 +112,9 @@ def test_subscribe_and_verify_against_raw_paho(broker: Mosquitto, tmp_path: Path
         ours = subprocess.Popen([*python, "agent.cli.main", "subscribe", *options], cwd=ROOT, stdout=out)
         raw = subprocess.Popen([*python, "tests.bench.raw_paho", str(broker.port)], cwd=ROOT)
     try:
-        wait_until(lambda: broker.log.count(" 1 #\n") + broker.log.count("/+/+/+/#\n") == 2, "both subscribers", TIMEOUT_S)
+        wait_until(
+            lambda: broker.log.count(" 1 #\n") + broker.log.count("/+/+/+/#\n") == 2, "both subscribers", TIMEOUT_S
+        )
         quiet([ours.pid, raw.pid])
         before = cpu_s(ours.pid), cpu_s(raw.pid)
         done(simulate(broker, keys, *fleet, "--seconds", "15"))
@@ -141,7 +153,9 @@ def test_a_thousand_units_sustained(broker: Mosquitto, tmp_path: Path) -> None:
     empty_kib = rss_kib(broker.pid)
     for output in outputs:
         with output.open("wb") as out:
-            group.append(subprocess.Popen([*python, "--keys", str(keys), "--group", "city", "--json"], cwd=ROOT, stdout=out))
+            group.append(
+                subprocess.Popen([*python, "--keys", str(keys), "--group", "city", "--json"], cwd=ROOT, stdout=out)
+            )
     try:
         wait_until(lambda: broker.log.count("$share/city/dtpr/v1/+/+/+/agg/+") == 3, "the group", TIMEOUT_S)
         began = cpu_s(broker.pid)
@@ -154,12 +168,17 @@ def test_a_thousand_units_sustained(broker: Mosquitto, tmp_path: Path) -> None:
             process.terminate()
             process.wait(TIMEOUT_S)
     releases = [
-        line for output in outputs for line in map(json.loads, output.read_text().splitlines()) if line["type"] == "release"
+        line
+        for output in outputs
+        for line in map(json.loads, output.read_text().splitlines())
+        if line["type"] == "release"
     ]
     windows = [(line["unit"], line["stream"], line["window_start"]) for line in releases]
     assert len(windows) == len(set(windows)) == told["releases"]
     assert all(line["verified"] is True for line in releases)
-    passed = told["acknowledged"] + 2 * told["messages"] / 2 + 3 * 3 * UNITS  # in, and out once each; what is retained goes to all three
+    passed = (
+        told["acknowledged"] + 2 * told["messages"] / 2 + 3 * 3 * UNITS
+    )  # in, and out once each; what is retained goes to all three
     record(
         {
             "fleet: units sustained": UNITS,
@@ -169,6 +188,9 @@ def test_a_thousand_units_sustained(broker: Mosquitto, tmp_path: Path) -> None:
             "fleet: memory of 1000 simulated units, MiB": told["peak_memory_kib"] / 1024,
             "fleet: mosquitto, messages in and out/s of one core": passed / broker_s,
             "fleet: mosquitto, memory a unit, KiB": (full_kib - empty_kib) / UNITS,
-            "fleet: releases lost or twice in a group of 3": told["releases"] - len(set(windows)) + len(windows) - len(set(windows)),
+            "fleet: releases lost or twice in a group of 3": told["releases"]
+            - len(set(windows))
+            + len(windows)
+            - len(set(windows)),
         }
     )

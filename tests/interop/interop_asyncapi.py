@@ -27,7 +27,13 @@ def judged(
     """What tests/node/asyncapi.js says."""
     item = {"document": document, "pack": SCHEMA, "messages": messages or [], "packs": given or []}
     ran = subprocess.run(
-        node("asyncapi.js"), input=json.dumps(item), env=NODE, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        node("asyncapi.js"),
+        input=json.dumps(item),
+        env=NODE,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     return dict(json.loads(ran.stdout))
@@ -43,7 +49,7 @@ def test_the_official_parser_finds_nothing_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [('  action: send\n', '  action: shout\n'), ('#/channels/state"', '#/channels/statue"')]
+    ("before", "after"), [("  action: send\n", "  action: shout\n"), ('#/channels/state"', '#/channels/statue"')]
 )
 def test_the_official_parser_would_find_something(before: str, after: str) -> None:
     """Positive control."""
@@ -57,7 +63,11 @@ def test_every_kind_of_pack_fits_its_schema_and_no_other_does() -> None:
     wrong: list[Any] = [{}, [], good[0][:-2]]
     for place in range(9):
         wrong.append([record for at, record in enumerate(good[0]) if at != place])
-    wrong += [[*good[0], {"n": "extra", "v": 1}], [good[0][0] | {"v": 0}, *good[0][1:]], [good[0][0] | {"x": 1}, *good[0][1:]]]
+    wrong += [
+        [*good[0], {"n": "extra", "v": 1}],
+        [good[0][0] | {"v": 0}, *good[0][1:]],
+        [good[0][0] | {"x": 1}, *good[0][1:]],
+    ]
     found = judged(given=[*good, *wrong])
     assert found["packs"] == [True] * len(good) + [False] * len(wrong)
 
@@ -86,7 +96,9 @@ def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path) -> Non
             unit.configure(broker.port)
             with PublisherProcess(unit):
                 wait_until(lambda: sum("/agg/" in message["topic"] for message in messages) >= 3, "three releases")
-                wait_until(lambda: any(message["topic"].endswith("/checkpoint") for message in messages), "a checkpoint")
+                wait_until(
+                    lambda: any(message["topic"].endswith("/checkpoint") for message in messages), "a checkpoint"
+                )
         finally:
             client.loop_stop()
             client.disconnect()

@@ -139,7 +139,13 @@ def test_a_key_directory_is_read_strictly(tmp_path: Path) -> None:
     units = crowd_of(3)
     good = directory("springfield", 1, units)
     assert decode_directory(good, "d") == {unit.path: unit.public_key for unit in units}
-    for bad in (b"", b"[]", b'{"v":2}', good.replace(b"units", b"keys"), good.replace(units[0].public_key.hex().encode(), b"00")):
+    for bad in (
+        b"",
+        b"[]",
+        b'{"v":2}',
+        good.replace(b"units", b"keys"),
+        good.replace(units[0].public_key.hex().encode(), b"00"),
+    ):
         with pytest.raises(MessageError):
             decode_directory(bad, "d")
 
@@ -214,7 +220,12 @@ def published(topic: bytes, payload: bytes, properties: bytes, qos: int, mid: in
             return bytes(head) + body
 
 
-@given(st.text(max_size=40), st.binary(max_size=400), st.integers(0, 1), st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=2))
+@given(
+    st.text(max_size=40),
+    st.binary(max_size=400),
+    st.integers(0, 1),
+    st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=2),
+)
 @settings(max_examples=200, deadline=None)
 def test_a_publish_is_cut_and_read(topic: str, payload: bytes, qos: int, pairs: list[tuple[str, str]]) -> None:
     """OP-8: from any place of a buffer, once it is whole."""
@@ -290,7 +301,17 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def simulate(broker: Mosquitto, tmp_path: Path, *options: str) -> str:
-    command = [sys.executable, "-m", "agent.cli.main", "fleet", "simulate", "--host", broker.host, "--port", str(broker.port)]
+    command = [
+        sys.executable,
+        "-m",
+        "agent.cli.main",
+        "fleet",
+        "simulate",
+        "--host",
+        broker.host,
+        "--port",
+        str(broker.port),
+    ]
     files = ("--policy", str(POLICY), "--secret", str(tmp_path / "secret"), "--keys-out", str(tmp_path / "keys.json"))
     ran = subprocess.run(
         [*command, *files, *options], cwd=ROOT, capture_output=True, text=True, timeout=4 * TIMEOUT_S, check=False
@@ -312,7 +333,9 @@ def test_three_subscribers_of_a_group_get_each_release_once_among_them(tmp_path:
         wait_until(lambda: broker.log.count("$share/city/dtpr/v1/+/+/+/agg/+") == 3, "the group")
         done = json.loads(simulate(broker, tmp_path, "--units", "30", "--rate", "150", "--seconds", "4", "--json"))
         assert done["releases"] > 100
-        wait_until(lambda: sum(len(member.records("release")) for member in members) >= done["releases"], "all releases")
+        wait_until(
+            lambda: sum(len(member.records("release")) for member in members) >= done["releases"], "all releases"
+        )
         shares = [member.records("release") for member in members]
         windows = [(r["unit"], r["stream"], r["window_start"]) for share in shares for r in share]
         assert len(windows) == len(set(windows)) == done["releases"]

@@ -71,9 +71,7 @@ def test_mosquitto_sub_shows_legible_json(tmp_path: Path) -> None:
     with Mosquitto(tmp_path) as broker:
         unit.configure(broker.port)
         options = ["-h", broker.host, "-p", str(broker.port), "-q", "1", "-C", "2", "-i", "shown"]
-        reader = subprocess.Popen(
-            [command, *options, "-t", "dtpr/v1/+/+/+/agg/#"], stdout=subprocess.PIPE, text=True
-        )
+        reader = subprocess.Popen([command, *options, "-t", "dtpr/v1/+/+/+/agg/#"], stdout=subprocess.PIPE, text=True)
         with reader:
             wait_until(lambda: "Sending SUBACK to shown" in broker.log, "the subscription")
             with PublisherProcess(unit):

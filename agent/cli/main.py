@@ -12,6 +12,7 @@ from agent.errors import DtprError
 COMMANDS = {
     "demo": ("agent.cli.demo.command", "see a whole unit at work on this machine: board, radio, broker, daemons"),
     "subscribe": ("agent.operations.subscribe", "print and verify the releases below a topic root"),
+    "fleet": ("agent.cli.fleet", "simulate a city's units at a real broker"),
     "policy": ("agent.cli.policy", "check, explain, compare, compile, sign and verify policies; see where they stand"),
     "disclosure": ("agent.cli.disclosure", "show what residents read, in their language"),
     "reader": ("agent.cli.reader", "write the resident's page, with the keys that a city vouches for"),

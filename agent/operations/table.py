@@ -51,6 +51,11 @@ class Table:
                     lines.append(f"# {record['unit']} was stopped by {record['stop_by']}: {record['stop_reason']}")
                 if record["offer_refused"]:
                     lines.append(f"# {record['unit']} refused an offer: {record['offer_refused']}")
+            case "silent":
+                lines = [
+                    f"! {record['unit']} {record['stream']} is silent: {record['silent_s']} s since a release, newest window "
+                    f"{instant(record['newest_window_start'])}"
+                ]
             case "checkpoint":
                 lines = [f"# log of {record['unit']}: {record['size']} entries  {self._mark(record)}"]
             case _:

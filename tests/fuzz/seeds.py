@@ -143,6 +143,16 @@ def _signed(kind: Kind, payload: bytes) -> bytes:
     return cose.sign(payload, [KEYS[0], KEYS[2]], content_type=kind.content_type)
 
 
+KEY_DIRECTORY = b'{"v":1,"city":"a","version":1,"units":{"a/b/c":"' + b"00" * 32 + b'"}}'
+PUBLISH = (
+    bytes([0x32, 37])
+    + b"\0\x05a/b/c\0\x07"
+    + bytes([17, 0x02, 0, 0, 0, 60, 0x26, 0, 3])
+    + b"sig\0\x04AAAA"
+    + b"payload..."
+)
+"""MQTT 5, QoS 1, with an expiry and one user property."""
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "toml": (b'a.b = 1\n[[c]]\nd = ["x", {e = 0.5}]\n', *POLICIES),
     "policy": POLICIES,
@@ -181,6 +191,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
     "cursor": (cursor.encode(cursor.START.follows(RELEASE, 900), cursor.START),),
     "replay": (REPLAY,),
+    "key_directory": (KEY_DIRECTORY,),
+    "publish": (PUBLISH, PUBLISH + b"\xd0\x00" + PUBLISH),
     "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
 }
 """Target -> its seeds."""

@@ -28,6 +28,8 @@ from agent.errors import (
     TaxonomyError,
 )
 from agent.local import settings
+from agent.operations.keyring import decode_directory
+from agent.operations.publish import cut, puback, read_publish
 from agent.operations.table import MAX_LINE_CHARACTERS, Table
 from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
@@ -55,6 +57,32 @@ def reads(*parsers: str) -> Callable[[Target], Target]:
         return target
 
     return register
+
+
+@reads("agent.operations.keyring.decode_directory")
+def target_key_directory(data: bytes) -> None:
+    """A key directory that is accepted holds keys of 32 bytes by unit."""
+    with contextlib.suppress(MessageError):
+        units_ = decode_directory(data, NAME)
+        assert all(len(key) == 32 and unit.count("/") == 2 for unit, key in units_.items())
+
+
+@reads("agent.operations.publish.read_publish")
+def target_publish(data: bytes) -> None:
+    """What a broker sends: packet after packet, each within the buffer and further on than the one before."""
+    at = 0
+    with contextlib.suppress(MessageError):
+        while at < len(data):
+            packet = cut(data, at, 64 * 1024)
+            if packet is None:
+                return
+            assert at < packet.start <= packet.end <= len(data)
+            at = packet.end
+            for mqtt5 in (True, False):
+                with contextlib.suppress(MessageError):
+                    published = read_publish(data, packet, mqtt5=mqtt5)
+                    assert len(published.payload) <= packet.end - packet.start
+                    assert len(puback(published.mid)) == 4
 
 
 @reads("agent.wire.toml.parse")

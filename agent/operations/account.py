@@ -1,0 +1,143 @@
+"""The privacy budget of a log, computed again for the audit, from PRIVACY.md 1.2 and AN-30 to AN-34 and not from the unit's code. Pure.
+
+A person who gives at most m readings in a period and at most c in one window costs, in windows charged r1 >= r2 >= …, at most
+c^2 (r1 + … + r_k) + (m mod c)^2 r_{k+1} with k = floor(m / c); streams add up. No span of one period may cost more than the cap. Within one
+period of a change the smaller cap, the longer period and the larger m and c hold.
+"""
+
+from bisect import bisect_left
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+from agent.policy.model import CountPrivacy, Policy
+
+
+class Rules(NamedTuple):
+    """What the budget is at an instant. `presence` is stream -> (m, c)."""
+
+    period_s: int
+    cap: Fraction
+    presence: dict[str, tuple[int, int]]
+
+
+@dataclass(slots=True)
+class _Spent:
+    """The charged windows of a stream in the last two periods: (start, number of the charge), and how many have each charge."""
+
+    windows: deque[tuple[int, int]] = field(default_factory=deque)
+    held: Counter[int] = field(default_factory=Counter)
+    last_cost: tuple[tuple[object, ...], Fraction] = ((), Fraction(0))
+
+
+class Account:
+    """Charges as they stand in the log. Charges are numbered, so that equal ones are compared without arithmetic."""
+
+    def __init__(self) -> None:
+        self._begun: list[tuple[int, Policy]] = []
+        self._presence: dict[str, tuple[int, int]] = {}
+        self._spent: dict[str, _Spent] = {}
+        self._rhos: list[Fraction] = []
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._newest = 0
+
+    def begin(self, effective: int, policy: Policy) -> None:
+        """A policy is in force for windows that start at `effective` or later."""
+        self._begun.append((effective, policy))
+        self._presence.update(_presence(policy))
+
+    def charge(self, stream: str, start: int, rho: Fraction, *, window_s: int = 1, count: int = 1) -> None:
+        """`count` windows from `start` on are charged `rho` a reading each."""
+        if not rho or not self._begun:
+            return
+        spent = self._spent.setdefault(stream, _Spent())
+        number = self._number(rho)
+        self._newest = max(self._newest, start + (count - 1) * window_s)
+        oldest = self._newest - 2 * self.rules(self._newest).period_s
+        skipped = max(0, (oldest - start) // window_s)
+        for i in range(skipped, count):
+            spent.windows.append((start + i * window_s, number))
+            spent.held[number] += 1
+        for each in self._spent.values():
+            while each.windows and each.windows[0][0] <= oldest:
+                each.held[each.windows.popleft()[1]] -= 1
+
+    def exceeded(self, start: int) -> Fraction | None:
+        """What the dearest span of one period that holds `start` costs, when that is more than the cap; else None."""
+        rules = self.rules(start)
+        if sum(self._cost(name, spent, rules) for name, spent in self._spent.items()) <= rules.cap:
+            return None  # even both periods around it together are within the cap
+        dearest = max(self._spans(start, rules), default=Fraction(0))
+        return dearest if dearest > rules.cap else None
+
+    def rules(self, at: int) -> Rules:
+        """The budget's rules at an instant."""
+        begun = [(since, policy) for since, policy in self._begun if since <= at] or self._begun[:1]
+        present = begun[-1][1]
+        rules = Rules(present.period_s, present.cap_rho, _presence(present))
+        for (_, older), (ended, _) in pairwise(begun):
+            if at - ended >= max(older.period_s, present.period_s):
+                continue
+            both = dict(rules.presence)
+            for name, (m, c) in _presence(older).items():
+                known = both.get(name, (m, c))
+                both[name] = (max(m, known[0]), max(c, known[1]))
+            rules = Rules(max(rules.period_s, older.period_s), min(rules.cap, older.cap_rho), both)
+        return rules
+
+    def _spans(self, start: int, rules: Rules) -> list[Fraction]:
+        """The cost of every span of one period that begins with a window and holds `start`."""
+        near = {
+            name: [(at, number) for at, number in spent.windows if abs(at - start) < rules.period_s]
+            for name, spent in self._spent.items()
+        }
+        costs = []
+        for begin in sorted({at for windows in near.values() for at, _ in windows if at <= start}):
+            total = Fraction(0)
+            for name, windows in near.items():
+                low = bisect_left(windows, (begin, -1))
+                high = bisect_left(windows, (begin + rules.period_s, -1))
+                total += self._worst(Counter(number for _, number in windows[low:high]), self._of(name, rules))
+            costs.append(total)
+        return costs
+
+    def _of(self, name: str, rules: Rules) -> tuple[int, int]:
+        return rules.presence.get(name, self._presence.get(name, (1, 1)))
+
+    def _cost(self, name: str, spent: _Spent, rules: Rules) -> Fraction:
+        m, c = presence = self._of(name, rules)
+        enough = m // c + 1
+        state = (m, c, *((number, min(count, enough)) for number, count in spent.held.items() if count))
+        if spent.last_cost[0] != state:
+            spent.last_cost = (state, self._worst(spent.held, presence))
+        return spent.last_cost[1]
+
+    def _worst(self, held: Counter[int], presence: tuple[int, int]) -> Fraction:
+        m, c = presence
+        left, cost = m, Fraction(0)
+        for number in sorted(
+            (number for number, count in held.items() if count), key=self._rhos.__getitem__, reverse=True
+        ):
+            whole = min(held[number], left // c)
+            cost += whole * c * c * self._rhos[number]
+            left -= whole * c
+            if held[number] > whole:  # one window more, for what is left of m
+                return cost + left * left * self._rhos[number]
+        return cost
+
+    def _number(self, rho: Fraction) -> int:
+        key = (rho.numerator, rho.denominator)
+        if key not in self._numbers:
+            self._numbers[key] = len(self._rhos)
+            self._rhos.append(rho)
+        return self._numbers[key]
+
+
+def _presence(policy: Policy) -> dict[str, tuple[int, int]]:
+    return {
+        stream.name: (stream.privacy.m, stream.privacy.c)
+        for stream in policy.streams
+        if isinstance(stream.privacy, CountPrivacy)
+    }

@@ -2,7 +2,8 @@
 
 A person who gives at most m readings in a period and at most c in one window costs, in windows charged r1 >= r2 >= …, at most
 c^2 (r1 + … + r_k) + (m mod c)^2 r_{k+1} with k = floor(m / c); streams add up. No span of one period may cost more than the cap. Within one
-period of a change the smaller cap, the longer period and the larger m and c hold.
+period of a change the smaller cap, the longer period and the larger m and c hold; where a stream's name then stands for something else, the sum
+of both m.
 """
 
 from bisect import bisect_left
@@ -12,15 +13,30 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
-from agent.policy.model import CountPrivacy, Policy
+from agent.operations.dues import presence
+from agent.policy.model import Policy
+
+
+class Presence(NamedTuple):
+    """At most m readings of a person in a period and c in a window, of what is `measured`: (kind, quantity, channel, class) of each class."""
+
+    m: int
+    c: int
+    measured: frozenset[tuple[str, str, str, str]] = frozenset()
+
+    def beside(self, other: "Presence") -> "Presence":
+        """What bounds a person who is within each while it holds."""
+        same = self.measured <= other.measured or other.measured <= self.measured
+        m = max(self.m, other.m) if same else self.m + other.m
+        return Presence(m, max(self.c, other.c), self.measured | other.measured)
 
 
 class Rules(NamedTuple):
-    """What the budget is at an instant. `presence` is stream -> (m, c)."""
+    """What the budget is at an instant. `presence` is stream -> (m, c) of those with a guarantee."""
 
     period_s: int
     cap: Fraction
-    presence: dict[str, tuple[int, int]]
+    presence: dict[str, Presence]
 
 
 @dataclass(slots=True)
@@ -37,7 +53,7 @@ class Account:
 
     def __init__(self) -> None:
         self._begun: list[tuple[int, Policy]] = []
-        self._presence: dict[str, tuple[int, int]] = {}
+        self._presence: dict[str, Presence] = {}
         self._spent: dict[str, _Spent] = {}
         self._rhos: list[Fraction] = []
         self._numbers: dict[tuple[int, int], int] = {}
@@ -81,9 +97,8 @@ class Account:
             if at - ended >= max(older.period_s, present.period_s):
                 continue
             both = dict(rules.presence)
-            for name, (m, c) in _presence(older).items():
-                known = both.get(name, (m, c))
-                both[name] = (max(m, known[0]), max(c, known[1]))
+            for name, before in _presence(older).items():
+                both[name] = both[name].beside(before) if name in both else before
             rules = Rules(max(rules.period_s, older.period_s), min(rules.cap, older.cap_rho), both)
         return rules
 
@@ -103,19 +118,24 @@ class Account:
             costs.append(total)
         return costs
 
-    def _of(self, name: str, rules: Rules) -> tuple[int, int]:
-        return rules.presence.get(name, self._presence.get(name, (1, 1)))
+    def presence_of(self, name: str, at: int) -> Presence:
+        """The presence that counts for a window of a stream that starts at `at`."""
+        return self._of(name, self.rules(at))
+
+    def _of(self, name: str, rules: Rules) -> Presence:
+        return rules.presence.get(name, self._presence.get(name, Presence(1, 1)))
 
     def _cost(self, name: str, spent: _Spent, rules: Rules) -> Fraction:
-        m, c = presence = self._of(name, rules)
+        present = self._of(name, rules)
+        m, c = present.m, present.c
         enough = m // c + 1
         state = (m, c, *((number, min(count, enough)) for number, count in spent.held.items() if count))
         if spent.last_cost[0] != state:
-            spent.last_cost = (state, self._worst(spent.held, presence))
+            spent.last_cost = (state, self._worst(spent.held, present))
         return spent.last_cost[1]
 
-    def _worst(self, held: Counter[int], presence: tuple[int, int]) -> Fraction:
-        m, c = presence
+    def _worst(self, held: Counter[int], present: Presence) -> Fraction:
+        m, c = present.m, present.c
         left, cost = m, Fraction(0)
         for number in sorted(
             (number for number, count in held.items() if count), key=self._rhos.__getitem__, reverse=True
@@ -135,9 +155,11 @@ class Account:
         return self._numbers[key]
 
 
-def _presence(policy: Policy) -> dict[str, tuple[int, int]]:
-    return {
-        stream.name: (stream.privacy.m, stream.privacy.c)
-        for stream in policy.streams
-        if isinstance(stream.privacy, CountPrivacy)
-    }
+def _presence(policy: Policy) -> dict[str, Presence]:
+    found = {}
+    for stream in policy.streams:
+        bounds = presence(stream)
+        if bounds is not None:
+            of = (stream.kind, stream.quantity, stream.channel)
+            found[stream.name] = Presence(*bounds, frozenset((*of, name) for name in stream.classes or ("",)))
+    return found

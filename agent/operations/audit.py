@@ -112,12 +112,12 @@ def _replay(
             raise LogDamaged(str(inputs.log), expected=f"at most {MAX_POLICIES} policies in a unit's life", got="more")
         if found is not None:
             entry, layout, pack = found
-            reception.confirm(entry, index, pack, _classes(layout.aggregate))
+            reception.confirm(entry, index, pack, _names(layout.aggregate))
     return history, roots
 
 
-def _classes(aggregate: Aggregate) -> tuple[str, ...]:
-    return tuple(name for name, _ in aggregate.cells)
+def _names(aggregate: Aggregate) -> tuple[str, ...]:
+    return tuple(field.name for field in aggregate.terms.fields)
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------

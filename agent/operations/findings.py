@@ -30,7 +30,10 @@ class Kind(StrEnum):
     WRONG_GUARANTEE = "wrong-guarantee"
     WRONG_SHAPE = "wrong-shape"
     BELOW_THRESHOLD = "below-threshold"
+    IMPOSSIBLE_NUMBER = "impossible-number"
+    WRONG_TOTAL = "wrong-total"
     COVERAGE = "coverage"
+    WITHHELD = "released-while-withheld"
     # budget
     NULL_CHARGE = "null-charge"
     CHARGE_TOO_SMALL = "charge-too-small"
@@ -73,12 +76,15 @@ WORDS: dict[Kind, str] = {
     Kind.WRONG_NOISE: "a Release states other noise than its policy asks for",
     Kind.WRONG_THRESHOLD: "a Release states another threshold than its policy asks for",
     Kind.WRONG_GUARANTEE: "a Release states another guarantee than its policy",
-    Kind.WRONG_SHAPE: "a Release has other classes, another window or another length than its policy gives it",
+    Kind.WRONG_SHAPE: "a Release has other cells, another unit, window or length than its policy gives it",
     Kind.BELOW_THRESHOLD: "a number below the threshold was published",
+    Kind.IMPOSSIBLE_NUMBER: "a number or word that no window of such a stream can have",
+    Kind.WRONG_TOTAL: "a running total is not the sum of the numbers since it began, or cannot have begun then",
+    Kind.WITHHELD: "numbers were released while an older policy's promise held that this stream's noise cannot keep",
     Kind.COVERAGE: "numbers were published of a window of which less than half was measured",
     Kind.NULL_CHARGE: "a window of a stream with a guarantee has no charge",
     Kind.CHARGE_TOO_SMALL: "a window is charged less than its noise costs",
-    Kind.WRONG_CHARGE: "a window is charged otherwise than its noise costs",
+    Kind.WRONG_CHARGE: "a window is charged otherwise than its noise costs, or where nothing is guaranteed",
     Kind.BUDGET_EXCEEDED: "a Release spent more than the policy's cap in one period",
     Kind.POLICY_NOT_IN_FORCE: "a window was released under a policy that was not in force",
     Kind.NOT_OFFERED: "a policy was taken that is not the one on notice",

@@ -5,44 +5,21 @@ are shared. Invariant: an entry never ends the audit; what is wrong with it is a
 """
 
 from collections import Counter
-from dataclasses import dataclass
-from fractions import Fraction
-from math import isqrt
 
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Aggregate, Guarantee
-from agent.contracts.log import (
-    Charge,
-    Gap,
-    Release,
-    decode_entry,
-)
+from agent.contracts.log import MAX_ENTRY_BYTES, Gap, Release, decode_entry
 from agent.errors import BadInput, EncodingError, SignatureError
 from agent.operations.account import Account
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Layout, Pack, pack_of
+from agent.operations.numbers import Numbers
 from agent.operations.policies import Policies
 from agent.policy.governance import TrustRoot
-from agent.policy.model import CountPrivacy, Stream
-from agent.wire import cose
+from agent.wire import cbor, cose
 
 MAX_LAYOUTS = 64
 MAX_MISSING = 10_000
 """Windows known to be missing that are remembered, to tell one that comes too late from one that comes twice."""
-
-MAX_BUDGET_FINDINGS = 20
-"""A log that overspends so often is not looked at more closely: exact spans are the costly part."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What every window of a stream must say, under a policy and the noise drawn."""
-
-    charge: Fraction
-    noise_sd_thousandths: int
-    threshold: int
-    guarantee: Guarantee
-    length: int
 
 
 class History:
@@ -57,11 +34,11 @@ class History:
         self._key = public_key
         self._findings = findings
         self._account = Account()
+        self._numbers = Numbers(self.policies, self._account, findings)
         self._closed_rules = 0
         self._last_end: dict[str, int] = {}
         self._missing: set[tuple[str, int]] = set()
         self._layouts: dict[tuple[str, int], Layout] = {}
-        self._terms: dict[tuple[int, str, Fraction], _Terms] = {}
 
     def add(self, data: bytes) -> tuple[Release, Layout, Pack] | None:
         """Judge the next entry; returns it, read, when it is a Release."""
@@ -79,7 +56,7 @@ class History:
                         self._account.begin(rule.effective, rule.policy)
             return None
         except BadInput as bad:
-            self._find(Kind.MALFORMED, str(bad)[:200])
+            self._find(Kind.NULL_CHARGE if _uncharged(data) else Kind.MALFORMED, str(bad)[:200])
             return None
         finally:
             self.size += 1
@@ -90,7 +67,7 @@ class History:
     def _release(self, entry: Release) -> tuple[Layout, Pack]:
         number = self._place(entry.stream, entry.window_start, entry.window_s, 1)
         layout, pack = self._read(entry)
-        said = layout.aggregate
+        said = layout.aggregate.terms
         if self._origin != (said.city, said.site, said.unit):
             self._find(Kind.OTHER_UNIT, f"a Release of {said.city}/{said.site}/{said.unit}")
         if pack.log_index != self.size:
@@ -115,44 +92,8 @@ class History:
                 Kind.WRONG_DIGEST,
                 f"it names {said.disclosure_digest.hex()[:16]}…, in force is {rule.disclosure_digest.hex()[:16]}…",
             )
-        self._numbers(entry, said, pack, number)
+        self._numbers.release(entry, layout.aggregate, pack, number, f"entry {self.size}")
         return layout, pack
-
-    def _numbers(self, entry: Release, said: Aggregate, pack: Pack, number: int) -> None:
-        """Noise, threshold, guarantee, values and charge, by the rule in force."""
-        rule = self.policies.rules[number]
-        stream = rule.streams[entry.stream]
-        terms = self._expected(number, stream, entry.window_start, len(entry.payload))
-        for kind, found, wanted in (
-            (Kind.WRONG_NOISE, said.noise_sd_thousandths, terms.noise_sd_thousandths),
-            (Kind.WRONG_THRESHOLD, said.threshold, terms.threshold),
-            (Kind.WRONG_GUARANTEE, said.guarantee, terms.guarantee),
-            (Kind.WRONG_SHAPE, tuple(name for name, _ in said.cells), stream.classes),
-            (Kind.WRONG_SHAPE, len(entry.payload), terms.length),
-        ):
-            if found != wanted:
-                self._find(kind, f"{entry.stream} at {entry.window_start}: {found}, not {wanted}"[:200])
-        if any(isinstance(value, int) and value < terms.threshold for value in pack.values):
-            self._find(Kind.BELOW_THRESHOLD, f"{entry.stream} at {entry.window_start}")
-        complete = pack.reason is None
-        self._charged(entry.stream, entry.window_start, entry.charge, terms.charge if complete else Fraction(0))
-        if not complete:
-            return
-        if pack.coverage_percent < 50:
-            self._find(Kind.COVERAGE, f"coverage {pack.coverage_percent} %")
-        if self.policies.stopped(number):
-            self._find(Kind.AFTER_STOP, f"{entry.stream} at {entry.window_start}, under version {rule.policy.version}")
-        if entry.window_start >= rule.policy.expires:
-            self._find(Kind.AFTER_EXPIRY, f"{entry.stream} at {entry.window_start}, expired at {rule.policy.expires}")
-        self._account.charge(entry.stream, entry.window_start, entry.charge.rho if entry.charge else terms.charge)
-        if self._findings.counts[Kind.BUDGET_EXCEEDED] < MAX_BUDGET_FINDINGS:
-            spent = self._account.exceeded(entry.window_start)
-            if spent is not None:
-                cap = self._account.rules(entry.window_start).cap
-                self._find(
-                    Kind.BUDGET_EXCEEDED,
-                    f"{entry.stream} at {entry.window_start}: {float(spent):.6g} of {float(cap):.6g} zCDP",
-                )
 
     def _gap(self, entry: Gap) -> None:
         if entry.count < 1 or entry.window_s < 1 or entry.count > 10**9 or entry.window_s > 86_400:
@@ -160,23 +101,8 @@ class History:
             return
         number = self._place(entry.stream, entry.first_start, entry.window_s, entry.count)
         self.windows["gap"] += entry.count
-        if number is None:
-            return
-        rule = self.policies.rules[number]
-        last = entry.first_start + (entry.count - 1) * entry.window_s
-        if self.policies.in_force(last) != number:
-            self._find(Kind.POLICY_NOT_IN_FORCE, f"a Gap from {entry.first_start} to {last} crosses a change of policy")
-        wanted = 1 / (2 * self.policies.sigma_squared(number, rule.streams[entry.stream], entry.first_start))
-        self._charged(entry.stream, entry.first_start, entry.charge, wanted)
-        rho = entry.charge.rho if entry.charge else wanted
-        self._account.charge(entry.stream, entry.first_start, rho, window_s=entry.window_s, count=entry.count)
-
-    def _charged(self, stream: str, start: int, charge: Charge | None, wanted: Fraction) -> None:
-        if charge is None:
-            self._find(Kind.NULL_CHARGE, f"{stream} at {start}")
-        elif charge.rho != wanted:
-            kind = Kind.CHARGE_TOO_SMALL if charge.rho < wanted else Kind.WRONG_CHARGE
-            self._find(kind, f"{stream} at {start}: {charge.rho}, not {wanted}")
+        if number is not None:
+            self._numbers.gap(entry, number, f"entry {self.size}")
 
     def _place(self, stream: str, start: int, window_s: int, count: int) -> int | None:
         """Does this window follow those before it? Returns the number of its rule, None when it has none that knows the stream."""
@@ -232,23 +158,12 @@ class History:
             pack = pack_of(said)
         return layout, pack
 
-    def _expected(self, number: int, stream: Stream, start: int, length: int) -> _Terms:
-        sigma_squared = self.policies.sigma_squared(number, stream, start)
-        key = (number, stream.name, sigma_squared)
-        if key not in self._terms:
-            privacy = stream.privacy
-            assert isinstance(privacy, CountPrivacy)
-            self._terms[key] = _Terms(
-                charge=1 / (2 * sigma_squared),
-                noise_sd_thousandths=_ceil_root(sigma_squared * 1_000_000),
-                threshold=privacy.threshold.k + _ceil_root(privacy.threshold.z**2 * sigma_squared),
-                guarantee=Guarantee(privacy.rho, self.policies.rules[number].policy.period_s, privacy.m, privacy.c),
-                length=length,
-            )
-        return self._terms[key]
 
-
-def _ceil_root(value: Fraction) -> int:
-    ceiling = -(-value.numerator // value.denominator)
-    root = isqrt(ceiling)
-    return root + (root * root < ceiling)
+def _uncharged(data: bytes) -> bool:
+    """Is it a Release but for its charge, which is null although its pack claims a guarantee? `decode_entry` reads no such entry."""
+    try:
+        item = cbor.decode(data, max_bytes=MAX_ENTRY_BYTES)
+        charged = {**item, 6: [0, 1]} if isinstance(item, dict) and item.get(6, 0) is None else None
+        return charged is not None and isinstance(decode_entry(cbor.encode(charged)), Release)
+    except BadInput:
+        return False

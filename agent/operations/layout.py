@@ -5,6 +5,8 @@ know is None, and the caller asks `decode` (which made the layout in the first p
 """
 
 import re
+from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from agent.contracts.aggregate import (
@@ -15,14 +17,20 @@ from agent.contracts.aggregate import (
     Aggregate,
     Cell,
     NotCollected,
+    Value,
 )
+from agent.contracts.cells import CELLS, written
 
 _PARTS = re.compile(
     rb'(\[\{"bn":"[^"]*","bt":)(\d{10})(,"n":"window","u":"s","v":\d+\},\{"n":"coverage","u":"/","v":)(\d\.\d\d)'
-    rb'(\},\{"n":"state",)("vs":"[a-z_:]*" *)(\},\{"n":"noise_sd".*\{"n":"log_index","v":)(\d+ *)(\},)(\{"n":"cell/.*\})\]'
+    rb'(\},\{"n":"state",)("vs":"[a-z_:]*" *)(\},\{"n":"noise_sd".*?\{"n":"log_index","v":)(\d+ *)(\},(?:.*?\},)??)(\{"n":"cell/.*\})\]'
 )
-_STATE = b'"vs":"(complete|not_collected:(?:' + b"|".join(str(reason).encode() for reason in NotCollected) + b'))" *'
-_CELL = re.compile(rb'\{"n":"cell/([a-z0-9_]+)",([^}]*)\}')
+"""What stands between the log's index and the first cell is the same in every pack of a stream, whatever it is."""
+
+_STATE = b'"vs":"(?:complete|not_collected:(?:' + b"|".join(str(reason).encode() for reason in NotCollected) + b'))" *'
+_CELL = re.compile(rb'(\{"n":"cell/[a-z0-9_/]+",)([^{}]*)(\})')
+_NUMBER = re.compile(rb'"u":"[^"]+","v":(-?\d+(?:\.\d{1,6})?) *')
+_WORDS = re.compile(rb'"vs":"([a-z0-9_]+)" *')
 
 
 class Pack(NamedTuple):
@@ -32,7 +40,7 @@ class Pack(NamedTuple):
     coverage_percent: int
     reason: NotCollected | None
     log_index: int
-    values: tuple[int | Cell, ...]
+    values: tuple[Value, ...]
 
 
 class Layout:
@@ -51,13 +59,14 @@ class Layout:
         self._widths = {2: 4, 3: parts.end(6) - parts.start(6), 4: parts.end(8) - parts.start(8)}
         self._widths |= {5 + i: len(cell[2]) for i, cell in enumerate(found)}
         shown = b",".join(
-            b'\\{"n":"cell/'
-            + cell[1]
-            + b'",("u":"count","v":(?:0|[1-9][0-9]*) *|"vs":"(?:suppressed|not_collected)" *)\\}'
-            for cell in found
+            re.escape(cell[1])
+            + b'("vs":"[a-z0-9_]+" *'
+            + (b'|"u":"' + re.escape(field.unit.encode()) + b'","v":-?[0-9.]+ *' if field.unit else b"")
+            + b")\\}"
+            for cell, field in zip(found, aggregate.terms.fields, strict=True)
         )
         self._pattern = re.compile(
-            fixed[0] + rb"(\d{10})" + fixed[1] + rb"(\d\.\d\d)" + fixed[2] + b"(" + _STATE.replace(b"(complete", b"(?:complete") + b")"
+            fixed[0] + rb"(\d{10})" + fixed[1] + rb"(\d\.\d\d)" + fixed[2] + b"(" + _STATE + b")"
             + fixed[3] + b"((?:0|[1-9][0-9]*) *)" + fixed[4] + shown + rb"\]"
         )  # fmt: skip
 
@@ -69,27 +78,43 @@ class Layout:
         start, coverage, index = int(match[1]), int(match[2].replace(b".", b"")), int(match[4])
         state = match[3].split(b'"')[3].decode()
         reason = None if state == "complete" else NotCollected(state.removeprefix("not_collected:"))
-        values = tuple(_value(cell) for cell in match.groups()[4:])
+        values = tuple(map(_value, match.groups()[4:]))
         collected = Cell.NOT_COLLECTED not in values if reason is None else set(values) == {Cell.NOT_COLLECTED}
+        terms = self.aggregate.terms
         if (
             not collected
             or coverage > 100
             or coverage % COVERAGE_STEP_PERCENT
             or not FIRST_START <= start < END_START
-            or start % self.aggregate.window_s
+            or start % terms.window_s
             or index >= MAX_LOG_INDEX
         ):
             return None
-        return Pack(start, coverage, reason, index, values)
+        known = [value for value in values if value is not None]
+        if len(known) < len(values) or not all(
+            field.fits(value, terms.threshold) for field, value in zip(terms.fields, known, strict=True)
+        ):
+            return None
+        return Pack(start, coverage, reason, index, tuple(known))
 
 
 def pack_of(aggregate: Aggregate) -> Pack:
     """The same part of a decoded pack."""
-    values = tuple(value for _, value in aggregate.cells)
-    return Pack(aggregate.window_start, aggregate.coverage_percent, aggregate.reason, aggregate.log_index, values)
+    return Pack(
+        aggregate.window_start, aggregate.coverage_percent, aggregate.reason, aggregate.log_index, aggregate.values
+    )
 
 
-def _value(cell: bytes) -> int | Cell:
-    if cell.startswith(b'"u"'):
-        return int(cell[len(b'"u":"count","v":') :])
-    return Cell(cell.split(b'"')[3].decode())
+@lru_cache(maxsize=4096)
+def _value(cell: bytes) -> Value | None:
+    """None for a number that is not written as it would be."""
+    words = _WORDS.fullmatch(cell)
+    if words is not None:
+        found = words[1].decode()
+        return CELLS.get(found, found)
+    number = _NUMBER.fullmatch(cell)
+    if number is None:
+        return None
+    text = number[1].decode()
+    value = Decimal(text) if "." in text else int(text)
+    return value if written(value) == text else None

@@ -3,18 +3,18 @@
 Written from the specification; of the unit's code only the decoders and the order of policies (what is stricter) are shared.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from math import lcm
 
 from agent.contracts.log import GovernanceTaken, NoticeServed, PolicyOffered, PolicyTaken, StopTaken
-from agent.errors import BadInput, DtprError, EncodingError
+from agent.errors import BadInput, DtprError
+from agent.operations.dues import Span, owed, strength
 from agent.operations.findings import Findings, Kind
 from agent.policy.adopt import notice_owed
 from agent.policy.compile import decompile_policy
 from agent.policy.governance import TrustRoot, decompile_governance
-from agent.policy.model import CountPrivacy, Policy, Stream
+from agent.policy.model import Policy, Stream
 from agent.policy.signed import read_signed, verify_governance, verify_policy, verify_stop
 from agent.policy.stop import decompile_stop
 
@@ -91,18 +91,29 @@ class Policies:
         """Does a stop order hold that the rule's policy does not lift?"""
         return self.stop_above is not None and self.rules[number].policy.version <= self.stop_above
 
-    def sigma_squared(self, number: int, stream: Stream, start: int) -> Fraction:
-        """Of the noise that a window of `stream` draws under rule `number`, by AN-34: the stream's own, or the larger one of a policy that ended less than a period ago."""
-        rules = self.rules
-        present = rules[number].policy
-        largest = _variance(stream)
+    def strength(self, number: int, stream: Stream, start: int) -> Span | None:
+        """Of the noise that a window of `stream` draws under rule `number`, by AN-34: the stream's own, or what is owed for a policy that ended
+        less than a period ago, whichever is stronger. None: nothing can stand for that, and the window has no numbers."""
+        strongest = strength(stream)
+        for older, until in self._ended(number):
+            for each in older.streams if start < until else ():
+                if each.name == stream.name or each.channel == stream.channel:
+                    least = owed(stream, each)
+                    if least is None:
+                        return None
+                    strongest = Span(max(strongest.low, least.low), max(strongest.high, least.high))
+        return strongest
+
+    def changes(self, number: int, low: int, high: int) -> list[int]:
+        """Instants after `low` and up to `high` at which what is owed for an older policy ends, under rule `number`."""
+        return [until for _, until in self._ended(number) if low < until <= high]
+
+    def _ended(self, number: int) -> Iterator[tuple[Policy, int]]:
+        """The policies before rule `number`, and until when each still counts: the longer of its period and the present one's."""
+        present = self.rules[number].policy
         for old in range(number):
-            ended = rules[old + 1].effective
-            if start - ended < max(rules[old].policy.period_s, present.period_s):
-                for each in rules[old].policy.streams:
-                    if each.name == stream.name or each.channel == stream.channel:
-                        largest = max(largest, _variance(each))
-        return largest
+            older = self.rules[old].policy
+            yield older, self.rules[old + 1].effective + max(older.period_s, present.period_s)
 
     def _offered(self, entry: PolicyOffered) -> None:
         _, compiled = read_signed(entry.message)
@@ -206,14 +217,3 @@ class Policies:
 
     def _find(self, kind: Kind, words: str) -> None:
         self._findings.add(kind, self._where, words)
-
-
-def _variance(stream: Stream) -> Fraction:
-    """PRIVACY.md 1.2: the largest sum of squares of a person's readings in windows, over 2 rho."""
-    privacy = stream.privacy
-    if not isinstance(privacy, CountPrivacy):
-        raise EncodingError(
-            f"stream {stream.name}", expected="a count with mode dp", got=f"{stream.kind} with mode {privacy.mode}"
-        )
-    whole, rest = divmod(privacy.m, privacy.c)
-    return Fraction(whole * privacy.c**2 + rest**2) / (2 * privacy.rho)

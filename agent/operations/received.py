@@ -8,9 +8,9 @@ import hashlib
 import json
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-from agent.contracts.aggregate import Cell
 from agent.contracts.log import Release
 from agent.errors import BadInput, EncodingError, MessageError, SignatureError
 from agent.operations.findings import Findings, Kind
@@ -97,11 +97,11 @@ def _said(item: dict[str, Any]) -> bytes:
     ).encode()
 
 
-def said(stream: str, pack: Pack, classes: tuple[str, ...]) -> bytes:
-    """The same of a Release in the log."""
-    values = (value.value if isinstance(value, Cell) else value for value in pack.values)
+def said(stream: str, pack: Pack, names: tuple[str, ...]) -> bytes:
+    """The same of a Release in the log, whose cells have these names."""
+    values = (float(value) if isinstance(value, Decimal) else value for value in pack.values)
     state = "complete" if pack.reason is None else f"not_collected:{pack.reason}"
-    cells = sorted((name, str(value)) for name, value in zip(classes, values, strict=True))
+    cells = sorted((name, str(value)) for name, value in zip(names, values, strict=True))
     return json.dumps([stream, pack.window_start, pack.log_index, state, pack.coverage_percent, cells]).encode()
 
 
@@ -141,13 +141,13 @@ class Reception:
         if known != seen and known.raw == seen.raw:
             self._findings.add(Kind.TWO_PAYLOADS, where, f"{window.stream} at {window.start}")
 
-    def confirm(self, entry: Release, index: int, pack: Pack, classes: tuple[str, ...]) -> None:
+    def confirm(self, entry: Release, index: int, pack: Pack, names: tuple[str, ...]) -> None:
         """The log holds `entry` at `index`."""
         window = Window(entry.stream, entry.window_start)
         seen = self.windows.pop(window, None)
         if seen is None:
             return
-        logged = entry.payload if seen.raw else said(entry.stream, pack, classes)
+        logged = entry.payload if seen.raw else said(entry.stream, pack, names)
         if seen.log_index == index and seen.fingerprint == hashlib.sha256(logged).digest():
             self.confirmed += 1
         else:

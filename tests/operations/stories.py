@@ -11,12 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts import aggregate
 from agent.contracts.log import Entry, Release, pack_record
+from agent.local.randomness import random_bytes
 from agent.operations.log_copy import export
 from agent.operations.subscribe import _json
 from agent.operations.verification import Received, Verification
 from agent.wire import cose, tlog
 from agent.wire.tlog import Checkpoint, TreeHead
+from tests import packs
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
+from tests.anonymizer.test_kinds import Life
 from tests.anonymizer.worlds import World
 
 PUBLIC = cose.public_bytes(KEY)
@@ -42,6 +45,49 @@ def story() -> tuple[Entry, ...]:
     return tuple(world.entries)
 
 
+KINDS = ("stays", "open_stays", "cars", "visitors", "noise", "leq", "dust", "passing")
+"""A stream of each kind and mode (tests/anonymizer/test_kinds)."""
+
+
+class Street(Life):
+    """A unit that measures everything. Noise is drawn."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.random = random_bytes
+        self.restart()
+        self.on(1)
+
+    def busy(self, seconds: int) -> None:
+        """Readings of every channel come in, ever more, for some seconds."""
+        for second in range(0, seconds, 5):
+            many = 4 + second
+            if "cars" in self.names:
+                self.bring("cars", classes=[1] * many)
+            if "passing" in self.names:
+                self.bring("passing", classes=[1] * many + [0] * 3 * many)
+            for name in {"stays", "open_stays"} & {*self.names}:
+                self.bring(name, classes=[1] * many + [0], values=[60_000] * many + [7_200_000])
+            if "visitors" in self.names:
+                self.bring("visitors", identifiers=[bytes([2, 0, 0, 0, second, n % 256]) for n in range(4 * many)])
+            for name, value in (("noise", 61), ("leq", 55), ("dust", 12)):
+                if name in self.names:
+                    self.bring(name, values=[value] * 5)
+            self.on(5)
+
+
+@cache
+def street() -> tuple[Entry, ...]:
+    """Every kind and mode: readings, and a restart with a Gap."""
+    life = Street(*KINDS)
+    life.busy(80)
+    life.boot_ns += 45 * 10**9
+    life.restart()
+    life.on(5)
+    life.busy(60)
+    return tuple(life.entries)
+
+
 def note_of(entries: Sequence[bytes], *, key: Ed25519PrivateKey = KEY, origin: str = ORIGIN, length: int = 0) -> bytes:
     head = TreeHead()
     for entry in entries:
@@ -63,14 +109,14 @@ def write_copy(folder: Path, entries: Iterable[Entry | bytes], **signed: Any) ->
 
 def resealed(release: Release, *, key: Ed25519PrivateKey = KEY, **changes: Any) -> Release:
     """The same Release saying something else, signed again."""
-    payload = aggregate.encode(dataclasses.replace(aggregate.decode(release.payload), **changes))
+    payload = aggregate.encode(packs.changed(aggregate.decode(release.payload), **changes))
     said = aggregate.decode(payload)
     return dataclasses.replace(
         release,
         window_start=said.window_start,
         payload=payload,
         signature=cose.sign1(payload, key, detached=True),
-        disclosure_digest=said.disclosure_digest,
+        disclosure_digest=said.terms.disclosure_digest,
     )
 
 

@@ -5,6 +5,7 @@ import itertools
 from copy import deepcopy
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,9 @@ from agent.anonymizer.budget import Budget, terms_of
 from agent.operations.account import Account
 from agent.policy.enforcement import count_privacy
 from agent.policy.model import Policy
+from agent.policy.parse import parse_policy
 from tests.anonymizer.stage import make_policy
+from tests.anonymizer.test_kinds import text
 
 START_S = 1_800_000_000
 PERIOD_S = 600
@@ -85,6 +88,34 @@ def test_it_allows_what_the_anonymizer_allows_and_no_more(data: st.DataObject) -
         if allowed:
             budget.charge("crossings", start, 60, rho)
             account.charge("crossings", start, rho)
+
+
+OTHERS = {
+    "the same": "",
+    "another kind": 'name = "stays" -> name = "passing"',
+    "another channel": 'channel = "passing" -> channel = "other"',
+    "another class": 'classes = ["bike", "foot"] -> classes = ["bike", "car"]',
+    "one class more": 'classes = ["bike", "foot"] -> classes = ["bike", "foot", "car"]',
+    "devices": 'name = "visitors" -> name = "passing"',
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_presence_that_counts_after_a_change(other: str) -> None:
+    """AN-31: for one period the larger m, or the sum where the name then stands for something else."""
+    old, new = OTHERS[other].split(" -> ") if OTHERS[other] else ("", "")
+    of = {"another kind": "stays", "devices": "visitors"}.get(other, "passing")
+    first = parse_policy(text("passing"), "policy.toml")
+    second = parse_policy(text(of, version=2).replace(old, new), "policy.toml")
+    budget, account = Budget(), Account()
+    for at, policy in ((START_S, first), (START_S + 600, second)):
+        budget.change_terms(at, terms_of(policy))
+        account.begin(at, policy)
+    for at in (START_S + 10, START_S + 600, START_S + 1190, START_S + 1200):
+        theirs = budget.presence("passing", at)
+        assert theirs is not None
+        assert account.presence_of("passing", at)[:2] == (theirs.m, theirs.c)
+    assert (account.presence_of("passing", START_S + 600).m > 4) == (other not in ("the same", "one class more"))  # fmt: skip
 
 
 def test_a_long_gap_takes_no_memory() -> None:

@@ -15,7 +15,9 @@ import pytest
 
 from agent.cli.main import main
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Cell, NotCollected
+from agent.contracts.aggregate import Cell, Field, NotCollected
+from agent.contracts.cells import COUNT
+from agent.contracts.guarantee import ConcentratedGuarantee
 from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyOffered, PolicyTaken, Release, StopTaken
 from agent.contracts.public import Envelope, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
@@ -25,6 +27,7 @@ from agent.operations.findings import WORDS, Kind
 from agent.policy.compile import compile_policy
 from agent.wire import cose, cosignature, tlog
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
+from tests.operations import test_audit_kinds
 from tests.operations.stories import PUBLIC, note_of, received, renumbered, resealed, story, write_copy
 from tests.signing import signed_policy, trust_root
 from tests.wire.test_tlog import OTHER_KEY
@@ -73,23 +76,10 @@ def numbers(entries: list[Entry], index: int) -> list[Entry]:
     release = entries[index]
     assert isinstance(release, Release)
     said = aggregate.decode(release.payload)
-    cells = tuple((name, Cell.SUPPRESSED) for name, _ in said.cells)
-    honest = resealed(release, reason=None, coverage_percent=100, cells=cells)
-    rho = 1 / (2 * Decimal(said.noise_sd_thousandths) ** 2 / 10**6)
-    fraction = next(
-        entry.charge.rho
-        for entry in entries
-        if isinstance(entry, Release)
-        and entry.charge
-        and entry.charge.rho
-        and aggregate.decode(entry.payload).noise_sd_thousandths == said.noise_sd_thousandths
-    ) if any(
-        isinstance(entry, Release) and entry.charge and entry.charge.rho
-        and aggregate.decode(entry.payload).noise_sd_thousandths == said.noise_sd_thousandths
-        for entry in entries
-    ) else Fraction(rho).limit_denominator(1000)  # fmt: skip
-    entry = dataclasses.replace(honest, charge=Charge(fraction))
-    return [*entries[:index], entry, *entries[index + 1 :]]
+    honest = resealed(release, reason=None, coverage_percent=100, values=(Cell.SUPPRESSED,) * len(said.values))
+    sigma_squared = Fraction(said.terms.noise_sd) ** 2  # a whole number or its root's third decimal
+    charge = Charge(1 / (2 * Fraction(round(sigma_squared))))
+    return [*entries[:index], dataclasses.replace(honest, charge=charge), *entries[index + 1 :]]
 
 
 def _removed(entries: list[Entry]) -> list[Entry]:
@@ -105,7 +95,7 @@ def _extra(entries: list[Entry]) -> list[Entry]:
 def _twice(entries: list[Entry]) -> list[Entry]:
     """The same window drawn again, with other numbers, in good numbering."""
     index = at(entries)
-    again = changed(entries, index, cells=(("bike", 4711), ("foot", 4000)))[index]
+    again = changed(entries, index, values=(4711, 4000))[index]
     return renumbered([*entries[: index + 1], again, *entries[index + 1 :]])
 
 
@@ -207,7 +197,9 @@ def _old_policy(entries: list[Entry]) -> list[Entry]:
     """After version 2 began, a window is released under version 1."""
     early = entries[at(entries)]
     late = next(
-        i for i, e in enumerate(entries) if isinstance(e, Release) and aggregate.decode(e.payload).policy_version == 2
+        i
+        for i, e in enumerate(entries)
+        if isinstance(e, Release) and aggregate.decode(e.payload).terms.policy_version == 2
     )
     release = entries[late]
     assert isinstance(early, Release)
@@ -231,8 +223,7 @@ def _after_expiry(entries: list[Entry]) -> list[Entry]:
 
 def _generous(entries: list[Entry]) -> list[Entry]:
     """A better guarantee is claimed than is kept."""
-    said = aggregate.decode(entries[at(entries)].payload)  # type: ignore[union-attr]  # it is a Release
-    return changed(entries, at(entries), guarantee=dataclasses.replace(said.guarantee, rho=Fraction(1, 100)))
+    return changed(entries, at(entries), guarantee=ConcentratedGuarantee(Fraction(1, 100), 600, 4, 1))
 
 
 FRAUDS: dict[str, tuple[Cheat, Kind]] = {
@@ -259,17 +250,20 @@ FRAUDS: dict[str, tuple[Cheat, Kind]] = {
     "a clock set back": (_old_clock, Kind.CLOCK_BACK),
     "the wrong digest": (lambda e: changed(e, at(e), disclosure_digest=bytes(32)), Kind.WRONG_DIGEST),
     "entry and payload disagree": (_entry_disagrees, Kind.WRONG_DIGEST),
-    "less noise stated": (lambda e: changed(e, at(e), noise_sd_thousandths=3999), Kind.WRONG_NOISE),
+    "less noise stated": (lambda e: changed(e, at(e), noise_sd=Decimal("3.999")), Kind.WRONG_NOISE),
     "a lower threshold": (lambda e: changed(e, at(e), threshold=1), Kind.WRONG_THRESHOLD),
     "a number below the threshold": (
-        lambda e: changed(e, at(e), cells=(("bike", 2), ("foot", Cell.SUPPRESSED))),
+        lambda e: changed(e, at(e), values=(2, Cell.SUPPRESSED)),
         Kind.BELOW_THRESHOLD,
     ),
     "another class": (
-        lambda e: changed(e, at(e), cells=(("face", Cell.SUPPRESSED), ("foot", Cell.SUPPRESSED))),
+        lambda e: changed(e, at(e), fields=(Field("face", COUNT, 4), Field("foot", COUNT, 4))),
         Kind.WRONG_SHAPE,
     ),
-    "longer than the others": (lambda e: changed(e, at(e), value_digits=9), Kind.WRONG_SHAPE),
+    "longer than the others": (
+        lambda e: changed(e, at(e), fields=(Field("bike", COUNT, 9), Field("foot", COUNT, 4))),
+        Kind.WRONG_SHAPE,
+    ),
     "released after its policy ended": (_after_expiry, Kind.AFTER_EXPIRY),
     "another guarantee": (_generous, Kind.WRONG_GUARANTEE),
     "hardly measured": (lambda e: changed(e, at(e), coverage_percent=45), Kind.COVERAGE),
@@ -294,7 +288,7 @@ def test_each_fraud_is_found_by_name(tmp_path: Path, name: str) -> None:
 def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
     assert len(FRAUDS) > 20
     assert set(WORDS) == set(Kind)
-    planted = {kind for _, kind in FRAUDS.values()}
+    planted = {kind for _, kind in (FRAUDS | test_audit_kinds.FRAUDS).values()}
     elsewhere = {
         Kind.CHECKPOINT_SIGNATURE,
         Kind.ROOT,
@@ -302,6 +296,7 @@ def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
         Kind.ROLLED_BACK,
         Kind.MALFORMED,
         Kind.TWO_PAYLOADS,
+        Kind.WITHHELD,
     }
     elsewhere |= {Kind.ALTERED, Kind.NOT_IN_LOG, Kind.FORGED, Kind.AIR_SIGNATURE, Kind.AIR_NOT_IN_LOG}
     assert planted | elsewhere == set(Kind)  # the latter have a test each below
@@ -337,7 +332,7 @@ def test_everything_received_is_in_the_log(tmp_path: Path, raw: bool) -> None:
 def test_a_renoised_release_is_found(tmp_path: Path, raw: bool) -> None:
     """Sent with other numbers than logged: one more look at the same window."""
     entries = list(story())
-    sent = changed(entries, at(entries), cells=(("bike", 4711), ("foot", Cell.SUPPRESSED)))
+    sent = changed(entries, at(entries), values=(4711, Cell.SUPPRESSED))
     verdict = judged(tmp_path, entries, received=received(sent, raw=raw))
     assert verdict.findings.kinds == {Kind.ALTERED}
 
@@ -355,7 +350,7 @@ def test_a_release_outside_the_log_is_found(tmp_path: Path, raw: bool) -> None:
 
 def test_two_payloads_for_a_window_are_found(tmp_path: Path) -> None:
     entries = list(story())
-    again = changed(entries, at(entries), cells=(("bike", 4711), ("foot", Cell.SUPPRESSED)))
+    again = changed(entries, at(entries), values=(4711, Cell.SUPPRESSED))
     assert Kind.TWO_PAYLOADS in judged(tmp_path, entries, received=received([*entries, *again])).findings.kinds
 
 
@@ -376,7 +371,7 @@ def test_what_is_newer_than_the_copy_is_not_judged(tmp_path: Path) -> None:
 def test_a_forked_log_is_found(tmp_path: Path) -> None:
     """A checkpoint of the same size, or of an earlier one, over other entries."""
     entries = list(story())
-    other = [entry.encode() for entry in changed(entries, at(entries), cells=(("bike", 4711), ("foot", 4000)))]
+    other = [entry.encode() for entry in changed(entries, at(entries), values=(4711, 4000))]
     assert judged(tmp_path / "a", entries, seen=note_of(other)).findings.kinds == {Kind.FORKED_LOG}
     assert judged(tmp_path / "b", entries, seen=note_of(other[:40])).findings.kinds == {Kind.FORKED_LOG}
     assert judged(tmp_path / "c", entries, seen=note_of([e.encode() for e in entries[:17]])).findings.kinds == set()

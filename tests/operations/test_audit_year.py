@@ -5,20 +5,22 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from fractions import Fraction
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from agent.anonymizer.kinds import terms_for
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Aggregate, Cell, Guarantee
-from agent.contracts.log import Charge, NoticeServed, PolicyOffered, PolicyTaken, Release, pack_record
+from agent.contracts.aggregate import Aggregate, Cell, Value
+from agent.contracts.log import NoticeServed, PolicyOffered, PolicyTaken, Release, pack_record
 from agent.operations.log_copy import export
 from agent.policy.compile import compile_policy
+from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
 from agent.wire import cose, tlog
 from agent.wire.tlog import Checkpoint, TreeHead
-from tests.anonymizer.stage import KEY, ORIGIN, POLICY
+from tests.anonymizer.stage import KEY, ORIGIN, policy_text
 from tests.operations.stories import PUBLIC
 from tests.signing import signed_policy
 
@@ -27,19 +29,52 @@ START_S = 1_799_971_200
 
 DIGEST = bytes(range(32))
 YEAR = 35_040
-STREAMS = ("crossings", "east", "north", "west")
+STREAM = """
+[[stream]]
+name = "{name}"
+channel = "{name}"
+kind = "{kind}"
+technology = "{technology}"
+{more}
+window = "15 minutes"
+grace = "0.2 seconds"
+receivers = ["city"]
+[stream.privacy]
+mode = "{mode}"
+{privacy}
+"""
+STREAMS = {
+    "crossings": ("count", "radar", 'classes = ["bike", "foot"]', "dp", "rho = 0.03125\nm = 4\nc = 1\nk = 5\nz = 2\nmax_count = 5000\ntotals = \"none\""),
+    "passing": ("count", "radar", 'classes = ["bike", "foot"]', "dp", "rho = 0.03125\nm = 4\nc = 1\nk = 5\nz = 2\nmax_count = 5000\ntotals = \"period\""),
+    "noise": ("scalar", "sound_level_meter", 'quantity = "sound_level"', "dp", "rho = 0.03125\nm = 60\nc = 60\nlow = 30\nhigh = 100\nstep = 0.1\nsamples = 900"),
+    "air": ("scalar", "air_quality", 'quantity = "air_temperature"', "none", "low = -40\nhigh = 60\nstep = 0.5"),
+}  # fmt: skip
+"""A count, one with running totals, a noisy mean and one as measured."""
 
 
-def year_policy() -> str:
-    text = POLICY.format(version=1, notice="1 seconds", cap="0.125", window=900, rho="0.03125")
-    text = text.replace('period = "10 minutes"', 'period = "24 hours"')
-    head, _, stream = text.partition("[[stream]]")
-    return head + "".join("[[stream]]" + stream.replace('"crossings"', f'"{name}"') for name in STREAMS)
+def year_policy() -> Policy:
+    head = policy_text(cap="0.125").replace('period = "10 minutes"', 'period = "24 hours"').partition("[[stream]]")[0]
+    for name, (kind, technology, more, mode, privacy) in STREAMS.items():
+        head += STREAM.format(name=name, kind=kind, technology=technology, more=more, mode=mode, privacy=privacy)
+    return parse_policy(head, "policy.toml")
+
+
+def values(name: str, number: int) -> tuple[Value, ...]:
+    """Of a stream's window; totals are those of its day."""
+    one = 99 + number % 400
+    day = sum(99 + n % 400 for n in range(number // 96 * 96, number + 1))
+    since = START_S + number // 96 * 86_400
+    return {
+        "crossings": (one, Cell.SUPPRESSED),
+        "passing": (one, Cell.SUPPRESSED, day, Cell.SUPPRESSED, since),
+        "noise": (Decimal(5000 + number % 2000).scaleb(-2),),
+        "air": (Decimal(5 * (number % 50)).scaleb(-1),),
+    }[name]
 
 
 def write_year(folder: Path, windows: int) -> Path:
     """A log folder of so many windows of four streams, without anything out of the ordinary; `lines` in it is what was received."""
-    policy = parse_policy(year_policy(), "policy.toml")
+    policy = year_policy()
     folder.mkdir()
     head, length = TreeHead(), 0
     with (folder / "releases").open("wb") as file, (folder / "lines").open("w") as lines:
@@ -52,34 +87,15 @@ def write_year(folder: Path, windows: int) -> Path:
         append(PolicyOffered(signed_policy(policy), DIGEST, START_S - 1).encode())
         append(NoticeServed(DIGEST, 1, START_S).encode())
         append(PolicyTaken(compile_policy(policy), DIGEST, START_S, START_S).encode())
+        terms = [terms_for(policy, stream, DIGEST) for stream in policy.streams]
         for number in range(windows):
-            for stream in STREAMS:
-                said = Aggregate(
-                    city="springfield",
-                    site="bridge",
-                    unit="bridge-01",
-                    stream=stream,
-                    window_start=START_S + 900 * number,
-                    window_s=900,
-                    coverage_percent=100,
-                    reason=None,
-                    noise_sd_thousandths=8000,
-                    threshold=5 + 16,
-                    guarantee=Guarantee(Fraction(1, 32), 86_400, 4, 1),
-                    policy_version=1,
-                    disclosure_digest=DIGEST,
-                    log_index=head.size,
-                    cells=(("bike", 21 + number % 500), ("foot", Cell.SUPPRESSED)),
-                    value_digits=4,
-                )
+            for each in terms:
+                name, start = each.stream.name, START_S + 900 * number
+                said = Aggregate(each.pack, start, 100, None, head.size, values(name, number))
                 lines.write(json.dumps(record(said)) + "\n")
                 payload = aggregate.encode(said)
                 signature = cose.sign1(payload, KEY, detached=True)
-                append(
-                    Release(
-                        stream, said.window_start, 900, payload, signature, Charge(Fraction(1, 128)), DIGEST
-                    ).encode()
-                )
+                append(Release(name, start, 900, payload, signature, each.charge, DIGEST).encode())
     checkpoint = Checkpoint(ORIGIN, head.size, head.root(), (f"bytes {length}",))
     (folder / "checkpoint").write_bytes(tlog.sign_checkpoint(checkpoint, ORIGIN, KEY))
     return folder
@@ -89,14 +105,14 @@ def record(said: Aggregate) -> dict[str, object]:
     """What of a line of `subscribe --json` is held against the log."""
     return {
         "type": "release",
-        "city": said.city,
-        "site": said.site,
-        "unit": said.unit,
-        "stream": said.stream,
+        "city": said.terms.city,
+        "site": said.terms.site,
+        "unit": said.terms.unit,
+        "stream": said.terms.stream,
         "window_start": said.window_start,
         "state": said.state,
         "coverage": float(said.coverage),
-        "cells": dict(said.cells),
+        "cells": {name: float(v) if isinstance(v, Decimal) else v for name, v in said.cells},
         "log_index": said.log_index,
         "verified": True,
     }

@@ -52,17 +52,21 @@ class Account:
     """Charges as they stand in the log. Charges are numbered, so that equal ones are compared without arithmetic."""
 
     def __init__(self) -> None:
-        self._begun: list[tuple[int, Policy]] = []
+        self._begun: list[tuple[int, Rules]] = []
+        self._latest_rules = (0, 0, Rules(1, Fraction(0), {}))
         self._presence: dict[str, Presence] = {}
         self._spent: dict[str, _Spent] = {}
         self._rhos: list[Fraction] = []
         self._numbers: dict[tuple[int, int], int] = {}
         self._newest = 0
+        self._within: tuple[Rules | None, list[Fraction]] = (None, [])
 
     def begin(self, effective: int, policy: Policy) -> None:
         """A policy is in force for windows that start at `effective` or later."""
-        self._begun.append((effective, policy))
-        self._presence.update(_presence(policy))
+        rules = Rules(policy.period_s, policy.cap_rho, _presence(policy))
+        self._begun.append((effective, rules))
+        self._presence.update(rules.presence)
+        self._latest_rules = (0, 0, rules)
 
     def charge(self, stream: str, start: int, rho: Fraction, *, window_s: int = 1, count: int = 1) -> None:
         """`count` windows from `start` on are charged `rho` a reading each."""
@@ -83,24 +87,37 @@ class Account:
     def exceeded(self, start: int) -> Fraction | None:
         """What the dearest span of one period that holds `start` costs, when that is more than the cap; else None."""
         rules = self.rules(start)
-        if sum(self._cost(name, spent, rules) for name, spent in self._spent.items()) <= rules.cap:
+        costs = [self._cost(name, spent, rules) for name, spent in self._spent.items()]
+        if rules is self._within[0] and costs == self._within[1]:
+            return None
+        if sum(costs) <= rules.cap:
+            self._within = rules, costs
             return None  # even both periods around it together are within the cap
         dearest = max(self._spans(start, rules), default=Fraction(0))
         return dearest if dearest > rules.cap else None
 
     def rules(self, at: int) -> Rules:
         """The budget's rules at an instant."""
-        begun = [(since, policy) for since, policy in self._begun if since <= at] or self._begun[:1]
-        present = begun[-1][1]
-        rules = Rules(present.period_s, present.cap_rho, _presence(present))
+        since, until, rules = self._latest_rules
+        if not since <= at < until:
+            since, until, rules = self._latest_rules = self._rules(at)
+        return rules
+
+    def _rules(self, at: int) -> tuple[int, int, Rules]:
+        """The rules at an instant, and from when until when they hold."""
+        begun = [each for each in self._begun if each[0] <= at] or self._begun[:1]
+        present = rules = begun[-1][1]
+        edges = [since for since, _ in self._begun]
         for (_, older), (ended, _) in pairwise(begun):
-            if at - ended >= max(older.period_s, present.period_s):
+            edges.append(until := ended + max(older.period_s, present.period_s))
+            if at >= until:
                 continue
             both = dict(rules.presence)
-            for name, before in _presence(older).items():
+            for name, before in older.presence.items():
                 both[name] = both[name].beside(before) if name in both else before
-            rules = Rules(max(rules.period_s, older.period_s), min(rules.cap, older.cap_rho), both)
-        return rules
+            rules = Rules(max(rules.period_s, older.period_s), min(rules.cap, older.cap), both)
+        since = max((edge for edge in edges if edge <= at), default=-(1 << 62))
+        return since, min((edge for edge in edges if edge > at), default=1 << 62), rules
 
     def _spans(self, start: int, rules: Rules) -> list[Fraction]:
         """The cost of every span of one period that begins with a window and holds `start`."""

@@ -33,11 +33,12 @@ TAILS = 34
 
 @dataclass(slots=True)
 class _Era:
-    """A stream under one policy and one noise. `agreed` are terms that were found right; `length` is that of its first pack."""
+    """A stream under one policy and one noise. `agreed` and `charge` were found right; `length` is that of its first pack."""
 
     owes: Dues
     length: int = 0
     agreed: PackTerms | None = None
+    charge: Charge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +76,18 @@ class Numbers:
         if pack.reason is not None:
             self._charged(what, entry.charge, None if era.owes.charge is None else NONE)
             return
-        self._charged(what, entry.charge, era.owes.charge)
-        self._values(what, stream, said.terms, pack, era.owes)
-        for kind, wrong, words in (
-            (Kind.COVERAGE, pack.coverage_percent < 50, f"coverage {pack.coverage_percent} %"),
-            (Kind.AFTER_STOP, self._policies.stopped(number), f"{what}, under version {rule.policy.version}"),
-            (
-                Kind.AFTER_EXPIRY,
-                entry.window_start >= rule.policy.expires,
-                f"{what}, expired at {rule.policy.expires}",
-            ),
-            (Kind.WITHHELD, era.owes.withheld, what),
-        ):
-            if wrong:
-                self._find(kind, words)
+        known = entry.charge is not None and entry.charge == era.charge
+        if not known and self._charged(what, entry.charge, era.owes.charge):
+            era.charge = entry.charge
+        self._values(what, stream, said.terms, pack, era)
+        if pack.coverage_percent < 50:
+            self._find(Kind.COVERAGE, f"coverage {pack.coverage_percent} %")
+        if self._policies.stopped(number):
+            self._find(Kind.AFTER_STOP, f"{what}, under version {rule.policy.version}")
+        if entry.window_start >= rule.policy.expires:
+            self._find(Kind.AFTER_EXPIRY, f"{what}, expired at {rule.policy.expires}")
+        if era.owes.withheld:
+            self._find(Kind.WITHHELD, what)
         if isinstance(stream.privacy, CountPrivacy) and stream.privacy.totals:
             self._totals(what, stream, pack, rule.effective, stream.privacy.totals, said.terms.threshold)
         self._spend(entry.stream, entry.window_start, entry.charge, era.owes)
@@ -162,7 +161,9 @@ class Numbers:
             self._find(kind, f"{entry.stream} at {entry.window_start}: {words}"[:200])
         return not wrong
 
-    def _charged(self, what: str, charge: Charge | None, owed: Span | None) -> None:
+    def _charged(self, what: str, charge: Charge | None, owed: Span | None) -> bool:
+        """Is it what is owed?"""
+        found = sum(self._findings.counts.values())
         if owed is None:
             if charge is not None:
                 self._find(Kind.WRONG_CHARGE, f"{what}: {charge.rho} in a mode without a guarantee")
@@ -172,6 +173,7 @@ class Numbers:
             kind = Kind.CHARGE_TOO_SMALL if charge.rho < owed.low else Kind.WRONG_CHARGE
             wanted = owed.low if owed.low == owed.high else float(owed.low)
             self._find(kind, f"{what}: {charge.rho}, not {wanted}"[:200])
+        return found == sum(self._findings.counts.values())
 
     def _spend(
         self, name: str, start: int, charge: Charge | None, owes: Dues, window_s: int = 1, count: int = 1
@@ -179,12 +181,16 @@ class Numbers:
         """What was charged, or what should have been."""
         if owes.charge is None:
             return
-        rho = max(charge.rho if charge is not None else Fraction(0), owes.charge.low)
+        rho = owes.charge.low if charge is None or charge.rho < owes.charge.low else charge.rho
         self._account.charge(name, start, rho, window_s=window_s, count=count)
 
-    def _values(self, what: str, stream: Stream, terms: PackTerms, pack: Pack, owes: Dues) -> None:
+    def _values(self, what: str, stream: Stream, terms: PackTerms, pack: Pack, era: _Era) -> None:
         """Numbers that can be: from the threshold up, and not beyond what such a stream can say."""
-        if (tuple(field.name for field in terms.fields), terms.noise_unit) != (owes.names, owes.unit):
+        owes = era.owes
+        if terms is not era.agreed and (tuple(f.name for f in terms.fields), terms.noise_unit) != (
+            owes.names,
+            owes.unit,
+        ):
             return  # found as another shape
         numbers = [
             (field, value)

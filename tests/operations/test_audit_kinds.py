@@ -72,15 +72,17 @@ def says(stream: str, **changes: Any) -> Cheat:
 def charged(stream: str, charge: Charge | None) -> Cheat:
     def cheat(entries: list[Entry]) -> list[Entry]:
         index = last(entries, stream)
-        return replaced(entries, index, dataclasses.replace(entries[index], charge=charge))
+        release = entries[index]
+        assert isinstance(release, Release)
+        return replaced(entries, index, dataclasses.replace(release, charge=charge))
 
     return cheat
 
 
 def gap_charged(stream: str, charge: Charge | None) -> Cheat:
     def cheat(entries: list[Entry]) -> list[Entry]:
-        index = next(i for i, entry in enumerate(entries) if isinstance(entry, Gap) and entry.stream == stream)
-        return replaced(entries, index, dataclasses.replace(entries[index], charge=charge))
+        index, gap = next((i, e) for i, e in enumerate(entries) if isinstance(e, Gap) and e.stream == stream)
+        return replaced(entries, index, dataclasses.replace(gap, charge=charge))
 
     return cheat
 

@@ -79,7 +79,7 @@ THIRD_PARTY = {
         "agent.wire",
     },
     "dbus_fast": {"agent.beacon"},
-    "numpy": {"agent.anonymizer"},
+    "numpy": {"agent.anonymizer", "agent.operations.totals"},
     "paho": {"agent.publisher", "agent.operations"},
     "rich": {"agent.cli"},
     "segno": {"agent.cli"},

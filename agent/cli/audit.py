@@ -8,6 +8,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.cli import audit_mirror
 from agent.contracts.aggregate import END_START
 from agent.errors import EncodingError, LogDamaged, SettingsError
 from agent.operations.audit import Inputs, Verdict, audit
@@ -30,17 +31,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--received", type=Path, action="append", default=[], metavar="F", help="lines of `dtpr-agent subscribe --json` (--raw: to the byte)")  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], metavar="F", help="a checkpoint that was seen before the copy was made")  # fmt: skip
     parser.add_argument("--air", type=Path, action="append", default=[], metavar="F", help="an envelope as read over Bluetooth")  # fmt: skip
-    whose = parser.add_mutually_exclusive_group(required=True)
+    whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--key", metavar="KEY", help="the unit's public key: 64 hex digits, or a file of them or in PEM")
     whose.add_argument("--keys", type=Path, metavar="F", help="a key directory, made by `dtpr-agent fleet keys`")
     parser.add_argument("--unit", metavar="CITY/SITE/UNIT", help="whose log it is (default: as the copy's checkpoint says)")  # fmt: skip
     parser.add_argument("--governance", type=Path, metavar="ROOT", help="the trust root that the unit was commissioned with")  # fmt: skip
     parser.add_argument("--witness", action="append", default=[], metavar="VKEY", help="a witness's key (C2SP tlog-cosignature)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    actions = parser.add_subparsers(metavar="ACTION")
+    audit_mirror.add_arguments(actions.add_parser("mirror", help="keep a copy of a unit's log from what it publishes"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdict; 0 when nothing was found, 1 otherwise. Raises BadInput, StorageUnavailable."""
+    if "mirror" in args:
+        return audit_mirror.run(args)
     inputs = _inputs(args)
     verdict = audit(inputs)
     print(_as_json(verdict) if args.json else _in_words(verdict))
@@ -48,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _inputs(args: argparse.Namespace) -> Inputs:
+    if args.key is None and args.keys is None:
+        raise SettingsError("audit", expected="--key KEY or --keys F, which say whose signatures count", got="neither")
     if args.log is None and not args.received:
         raise SettingsError("audit", expected="--log or --received, or both", got="neither")
     if args.unit is None and args.log is None:

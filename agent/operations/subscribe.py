@@ -44,8 +44,15 @@ def records(
             yield from verification.take(message)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the subcommand."""
+def arrivals(args: argparse.Namespace, *below: str) -> Generator[Received | None, None, None]:
+    """What arrives on these filters below `<root>/v1/`, and None from time to time; `args` are those of `add_broker_arguments`."""
+    mqtt = _mqtt(args)
+    filters = tuple(f"{mqtt.root}/{VERSION}/{each}" for each in below)
+    return receive(mqtt, filters, _context(mqtt), _login(mqtt))
+
+
+def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which broker, and how."""
     parser.add_argument("--config", type=Path, help="take the broker from this agent.toml")
     parser.add_argument("--host", help="broker (default localhost)")
     parser.add_argument("--port", type=int, help="its port (default 8883, or 1883 on loopback)")
@@ -57,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--username", help="for the broker")
     parser.add_argument("--password-file", type=Path, help="holds the password")
     parser.add_argument("--root", help="first topic level (default dtpr)")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the subcommand."""
+    add_broker_arguments(parser)
     for level in ("city", "site", "unit"):
         parser.add_argument(f"--{level}", default="+", help=f"only this {level}")
     parser.add_argument(

@@ -70,6 +70,22 @@ def parse_path(path: str) -> Tile:
     )
 
 
+def topic_of(tile: Tile) -> str:
+    """Its place below the unit's topics, for a whole tile: `log/tile/<L>/<N>` or `log/entries/<N>`, N as in a path."""
+    path = tile.path
+    return f"log/{path.removeprefix('tile/') if tile.level is None else path}"
+
+
+def parse_topic(topic: str) -> Tile:
+    """The inverse; raises EncodingError."""
+    rest = topic.removeprefix("log/")
+    if rest != topic:
+        tile = parse_path(f"tile/{rest}" if rest.startswith("entries/") else rest)
+        if tile.width == WIDTH and topic_of(tile) == topic:
+            return tile
+    raise EncodingError("tile topic", expected="log/tile/<level>/<number> or log/entries/<number>", got=topic[:80])
+
+
 def bundles_of(size: int) -> Iterator[Tile]:
     """The entry bundles of a tree of `size` entries, in order."""
     return _row(None, size)
@@ -128,12 +144,28 @@ def decode_tile(data: bytes, width: int) -> tuple[bytes, ...]:
 
 
 class TileBuilder:
-    """Grows the tiles of a log entry by entry. `append` returns the hash tiles that became whole, `partial` the rest."""
+    """Grows the tiles of a log entry by entry. `append` returns the hash tiles that became whole, `partial` the rest.
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._rows: list[list[bytes]] = [[]]
-        self._whole: list[int] = [0]
+    `size` and `rows`, from another builder, continue it; raises EncodingError for rows that a tree of that size does not have.
+    """
+
+    def __init__(self, size: int = 0, rows: Sequence[Sequence[bytes]] = ((),)) -> None:
+        self.size = size
+        self._rows = [list(row) for row in rows]
+        self._whole = [size >> HEIGHT * (level + 1) for level in range(len(rows))]
+        counts = [size >> HEIGHT * level for level in range(len(rows) + 1)]
+        if (
+            not rows
+            or counts.pop()
+            or [count % WIDTH for count in counts] != [len(row) for row in rows]
+            or any(len(node) != HASH_BYTES for row in rows for node in row)
+        ):
+            raise EncodingError("rows of tiles", expected=f"those of {size} entries", got="others")
+
+    @property
+    def rows(self) -> tuple[tuple[bytes, ...], ...]:
+        """The hashes of each level that are in no whole tile."""
+        return tuple(tuple(row) for row in self._rows)
 
     def append(self, entry: bytes) -> list[tuple[Tile, bytes]]:
         """Add one entry; the hash tiles that it completes, lowest first."""

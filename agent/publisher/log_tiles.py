@@ -6,7 +6,6 @@ They are derived: the log folder is read, never written. The file holds how far 
 are in no whole tile yet. Without it, or with one that this log does not prove, all are published again: the same bytes.
 """
 
-import json
 import logging
 import time
 from collections import deque
@@ -17,8 +16,8 @@ from agent.local.files import read_capped, write_atomic
 from agent.publisher.cursor import START, Cursor
 from agent.publisher.follow import Follower
 from agent.publisher.message import Message
+from agent.publisher.tile_progress import decode_progress, encode_progress
 from agent.publisher.topics import Topics
-from agent.wire.crc32c import crc32c
 from agent.wire.tiles import WIDTH, Tile, TileBuilder, encode_bundle
 
 MAX_MESSAGE_BYTES = 1024 * 1024 - 4096
@@ -130,27 +129,3 @@ class LogTiles:
         except (EncodingError, MessageError, OSError) as bad:
             _log.warning("%s: %s; tiles are published again", self._file, bad)
         return START, TileBuilder()
-
-
-def encode_progress(at: Cursor, builder: TileBuilder) -> bytes:
-    """The file's bytes: one line of JSON, and its CRC-32C."""
-    rows = [[node.hex() for node in row] for row in builder.rows]
-    line = json.dumps([1, at.entries, at.offset, at.last_start, at.last_hash.hex(), rows]).encode()
-    return line + f"\n{crc32c(line):08x}\n".encode()
-
-
-def decode_progress(data: bytes) -> tuple[Cursor, TileBuilder]:
-    """The strict inverse; raise EncodingError."""
-    try:
-        line, _, _ = data.partition(b"\n")
-        version, entries, offset, last_start, last_hash, rows = json.loads(line)
-        numbers = (version, entries, offset, last_start)
-        if any(type(number) is not int or not 0 <= number < 2**63 for number in numbers) or version != 1:
-            raise ValueError
-        at = Cursor(entries, offset, last_start, bytes.fromhex(last_hash))
-        builder = TileBuilder(entries, [[bytes.fromhex(node) for node in row] for row in rows])
-    except (ValueError, TypeError, RecursionError):
-        raise EncodingError("progress of tiles", expected="what was written", got="something else") from None
-    if encode_progress(at, builder) != data:
-        raise EncodingError("progress of tiles", expected="what was written, with its checksum", got="something else")
-    return at, builder

@@ -20,7 +20,7 @@ from agent.policy.parse import parse_policy
 from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
 from agent.policy.units import compile_units, parse_units
-from agent.publisher import cursor
+from agent.publisher import cursor, tile_progress
 from agent.wire import cbor, cose, cosignature, senml, tiles, tlog
 from firmware_bridge import cobs, frame
 from tests import packs
@@ -200,6 +200,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "checkpoint": (CHECKPOINT, COSIGNED),
     "tiles": (
         tiles.Tile(None, 1_234_067, 17).path.encode(),
+        tiles.topic_of(tiles.Tile(1, 1_234_067)).encode(),
         b"\x02" + tiles.encode_bundle([RELEASE, NOTICE]),
         b"\x03" + b"".join(_LEAVES),
     ),
@@ -223,6 +224,12 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "gatt": (ATTRIBUTES[0].value, ATTRIBUTES[0].value + b"".join(one.value for one in ATTRIBUTES[1:])),
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
     "cursor": (cursor.encode(cursor.START.follows(RELEASE, 900), cursor.START),),
+    "tile_progress": (
+        tile_progress.encode_progress(cursor.START, tiles.TileBuilder()),
+        tile_progress.encode_progress(
+            cursor.START.follows(RELEASE, 900), tiles.TileBuilder(257, ((bytes(32),), (bytes(32),)))
+        ),
+    ),
     "replay": (REPLAY,),
     "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
 }

@@ -35,7 +35,7 @@ from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
 from agent.policy.parse import parse_policy
-from agent.publisher import cursor
+from agent.publisher import cursor, tile_progress
 from agent.wire import cbor, cose, cosignature, proofs, senml, tiles, tlog, toml
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
@@ -202,12 +202,19 @@ def target_log(data: bytes) -> None:
             log.decode_entry(entry)
 
 
-@reads("agent.wire.tiles.parse_path", "agent.wire.tiles.decode_bundle", "agent.wire.tiles.decode_tile")
+@reads(
+    "agent.wire.tiles.parse_path",
+    "agent.wire.tiles.parse_topic",
+    "agent.wire.tiles.decode_bundle",
+    "agent.wire.tiles.decode_tile",
+)
 def target_tiles(data: bytes) -> None:
     """Paths, and bundles and tiles of the width that the first byte says."""
     with contextlib.suppress(EncodingError):
         path = data.decode("utf-8", "replace")
         assert tiles.parse_path(path).path == path
+    with contextlib.suppress(EncodingError):
+        assert tiles.topic_of(tiles.parse_topic(path)) == path
     width, content = (data[0] or 256, data[1:]) if data else (256, b"")
     with contextlib.suppress(EncodingError):
         assert tiles.encode_bundle(tiles.decode_bundle(content, width)) == content
@@ -424,6 +431,13 @@ def target_cursor(data: bytes) -> None:
     """The publisher's cursor: damage is returned, not raised."""
     cursors, damage = cursor.decode(data, NAME)
     assert damage is not None or cursor.encode(*cursors) == data
+
+
+@reads("agent.publisher.tile_progress.decode_progress")
+def target_tile_progress(data: bytes) -> None:
+    """How far tiles were published; whatever is accepted is whole."""
+    with contextlib.suppress(EncodingError):
+        assert tile_progress.encode_progress(*tile_progress.decode_progress(data)) == data
 
 
 @reads("firmware_bridge.simulator.replay.parse")

@@ -17,7 +17,9 @@ NODE := build/node
 BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig
 BROWSER_FONTS := fonts-dejavu-core fonts-khmeros
 INTEROP_TOOLS := mosquitto:mosquitto node:nodejs npm:npm
-TEST_TOOLS := mosquitto:mosquitto mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace
+TEST_TOOLS := mosquitto:mosquitto mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace go:golang-go
+# Debian packages without a command: Go's checksum database, which reads our log.
+TEST_SOURCES := golang-golang-x-mod-dev
 
 export PATH := $(PATH):/usr/sbin:/sbin
 MAKEFLAGS += --no-print-directory --no-builtin-rules
@@ -91,14 +93,14 @@ $(READY): $(LOCKED) pyproject.toml
 	@touch $@
 
 tools browser-tools interop-tools:
-	@missing=; tools='$(TEST_TOOLS)'; fonts=; \
-	if [ $@ = browser-tools ]; then tools='$(BROWSER_TOOLS)'; fonts='$(BROWSER_FONTS)'; fi; \
-	if [ $@ = interop-tools ]; then tools='$(INTEROP_TOOLS)'; fi; \
+	@missing=; tools='$(TEST_TOOLS)'; others='$(TEST_SOURCES)'; \
+	if [ $@ = browser-tools ]; then tools='$(BROWSER_TOOLS)'; others='$(BROWSER_FONTS)'; fi; \
+	if [ $@ = interop-tools ]; then tools='$(INTEROP_TOOLS)'; others=; fi; \
 	for tool in $$tools; do \
 	  command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; \
 	done; \
-	for font in $$fonts; do \
-	  dpkg-query -W $$font >/dev/null 2>&1 || ! command -v apt-get >/dev/null || missing="$$missing $$font"; \
+	for other in $$others; do \
+	  dpkg-query -W $$other >/dev/null 2>&1 || ! command -v apt-get >/dev/null || missing="$$missing $$other"; \
 	done; \
 	[ -z "$$missing" ] && exit 0; \
 	line="apt-get update && apt-get install --yes --no-install-recommends$$missing"; \

@@ -12,7 +12,9 @@ from agent.errors import DtprError
 COMMANDS = {
     "demo": ("agent.cli.demo.command", "see a whole unit at work on this machine: board, radio, broker, daemons"),
     "subscribe": ("agent.operations.subscribe", "print and verify the releases below a topic root"),
-    "fleet": ("agent.cli.fleet", "simulate a city's units at a real broker"),
+    "log": ("agent.cli.log", "copy the release log as tiles (C2SP tlog-tiles) that anyone can audit"),
+    "audit": ("agent.cli.audit", "hold what a unit published against its log, and its log against its rules"),
+    "fleet": ("agent.cli.fleet", "a city's units together: who has which key; simulate them at a real broker"),
     "policy": ("agent.cli.policy", "check, explain, compare, compile, sign and verify policies; see where they stand"),
     "disclosure": ("agent.cli.disclosure", "show what residents read, in their language"),
     "reader": ("agent.cli.reader", "write the resident's page, with the keys that a city vouches for"),

@@ -6,12 +6,11 @@ then only a unit's own key counts for it). Work for one message does not grow wi
 
 import base64
 import binascii
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from agent.errors import EncodingError, MessageError, SignatureError
+from agent.errors import EncodingError, SignatureError
 from agent.wire import cose
 from agent.wire.detached import DetachedVerifier, named_kid
 
@@ -97,24 +96,6 @@ class Keyring:
             found = DetachedVerifier(key)
             _remember(self._ready, key, found, MAX_READY)
         return found
-
-
-def decode_directory(data: bytes, where: str) -> dict[str, bytes]:
-    """city/site/unit -> public key, from `{"v":1,"city":…,"version":…,"units":{name: hex}}`; raises MessageError."""
-    try:
-        item = json.loads(data)
-        if item["v"] != 1 or set(item) != {"v", "city", "version", "units"}:
-            raise ValueError("another version")
-        units = {str(name): bytes.fromhex(key) for name, key in item["units"].items()}
-        if len(units) > MAX_KEYS or any(len(key) != 32 or name.count("/") != 2 for name, key in units.items()):
-            raise ValueError("too many units, or a key or name of another form")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as bad:
-        raise MessageError(
-            where,
-            expected='a key directory, {"v":1,"city":…,"version":…,"units":{"city/site/unit":"64 hex digits"}}',
-            got=f"{type(bad).__name__}: {bad}"[:100],
-        ) from None
-    return units
 
 
 def _remember(memory: "OrderedDict[Any, Any]", key: object, value: object, cap: int) -> None:

@@ -18,7 +18,8 @@ from agent.contracts.public import TOPIC_NAME
 from agent.errors import SettingsError
 from agent.local.settings import Mqtt
 from agent.operations.broker import add_broker_arguments, broker_of, context_for, login_for, read_small
-from agent.operations.keyring import MAX_KEYS, Keyring, decode_directory
+from agent.operations.keyring import MAX_KEYS, Keyring
+from agent.operations.keys import MAX_DIRECTORY_BYTES, decode_directory
 from agent.operations.reception import receive
 from agent.operations.rows import HEADER, rows
 from agent.operations.table import Table
@@ -26,9 +27,6 @@ from agent.operations.tally import Silence, Tally
 from agent.operations.verification import Received, Record, Verification
 from agent.publisher.connection import Login
 from agent.publisher.topics import VERSION
-
-MAX_DIRECTORY_BYTES = 32 * 1024 * 1024
-"""MAX_KEYS units of 150 bytes."""
 
 KEY_SUFFIXES = (".pub", ".pem", ".key")
 
@@ -63,6 +61,13 @@ def topic_filters(root: str, city: str, site: str, unit: str, group: str | None 
         return (f"{base}/#",)
     shared = (f"$share/{group}/{base}/{ending}" for ending in ("agg/+", "checkpoint"))
     return (f"{base}/state", f"{base}/disclosure", f"{base}/disclosure/upcoming", f"{base}/agg/+/sig", *shared)
+
+
+def arrivals(args: argparse.Namespace, *below: str) -> Generator[Received | None, None, None]:
+    """What arrives on these filters below `<root>/v1/`, and None from time to time; `args` are those of `add_broker_arguments`."""
+    mqtt = broker_of(args)
+    filters = tuple(f"{mqtt.root}/{VERSION}/{each}" for each in below)
+    return receive(mqtt, filters, context_for(mqtt), login_for(mqtt))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -28,18 +28,19 @@ from agent.errors import (
     TaxonomyError,
 )
 from agent.local import settings
-from agent.operations.keyring import decode_directory
+from agent.operations import history, keys, received
+from agent.operations.findings import Findings
 from agent.operations.publish import cut, puback, read_publish
 from agent.operations.table import MAX_LINE_CHARACTERS, Table
 from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
 from agent.policy.parse import parse_policy
-from agent.publisher import cursor
-from agent.wire import cbor, cose, senml, tlog, toml
+from agent.publisher import cursor, tile_progress
+from agent.wire import cbor, cose, cosignature, proofs, senml, tiles, tlog, toml
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
-from tests.fuzz.seeds import KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH
+from tests.fuzz.seeds import AUDITED, KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH, WITNESS
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {}
@@ -57,14 +58,6 @@ def reads(*parsers: str) -> Callable[[Target], Target]:
         return target
 
     return register
-
-
-@reads("agent.operations.keyring.decode_directory")
-def target_key_directory(data: bytes) -> None:
-    """A key directory that is accepted holds keys of 32 bytes by unit."""
-    with contextlib.suppress(MessageError):
-        units_ = decode_directory(data, NAME)
-        assert all(len(key) == 32 and unit.count("/") == 2 for unit, key in units_.items())
 
 
 @reads("agent.operations.publish.read_publish")
@@ -228,6 +221,76 @@ def target_log(data: bytes) -> None:
             log.decode_entry(entry)
 
 
+@reads(
+    "agent.wire.tiles.parse_path",
+    "agent.wire.tiles.parse_topic",
+    "agent.wire.tiles.decode_bundle",
+    "agent.wire.tiles.decode_tile",
+)
+def target_tiles(data: bytes) -> None:
+    """Paths, and bundles and tiles of the width that the first byte says."""
+    with contextlib.suppress(EncodingError):
+        path = data.decode("utf-8", "replace")
+        assert tiles.parse_path(path).path == path
+    with contextlib.suppress(EncodingError):
+        assert tiles.topic_of(tiles.parse_topic(path)) == path
+    width, content = (data[0] or 256, data[1:]) if data else (256, b"")
+    with contextlib.suppress(EncodingError):
+        assert tiles.encode_bundle(tiles.decode_bundle(content, width)) == content
+    with contextlib.suppress(EncodingError):
+        assert b"".join(tiles.decode_tile(content, width)) == content
+
+
+@reads("agent.wire.proofs.verify_inclusion", "agent.wire.proofs.verify_consistency")
+def target_proof(data: bytes) -> None:
+    """Two sizes of 8 bytes, two roots, then hashes: only a proof that leads to both roots is accepted, and none changed by a bit."""
+    one, other = int.from_bytes(data[:8], "big"), int.from_bytes(data[8:16], "big")
+    first, second = data[16:48], data[48:80]
+    path = [data[at : at + 32] for at in range(80, len(data), 32)]
+    with contextlib.suppress(SignatureError):
+        proofs.verify_consistency(one, other, path, first, second)
+        assert one in (0, other) or path
+    with contextlib.suppress(SignatureError):
+        proofs.verify_inclusion(first, one, other, path, second)
+        assert one < other
+
+
+@reads("agent.wire.cosignature.parse_witness", "agent.wire.cosignature.verify_cosignatures")
+def target_cosignature(data: bytes) -> None:
+    """A witness key as text; a note with the lines of a known witness."""
+    with contextlib.suppress(EncodingError):
+        text = data.decode("utf-8", "replace")
+        assert cosignature.witness_key(cosignature.parse_witness(text)) == text
+    with contextlib.suppress(EncodingError, SignatureError):
+        seen = cosignature.verify_cosignatures(data, [WITNESS])
+        assert set(seen) <= {WITNESS.name}
+
+
+@reads("agent.operations.received.parse_line")
+def target_received(data: bytes) -> None:
+    """A line of what a subscriber wrote, from a file that somebody hands in for an audit."""
+    with contextlib.suppress(MessageError):
+        line = received.parse_line(data, NAME, "springfield/river-bridge/bridge-01")
+        received.Reception(Findings()).take(line, NAME)
+        received.signed_by(line, KEY_BYTES)
+
+
+@reads("agent.contracts.log.decode_entry")
+def target_audited(data: bytes) -> None:
+    """An entry of a log that is audited, behind a policy taken and a Release: it may be a finding, and never an exception."""
+    judged = history.History("springfield/river-bridge/bridge-01", KEY_BYTES, ROOT, Findings())
+    for entry in (*AUDITED, data, AUDITED[-1]):
+        judged.add(entry)
+    assert judged.size == len(AUDITED) + 2
+
+
+@reads("agent.operations.keys.decode_directory")
+def target_key_directory(data: bytes) -> None:
+    """A key directory."""
+    with contextlib.suppress(MessageError):
+        assert all(len(key) == 32 for key in keys.decode_directory(data, NAME).values())
+
+
 @reads("agent.wire.tlog.decode_checkpoint", "agent.wire.tlog.open_checkpoint")
 def target_checkpoint(data: bytes) -> None:
     """A signed note."""
@@ -387,6 +450,13 @@ def target_cursor(data: bytes) -> None:
     """The publisher's cursor: damage is returned, not raised."""
     cursors, damage = cursor.decode(data, NAME)
     assert damage is not None or cursor.encode(*cursors) == data
+
+
+@reads("agent.publisher.tile_progress.decode_progress")
+def target_tile_progress(data: bytes) -> None:
+    """How far tiles were published; whatever is accepted is whole."""
+    with contextlib.suppress(EncodingError):
+        assert tile_progress.encode_progress(*tile_progress.decode_progress(data)) == data
 
 
 @reads("firmware_bridge.simulator.replay.parse")

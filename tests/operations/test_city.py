@@ -18,7 +18,8 @@ from agent.contracts import aggregate
 from agent.contracts.aggregate import Cell, NotCollected, Template
 from agent.errors import MessageError, PolicyError, SettingsError
 from agent.local.randomness import random_bytes
-from agent.operations.keyring import Keyring, decode_directory
+from agent.operations.keyring import Keyring
+from agent.operations.keys import decode_directory
 from agent.operations.publish import cut, puback, read_publish
 from agent.operations.rows import COLUMNS, HEADER, rows
 from agent.operations.simulation import Crowd, SimulatedUnit, counted

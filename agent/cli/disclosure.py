@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.beacon.compact import compact_of, seal_compact
 from agent.cli.taxonomy import default_folder, load_taxonomy
 from agent.contracts.public import ENVELOPE, read_envelope
+from agent.disclosure.compact import compact_of, seal_compact
 from agent.disclosure.datachain import Disclosure, compile_disclosure, decode_disclosure
 from agent.disclosure.plain_language import Statement, heading, notes, statements
 from agent.disclosure.taxonomy import ATTRIBUTION, CHANGES_MADE, Taxonomy, official

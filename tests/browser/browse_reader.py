@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from agent.beacon.compact import compact_of, open_compact, seal_compact
+from agent.disclosure.compact import compact_of, open_compact, seal_compact
 from agent.disclosure.datachain import compile_disclosure
 from agent.disclosure.wording import LOCALES, Wording
 from agent.errors import DisclosureError, EncodingError, SignatureError

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.beacon import compact, gatt
+from agent.beacon import gatt
 from agent.contracts import aggregate, board, lease, log, public, reading
+from agent.disclosure import compact
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import read_exports

@@ -9,9 +9,9 @@ import json
 from collections.abc import Callable
 
 from agent.anonymizer import batch
-from agent.beacon import compact, gatt
+from agent.beacon import gatt
 from agent.contracts import aggregate, board, lease, log, public, reading, release
-from agent.disclosure import datachain, validation
+from agent.disclosure import compact, datachain, validation
 from agent.disclosure.icon import check_icon
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import decode_taxonomy, read_exports
@@ -229,9 +229,9 @@ def target_stop_notice(data: bytes) -> None:
 
 
 @reads(
-    "agent.beacon.compact.read_compact",
-    "agent.beacon.compact.open_compact",
-    "agent.beacon.compact.decode_compact",
+    "agent.disclosure.compact.read_compact",
+    "agent.disclosure.compact.open_compact",
+    "agent.disclosure.compact.decode_compact",
 )
 def target_compact(data: bytes) -> None:
     """One encoding a compact disclosure; what verifies is what was signed."""

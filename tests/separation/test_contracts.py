@@ -68,7 +68,7 @@ THIRD_PARTY = {
     "crc32c": {"agent.wire.crc32c"},
     "cryptography": {
         "agent.anonymizer",
-        "agent.beacon.compact",  # the type of a key; the beacon itself does not load this module
+        "agent.disclosure.compact",  # the type of a key; the beacon itself does not load this module
         "agent.cli",
         "agent.contracts",
         "agent.local",

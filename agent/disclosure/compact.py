@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.contracts.public import TOPIC_NAME
+from agent.contracts.public import MAX_COMPACT_BYTES, TOPIC_NAME
 from agent.disclosure.datachain import COLOURS, Disclosure
 from agent.disclosure.numbers import NUMBERS, REGISTRY, Numbered
 from agent.disclosure.rules import Category
@@ -25,9 +25,6 @@ if TYPE_CHECKING:  # as in wire/cose: only sealing needs cryptography
 FORM = 1
 DIGEST_BYTES = 16
 """Of the disclosure digest; agent/beacon/SPEC.md, BE-31, says why they suffice."""
-
-MAX_COMPACT_BYTES = 700
-"""A QR code of a sign still has modules of half a millimetre; a policy's longest organisation and address need less."""
 
 MAX_UNIT_CHARACTERS = 17
 MAX_TEXT_CHARACTERS = 120

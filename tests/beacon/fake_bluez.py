@@ -113,7 +113,7 @@ class FakeBluez:
                 if characteristic["Service"].value != services[0] or characteristic["Flags"].value != ["read"]:
                     raise ValueError("Invalid characteristic")
                 characteristics[str(uuid.UUID(characteristic["UUID"].value))] = path
-        if len(characteristics) != 19:
+        if len(characteristics) != 30:
             raise ValueError("Wrong number of characteristics")
         self.applications[sender, root] = characteristics
         return _reply(message, "", None)

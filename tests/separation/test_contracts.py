@@ -63,6 +63,7 @@ SHELLS = {
 """Modules that may do input and output, besides all of agent.cli and agent.local. Whatever is not here is in the contract `pure`."""
 
 THIRD_PARTY = {
+    "bleak": {"agent.cli.central"},
     "bumble": {"agent.beacon"},
     "cbor2": {"agent.wire.cbor"},
     "crc32c": {"agent.wire.crc32c"},
@@ -96,6 +97,7 @@ WRONG = [
     ("readings", "agent/publisher/message.py", "from agent.contracts.reading import Body"),
     ("mqtt", "agent/beacon/daemon.py", "import paho.mqtt.client"),
     ("radio", "agent/publisher/daemon.py", "import dbus_fast"),
+    ("bleak", "agent/cli/sign.py", "import bleak"),
     ("serial", "agent/anonymizer/log.py", "import serial"),
     ("numpy", "firmware_bridge/daemon.py", "import numpy"),
     ("by-name", "agent/publisher/daemon.py", "import importlib"),

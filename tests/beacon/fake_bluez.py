@@ -16,6 +16,8 @@ from typing import Any
 from dbus_fast import BusType, Message, MessageType, NameFlag, Variant
 from dbus_fast.aio import MessageBus
 
+from tests.beacon.fake_central import FakeCentral
+
 ADAPTER_PATH = "/org/bluez/hci0"
 ADAPTER, GATT, ADVERTISING = "org.bluez.Adapter1", "org.bluez.GattManager1", "org.bluez.LEAdvertisingManager1"
 PROPERTIES, MANAGER = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"
@@ -39,6 +41,7 @@ class FakeBluez:
         self.advertisements: dict[tuple[str, str], dict[str, Any]] = {}
         self.applications: dict[tuple[str, str], dict[str, str]] = {}
         self.registrations = 0
+        self.central = FakeCentral(self)
         self.tasks: set[asyncio.Future[None]] = set()
 
     # -- what clients call
@@ -54,17 +57,18 @@ class FakeBluez:
             return None
         match message.path, message.interface, message.member:
             case "/", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects":
-                return _reply(message, "a{oa{sa{sv}}}", {ADAPTER_PATH: self._interfaces()} if self.present else {})
+                own = {ADAPTER_PATH: self._interfaces()} if self.present else {}
+                return _reply(message, "a{oa{sa{sv}}}", own | self.central.objects())
+            case path, _, _ if path != ADAPTER_PATH and (answer := self.central.receive(message)) is not None:
+                return answer
             case path, _, _ if path != ADAPTER_PATH or not self.present:
                 return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownObject", "no such object")
             case _, "org.freedesktop.DBus.Properties", "GetAll":
                 return _reply(message, "a{sv}", self._interfaces().get(message.body[0], {}))
             case _, "org.bluez.GattManager1", "RegisterApplication":
-                self._start(message, self._register_application(message))
-                return True
+                return self.start(message, self._register_application(message))
             case _, "org.bluez.LEAdvertisingManager1", "RegisterAdvertisement":
-                self._start(message, self._register_advertisement(message))
-                return True
+                return self.start(message, self._register_advertisement(message))
             case _, "org.bluez.LEAdvertisingManager1", "UnregisterAdvertisement":
                 known = self.advertisements.pop((message.sender or "", message.body[0]), None)
                 if known is None:
@@ -84,10 +88,37 @@ class FakeBluez:
             },
         }
 
-    def _start(self, message: Message, work: Any) -> None:
+    def start(self, message: Message, work: Any) -> bool:
+        """Answer later."""
         task = asyncio.ensure_future(self._guard(message, work))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return True
+
+    def heard(self) -> str | None:
+        """The local name in our client's scan response; None when it is not on air."""
+        for (sender, _), shown in self.advertisements.items():
+            if sender != OTHER and self.present and self.powered and shown["scan_response"]:
+                return bytes.fromhex(shown["scan_response"])[2:].decode()
+        return None
+
+    def table(self) -> list[str]:
+        """The UUIDs of the application's characteristics."""
+        return [uuid for known in self.applications.values() for uuid in known]
+
+    async def read(self, wanted: str, options: dict[str, Variant]) -> bytes:
+        """What a reader gets: no more than an attribute holds."""
+        ((sender, _), characteristics), *others = self.applications.items()
+        assert not others
+        options = {"mtu": Variant("q", 517), "link": Variant("s", "LE"), **options}
+        (value,) = await self._ask(
+            sender, characteristics[wanted], "org.bluez.GattCharacteristic1", "ReadValue", "a{sv}", options
+        )
+        return bytes(value)[:MAX_ATTRIBUTE_BYTES]
+
+    async def signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
+        """Tell everyone."""
+        await self.bus.send(Message.new_signal(path, interface, member, signature, body))
 
     async def _guard(self, message: Message, work: Any) -> None:
         try:
@@ -160,17 +191,17 @@ class FakeBluez:
                 self.powered = on
                 if not on:
                     await self._release_all()
-                await self._signal(ADAPTER_PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as",
+                await self.signal(ADAPTER_PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as",
                                    [ADAPTER, {"Powered": Variant("b", on)}, []])  # fmt: skip
             case {"do": "unplug"}:
                 self.present = False
                 await self._release_all()
-                await self._signal(
+                await self.signal(
                     "/", MANAGER, "InterfacesRemoved", "oas", [ADAPTER_PATH, [ADAPTER, GATT, ADVERTISING]]
                 )
             case {"do": "plug"}:
                 self.present = True
-                await self._signal("/", MANAGER, "InterfacesAdded", "oa{sa{sv}}", [ADAPTER_PATH, self._interfaces()])
+                await self.signal("/", MANAGER, "InterfacesAdded", "oa{sa{sv}}", [ADAPTER_PATH, self._interfaces()])
             case {"do": "release"}:
                 await self._release_all()
             case {"do": "forget"}:
@@ -181,22 +212,28 @@ class FakeBluez:
                 self.advertisements[OTHER, "/other"] = {"advertisement": "020106", "scan_response": ""}
             case {"do": "read", "uuid": str(wanted), **options}:
                 return await self._read(wanted, options)
+            case {"do": "central", "refuse": int(count)}:
+                self.central.refuse_connects = count
+            case {"do": "central", "hide": str(uuid_)}:
+                self.central.hidden.add(uuid_)
+            case {"do": "central", "hold_after": int(count)}:
+                self.central.hold_after = count
+            case {"do": "central", "until": "held"}:
+                await self.central.held.wait()
+            case {"do": "central", "go": True}:
+                self.central.go.set()
+            case {"do": "central", "state": True}:
+                return {"connected": self.central.connected, "reads": self.central.reads}
             case {"do": "registrations"}:
                 return {"registrations": self.registrations, "applications": len(self.applications)}
         return {"done": what["do"]}
 
     async def _read(self, wanted: str, options: dict[str, Any]) -> dict[str, Any]:
-        ((sender, _), characteristics), *others = self.applications.items()
-        assert not others
         extra = {"offset": Variant("q", options["offset"])} if "offset" in options else {}
-        extra |= {"mtu": Variant("q", 517), "link": Variant("s", "LE")}
         try:
-            (value,) = await self._ask(
-                sender, characteristics[wanted], "org.bluez.GattCharacteristic1", "ReadValue", "a{sv}", extra
-            )
+            return {"value": (await self.read(wanted, extra)).hex()}
         except ValueError as bad:
             return {"error": str(bad)}
-        return {"value": bytes(value)[:MAX_ATTRIBUTE_BYTES].hex()}
 
     async def _release_all(self) -> None:
         for sender, path in list(self.advertisements):
@@ -227,9 +264,6 @@ class FakeBluez:
         if reply is None or reply.message_type is MessageType.ERROR:
             raise ValueError(f"{reply.error_name if reply else 'no reply'}")
         return list(reply.body)
-
-    async def _signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
-        await self.bus.send(Message.new_signal(path, interface, member, signature, body))
 
 
 def _reply(message: Message, signature: str, value: Any) -> Message:

@@ -1,10 +1,6 @@
 """The BlueZ backend against our own strict bluetoothd on a private bus (SPEC.md, BE-10, BE-11)."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -18,9 +14,9 @@ from agent.beacon.bluez import BluezRadio
 from agent.beacon.broadcast import compile_broadcast
 from agent.beacon.radio import Cause, Evidence
 from agent.contracts.lease import OnAir
+from tests.beacon.private_bus import Bluetoothd, private_bus
 from tests.beacon.stage import (
     PATIENCE_S,
-    ROOT,
     Inbox,
     Stage,
     broadcast,
@@ -32,56 +28,13 @@ from tests.beacon.stage import (
     upcoming,
 )
 
-BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "busconfig.dtd">
-<busconfig><type>system</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow receive_sender="*"/><allow own="*"/></policy>
-</busconfig>"""
-
 
 @pytest.fixture
 def bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A private dbus-daemon that takes the system bus's place."""
-    config = tmp_path / "bus.conf"
-    config.write_text(BUS_CONFIG.format(path=tmp_path / "bus"))
-    daemon = subprocess.Popen(
-        ["/usr/bin/dbus-daemon", f"--config-file={config}", "--nofork", "--print-address=1"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with running(daemon):
-        assert daemon.stdout is not None
-        address = daemon.stdout.readline().strip()
+    with private_bus(tmp_path) as address:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
         yield address
-
-
-class Bluetoothd:
-    """Our fake, as a process."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.beacon.fake_bluez"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ),
-        )  # fmt: skip
-        self.on_air: list[dict[str, str]] = []
-        assert self._line() == {"ready": True}
-
-    def _line(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        return dict(json.loads(self.process.stdout.readline()))
-
-    def tell(self, do: str, **more: Any) -> dict[str, Any]:
-        """Give a command; its answer. The packets on air are kept up to date on the way."""
-        assert self.process.stdin is not None
-        print(json.dumps({"do": do, **more}), file=self.process.stdin, flush=True)
-        while "answer" not in (line := self._line()):
-            self.on_air = line["on_air"]
-        return dict(line["answer"])
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-        self.process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -141,7 +94,8 @@ def test_packets_and_attributes(bluetoothd: Bluetoothd) -> None:
         ]
         header, *chunks = (bytes.fromhex(one["value"]) for one in read)
         assert gatt.assemble(header, chunks[:8]) == envelope()
-        assert set(chunks[8:]) == {b""}
+        assert set(chunks[8:18]) == set(chunks[19:]) == {b""}
+        assert chunks[18].startswith(b"Bike and foot counter")
 
     play(scene)
 
@@ -160,7 +114,7 @@ def test_what_is_served_beside_is_proven_before_it_is_evidence(bluetoothd: Bluet
             while (said := radio.on_air()) is None or said.broadcast.upcoming is None:
                 await asyncio.sleep(0.02)
         assert said == Evidence(both, OnAir.ADVERTISING)
-        read = [await tell(bluetoothd, "read", uuid=str(attribute.uuid)) for attribute in both.attributes[9:]]
+        read = [await tell(bluetoothd, "read", uuid=str(attribute.uuid)) for attribute in both.attributes[9:19]]
         header, *chunks, stop = (bytes.fromhex(one["value"]) for one in read)
         assert gatt.assemble(header, chunks) == upcoming()
         assert stop == stop_notice()

@@ -29,6 +29,9 @@ ADVERTISING_INTERVAL_MS = 318.75
 STEP_TIMEOUT_S = 10.0
 """For any single exchange with BlueZ or a controller; a kernel gives a controller 2 s for a command."""
 
+READER_LIMIT_S = 20.0
+"""A reading takes a few seconds; a reader that stays would keep a controller with few links from everyone else (BE-16)."""
+
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 2.0
 

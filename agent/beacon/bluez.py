@@ -6,14 +6,20 @@ A session is one bus connection; BlueZ drops all that a connection registered wh
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
 
+from agent.beacon.advertisement import MAX_EXTENDED_BYTES
 from agent.beacon.bluez_objects import APPLICATION, OBJECT_MANAGER, PROPERTIES, Objects
+from agent.beacon.bluez_readers import DEVICE, Readers, is_stranger
+from agent.beacon.bluez_settings import MAIN_CONF, MAX_BYTES, off_remedy, pairing_prompts
+from agent.beacon.broadcast import Broadcast
 from agent.beacon.radio import EVIDENCE_EVERY_S, LONGEST_RETRY_S, STEP_TIMEOUT_S, Cause, RadioDown, RetryingRadio
 from agent.contracts.lease import OnAir
 
@@ -23,11 +29,17 @@ GATT_MANAGER = "org.bluez.GattManager1"
 ADVERTISING_MANAGER = "org.bluez.LEAdvertisingManager1"
 
 _ALREADY_EXISTS = "org.bluez.Error.AlreadyExists"
+_SLOTS_FULL = "org.bluez.Error.NotPermitted"
+_FLAGS_BYTES = 3
+"""What a kernel may put before our data."""
+
+_RFKILL = Path("/sys/class/bluetooth")
 _BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 _MATCHES = (
     f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{BLUEZ}'",
     f"type='signal',sender='{BLUEZ}',interface='{OBJECT_MANAGER}'",
     f"type='signal',sender='{BLUEZ}',interface='{PROPERTIES}',member='PropertiesChanged',arg0='{ADAPTER}'",
+    f"type='signal',sender='{BLUEZ}',interface='{PROPERTIES}',member='PropertiesChanged',arg0='{DEVICE}'",
 )
 
 _log = logging.getLogger(__name__)
@@ -52,6 +64,9 @@ class BluezRadio(RetryingRadio):
         self._owner = ""
         self._ended: RadioDown | None = None
         self._with_interval = True
+        self._readers = Readers(self._adapter)
+        self._max_bytes = 0
+        self._advised = False
 
     async def _session(self) -> None:
         bus = MessageBus(bus_type=BusType.SYSTEM)
@@ -86,6 +101,8 @@ class BluezRadio(RetryingRadio):
     async def _hold(self, bus: MessageBus) -> None:
         """Register, then prove again and again that it still stands; always raises."""
         self._ended, self._owner = None, ""
+        self._readers = Readers(self._adapter)
+        self._advise()
         assert self._wanted is not None
         objects = Objects(self._wanted, self._released)
         objects.with_interval = self._with_interval
@@ -94,7 +111,7 @@ class BluezRadio(RetryingRadio):
             await _call(bus, _BUS, _BUS_PATH, _BUS, "AddMatch", "s", match)
         await self._find_adapter(bus)
         await self._manage(bus, GATT_MANAGER, "RegisterApplication", "oa{sv}", APPLICATION, {})
-        shown = ""
+        shown, further = "", b""
         while True:
             self._wake.clear()
             if self._ended is not None:
@@ -103,6 +120,8 @@ class BluezRadio(RetryingRadio):
             objects.broadcast = broadcast
             if shown != broadcast.name:
                 if shown:
+                    await self._end_further(bus, objects)
+                    further = b""
                     await self._manage(
                         bus, ADVERTISING_MANAGER, "UnregisterAdvertisement", "o", objects.advertisement_path
                     )
@@ -112,7 +131,57 @@ class BluezRadio(RetryingRadio):
             await self._prove(bus, objects)
             if self._ended is None:
                 self._set_on_air(broadcast, OnAir.ADVERTISING)
-                await self._pause(EVIDENCE_EVERY_S)
+                if further != broadcast.compact:
+                    further = broadcast.compact
+                    await self._show_further(bus, objects, broadcast)
+                await self._dismiss(bus)
+                await self._pause(min(EVIDENCE_EVERY_S, max(0.05, self._readers.next_s(time.monotonic()))))
+
+    async def _show_further(self, bus: MessageBus, objects: Objects, broadcast: Broadcast) -> None:
+        """BE-36: the compact disclosure in an extended advertisement, where BlueZ says that one fits; a refusal is said once and is none of ours."""
+        await self._end_further(bus, objects)
+        size = len(broadcast.extended or b"") + _FLAGS_BYTES
+        if not broadcast.compact or size > min(self._max_bytes, MAX_EXTENDED_BYTES):
+            return
+        path = objects.advertise_further(broadcast.compact)
+        try:
+            await self._manage(bus, ADVERTISING_MANAGER, "RegisterAdvertisement", "oa{sv}", path, {})
+        except _Refusal as refusal:
+            objects.further = b""
+            if self._ended is None:
+                _log.warning("no extended advertisement: BlueZ refused it: %s", refusal)
+
+    async def _end_further(self, bus: MessageBus, objects: Objects) -> None:
+        if objects.further:
+            with contextlib.suppress(_Refusal):  # BlueZ may have ended it itself
+                await self._manage(bus, ADVERTISING_MANAGER, "UnregisterAdvertisement", "o", objects.further_path)
+            objects.further = b""
+
+    async def _dismiss(self, bus: MessageBus) -> None:
+        """BE-16: end the connection of a stranger who has stayed too long."""
+        for path in self._readers.overdue(time.monotonic()):
+            try:
+                (properties,) = await _call(bus, self._owner, path, PROPERTIES, "GetAll", "s", DEVICE)
+                if is_stranger(properties):
+                    await _call(bus, self._owner, path, DEVICE, "Disconnect")
+                    _log.info("a reader that stayed was let go")
+            except _Refusal as refusal:
+                self._readers.forget(path)
+                _log.info("a reader that stayed could not be let go: %s", refusal.name)
+
+    def _advise(self) -> None:
+        """Say once which settings make phones ask to pair."""
+        if self._advised:
+            return
+        self._advised = True
+        try:
+            with open(MAIN_CONF, "rb") as file:
+                text = file.read(MAX_BYTES).decode(errors="replace")
+        except OSError:
+            return  # BlueZ may be configured elsewhere
+        missing = pairing_prompts(text)
+        if missing:
+            _log.warning("phones may be asked to pair; under [General] of %s set: %s", MAIN_CONF, "; ".join(missing))
 
     async def _find_adapter(self, bus: MessageBus) -> None:
         """Start BlueZ if the bus can, note its owner, find our adapter powered on; else wait a little for a change and raise."""
@@ -132,7 +201,12 @@ class BluezRadio(RetryingRadio):
                 )
             )
         if not _is_powered(interfaces[ADAPTER]):
-            await self._give_up(self._off())
+            await self._give_up(self._off(interfaces[ADAPTER]))
+        capabilities = interfaces[ADVERTISING_MANAGER].get("SupportedCapabilities")
+        longest = capabilities.value.get("MaxAdvLen") if capabilities is not None else None
+        self._max_bytes = longest.value if longest is not None else 0  # 5.66 tells nothing, and has legacy PDUs only
+        for path, known in found.items():
+            self._readers.see(path, known, time.monotonic())
 
     async def _give_up(self, down: RadioDown) -> None:
         """Say why, wait for a sign that it changed (or a little while), raise."""
@@ -148,7 +222,7 @@ class BluezRadio(RetryingRadio):
         if owner != self._owner:
             raise RadioDown(Cause.BLUEZ_GONE, BLUEZ, why="it was restarted")
         if not _is_powered(adapter):
-            raise self._off()
+            raise self._off(adapter)
         active = manager.get("ActiveInstances")
         if active is None or active.value < 1:
             raise RadioDown(Cause.RELEASED, self._adapter, why="BlueZ no longer has an active advertisement")
@@ -185,11 +259,17 @@ class BluezRadio(RetryingRadio):
                 self._end(RadioDown(Cause.NO_ADAPTER, self._adapter, why="the adapter went away", remedy="plug it in"))
             case "InterfacesAdded", [str(path), _] if path == self._adapter:
                 self._wake.set()
+            case "InterfacesAdded", [str(path), dict(added)]:
+                self._readers.see(path, added, time.monotonic())
+            case "InterfacesRemoved", [str(path), _]:
+                self._readers.forget(path)
+            case "PropertiesChanged", [str(interface), dict(changed), _] if interface == DEVICE:
+                self._readers.change(message.path or "", changed, time.monotonic())
             case "PropertiesChanged", [_, dict(changed), _] if message.path == self._adapter and "Powered" in changed:
                 if _is_powered(changed):
                     self._wake.set()
                 else:
-                    self._end(self._off())
+                    self._end(self._off(changed))
 
     def _released(self) -> None:
         self._end(RadioDown(Cause.RELEASED, self._adapter, why="BlueZ released the advertisement"))
@@ -201,13 +281,13 @@ class BluezRadio(RetryingRadio):
         self._set_off_air()
         self._wake.set()
 
-    def _off(self) -> RadioDown:
-        return RadioDown(
-            Cause.POWERED_OFF,
-            self._adapter,
-            why="the adapter is off",
-            remedy="rfkill unblock bluetooth; bluetoothctl power on",
-        )
+    def _off(self, properties: Mapping[str, Variant]) -> RadioDown:
+        state = properties.get("PowerState")
+        soft, hard = _switches(self._adapter.rpartition("/")[2])
+        power_state = str(state.value) if state is not None else ""
+        why, remedy = off_remedy(power_state=power_state, soft=soft, hard=hard)
+        blocked = soft or hard or power_state == "off-blocked"
+        return RadioDown(Cause.BLOCKED if blocked else Cause.POWERED_OFF, self._adapter, why=why, remedy=remedy)
 
     def _refused(self, refusal: _Refusal) -> RadioDown:
         """BE-11: a normal state; the next try goes without, or again with, the interval, which some BlueZ or kernel may not take."""
@@ -218,6 +298,13 @@ class BluezRadio(RetryingRadio):
         if refusal.name == "org.freedesktop.DBus.Error.UnknownObject":
             return RadioDown(Cause.NO_ADAPTER, self._adapter, why="the adapter went away", remedy="plug it in")
         self._with_interval = not self._with_interval
+        if refusal.name == _SLOTS_FULL:
+            return RadioDown(
+                Cause.SLOTS_FULL,
+                self._adapter,
+                why="other programs advertise on this adapter and leave no place",
+                remedy="stop them, or give the unit an adapter of its own (radio.adapter in agent.toml)",
+            )
         return RadioDown(
             Cause.REFUSED, self._adapter, why=str(refusal), remedy="see journalctl -u bluetooth; it is tried again"
         )
@@ -244,6 +331,18 @@ async def _call(
     if reply.message_type is MessageType.ERROR:
         raise _Refusal(reply.error_name or "error", str(reply.body[0]) if reply.body else "")
     return list(reply.body)
+
+
+def _switches(adapter: str) -> tuple[bool, bool]:
+    """The kernel's soft and hard switches of an adapter such as hci0; off where the kernel tells nothing."""
+    found = []
+    for name in ("soft", "hard"):
+        files = (_RFKILL / adapter).glob(f"rfkill*/{name}")
+        try:
+            found.append(any(file.read_text(encoding="ascii").strip() == "1" for file in files))
+        except (OSError, ValueError):
+            found.append(False)
+    return found[0], found[1]
 
 
 def _is_powered(properties: Mapping[str, Variant]) -> bool:

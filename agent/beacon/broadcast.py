@@ -39,6 +39,11 @@ class Broadcast:
     status: bytes = b""
     extended: bytes | None = None
 
+    @property
+    def compact(self) -> bytes:
+        """The signed compact disclosure in `extended`, b"" without one."""
+        return advertisement.heard_service_data(self.extended or b"") or b""
+
     def __post_init__(self) -> None:
         """BE-1, BE-3, BE-7, BE-36: the byte budgets hold whoever builds one."""
         assert all(len(data) <= MAX_BYTES for data in (self.advertisement, self.scan_response, self.status))

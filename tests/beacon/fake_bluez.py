@@ -25,7 +25,7 @@ MAX_ADVERTISEMENT_BYTES, MAX_ATTRIBUTE_BYTES, MAX_INSTANCES = 31, 512, 5
 OTHER = ":other.program"
 """Who owns the advertisement that is not ours."""
 
-KNOWN = {"Type", "ServiceUUIDs", "LocalName", "Discoverable", "MinInterval", "MaxInterval"}
+KNOWN = {"Type", "ServiceUUIDs", "ServiceData", "LocalName", "Discoverable", "MinInterval", "MaxInterval"}
 """Properties that may be sent; anything else (SecondaryChannel crashes 5.66) is refused loudly."""
 
 
@@ -36,6 +36,9 @@ class FakeBluez:
         self.bus = bus
         self.powered = True
         self.present = True
+        self.power_state = ""
+        self.max_bytes = 0
+        """MaxAdvLen as newer BlueZ publishes it; 0 for 5.66, which does not."""
         self.fail = ""
         """How RegisterAdvertisement fails: "", "failed", "mute", "interval", "application"."""
         self.advertisements: dict[tuple[str, str], dict[str, Any]] = {}
@@ -80,11 +83,20 @@ class FakeBluez:
     def _interfaces(self) -> dict[str, dict[str, Variant]]:
         used = len(self.advertisements)
         return {
-            ADAPTER: {"Powered": Variant("b", self.powered), "Address": Variant("s", "00:AA:01:00:00:01")},
+            ADAPTER: {
+                "Powered": Variant("b", self.powered),
+                "Address": Variant("s", "00:AA:01:00:00:01"),
+                **({"PowerState": Variant("s", self.power_state)} if self.power_state else {}),
+            },
             GATT: {},
             ADVERTISING: {
                 "ActiveInstances": Variant("y", used),
                 "SupportedInstances": Variant("y", MAX_INSTANCES - used),
+                **(
+                    {"SupportedCapabilities": Variant("a{sv}", {"MaxAdvLen": Variant("y", self.max_bytes)})}
+                    if self.max_bytes
+                    else {}
+                ),
             },
         }
 
@@ -171,10 +183,14 @@ class FakeBluez:
             raise ValueError("Failed to parse advertisement.")
         data = bytes([2, 1, 6]) if properties.get("Discoverable") else b""
         uuids = b"".join(uuid.UUID(text).bytes[::-1] for text in properties.get("ServiceUUIDs", []))
-        data += bytes([1 + len(uuids), 7]) + uuids
+        data += bytes([1 + len(uuids), 7]) + uuids if uuids else b""
+        for text, value in properties.get("ServiceData", {}).items():
+            structure = uuid.UUID(text).bytes[::-1] + bytes(value.value)
+            data += bytes([1 + len(structure), 0x21]) + structure
         name = properties.get("LocalName", "").encode()
-        scan_response = bytes([1 + len(name), 9]) + name
-        if max(len(data), len(scan_response)) > MAX_ADVERTISEMENT_BYTES:
+        scan_response = bytes([1 + len(name), 9]) + name if name else b""
+        limit = max(MAX_ADVERTISEMENT_BYTES, self.max_bytes)
+        if len(data) > limit or len(scan_response) > MAX_ADVERTISEMENT_BYTES:
             raise ValueError("Failed to register advertisement")
         self.advertisements[sender, path] = {"advertisement": data.hex(), "scan_response": scan_response.hex()}
         self._on_air()
@@ -187,12 +203,16 @@ class FakeBluez:
         match what:
             case {"do": "fail", "how": str(how)}:
                 self.fail = how
-            case {"do": "power", "on": bool(on)}:
+            case {"do": "capable", "bytes": int(most)}:
+                self.max_bytes = most
+            case {"do": "power", "on": bool(on), **state}:
                 self.powered = on
+                self.power_state = str(state.get("state", ""))
                 if not on:
+                    await self.central.end()
                     await self._release_all()
                 await self.signal(ADAPTER_PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as",
-                                   [ADAPTER, {"Powered": Variant("b", on)}, []])  # fmt: skip
+                                   [ADAPTER, {name: self._interfaces()[ADAPTER][name] for name in ("Powered", *(["PowerState"] * bool(self.power_state)))}, []])  # fmt: skip
             case {"do": "unplug"}:
                 self.present = False
                 await self._release_all()
@@ -208,8 +228,14 @@ class FakeBluez:
                 self.advertisements = {key: value for key, value in self.advertisements.items() if key[0] == OTHER}
             case {"do": "forget application"}:
                 self.applications.clear()
-            case {"do": "other"}:
-                self.advertisements[OTHER, "/other"] = {"advertisement": "020106", "scan_response": ""}
+            case {"do": "other", **more}:
+                for number in range(more.get("count", 1)):
+                    self.advertisements[OTHER, f"/other{number}"] = {"advertisement": "020106", "scan_response": ""}
+            case {"do": "no others"}:
+                self.advertisements = {key: value for key, value in self.advertisements.items() if key[0] != OTHER}
+            case {"do": "reader", "paired": bool(paired)}:
+                self.central.paired = paired
+                await self.central.join()
             case {"do": "read", "uuid": str(wanted), **options}:
                 return await self._read(wanted, options)
             case {"do": "central", "refuse": int(count)}:

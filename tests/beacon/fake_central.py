@@ -32,6 +32,7 @@ class FakeCentral:
         self._connected = False
         self._paths: dict[str, str] = {}
         self._scan: asyncio.Task[None] | None = None
+        self.paired = False
         self.refuse_connects = 0
         self.hidden: set[str] = set()
         self.hold_after: int | None = None
@@ -118,6 +119,11 @@ class FakeCentral:
             return Message.new_error(message, "org.bluez.Error.Failed", "Device or resource busy")
         if self._bluez.heard() is None:
             return Message.new_error(message, "org.bluez.Error.Failed", "Operation already in progress")
+        await self.join()
+        return Message.new_method_return(message)
+
+    async def join(self) -> None:
+        """A connection, whoever wanted it."""
         self._connected = True
         await self._bluez.signal(
             "/", MANAGER, "InterfacesAdded", "oa{sa{sv}}", [READER_DEVICE, {DEVICE: self._reader()}]
@@ -127,7 +133,6 @@ class FakeCentral:
         for path, interfaces in self._table().items():
             await self._bluez.signal("/", MANAGER, "InterfacesAdded", "oa{sa{sv}}", [path, interfaces])
         await self._changed(UNIT_DEVICE, {"ServicesResolved": Variant("b", True)})
-        return Message.new_method_return(message)
 
     async def _disconnect(self, message: Message) -> Message:
         await self.end()
@@ -169,7 +174,8 @@ class FakeCentral:
         }
 
     def _reader(self) -> dict[str, Variant]:
-        return _device("00:AA:01:00:00:02", "/org/bluez/hci0", connected=self._connected)
+        device = _device("00:AA:01:00:00:02", "/org/bluez/hci0", connected=self._connected)
+        return {**device, "Paired": Variant("b", self.paired)}
 
     async def _changed(self, path: str, properties: dict[str, Variant]) -> None:
         await self._bluez.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [DEVICE, properties, []])

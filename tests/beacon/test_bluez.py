@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from agent.beacon import bluez as backend
-from agent.beacon import gatt
+from agent.beacon import bluez_readers, gatt
 from agent.beacon.bluez import BluezRadio
-from agent.beacon.broadcast import compile_broadcast
+from agent.beacon.bluez_settings import off_remedy, pairing_prompts
+from agent.beacon.broadcast import Broadcast, compile_broadcast
 from agent.beacon.radio import Cause, Evidence
 from agent.contracts.lease import OnAir
 from tests.beacon.private_bus import Bluetoothd, private_bus
@@ -20,6 +21,7 @@ from tests.beacon.stage import (
     Inbox,
     Stage,
     broadcast,
+    compact,
     disclosure,
     end,
     envelope,
@@ -166,6 +168,142 @@ def test_power_off_and_on(bluetoothd: Bluetoothd) -> None:
         await on(radio)
 
     play(scene)
+
+
+def test_a_blocked_adapter_has_its_own_remedy(bluetoothd: Bluetoothd) -> None:
+    """BE-11: rfkill, as newer BlueZ tells it."""
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        await tell(bluetoothd, "power", on=False, state="off-blocked")
+        await off(radio, Cause.BLOCKED)
+        down = radio.down()
+        assert down is not None
+        assert "rfkill unblock bluetooth" in str(down)
+        await tell(bluetoothd, "power", on=True, state="on")
+        await on(radio)
+
+    play(scene)
+
+
+def test_full_slots_are_named(bluetoothd: Bluetoothd) -> None:
+    """BE-11: other programs hold every advertisement that BlueZ has room for; on air when one ends."""
+    bluetoothd.tell("other", count=5)
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.SLOTS_FULL)
+        down = radio.down()
+        assert down is not None
+        assert "stop them, or give the unit an adapter of its own" in str(down)
+        await tell(bluetoothd, "no others")
+        await on(radio)
+
+    play(scene)
+
+
+def test_one_extended_advertisement_where_bluez_says_that_it_fits(bluetoothd: Bluetoothd) -> None:
+    """BE-36: beside the one that every phone hears; it changes with the disclosure, and its refusal or release changes nothing else."""
+    bluetoothd.tell("capable", bytes=251)
+    first = compile_broadcast(envelope(), 1, compact=compact())
+    second = compile_broadcast(envelope(2), 2, compact=compact(2))
+    assert first.extended is not None
+    assert second.extended is not None
+
+    def shown(broadcast: Broadcast) -> list[dict[str, str]]:
+        assert broadcast.extended is not None
+        return [
+            {"advertisement": broadcast.advertisement.hex(), "scan_response": broadcast.scan_response.hex()},
+            {"advertisement": broadcast.extended.hex(), "scan_response": ""},
+        ]
+
+    async def until_shown(wanted: list[dict[str, str]]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while bluetoothd.on_air != wanted:
+                await tell(bluetoothd, "registrations")
+                await asyncio.sleep(0.05)
+
+    async def scene(radio: BluezRadio) -> None:
+        radio.replace(first)
+        await on(radio)
+        await until_shown(shown(first))
+        radio.replace(second)
+        await on(radio)
+        await until_shown(shown(second))
+        radio.replace(broadcast(2, sequence=3))
+        await until_shown(shown(second)[:1])
+        assert radio.on_air() is not None
+
+    play(scene)
+
+
+def test_without_that_word_of_bluez_nothing_more_is_tried(bluetoothd: Bluetoothd) -> None:
+    """BE-36: 5.66 does not say what fits, and crashes when asked for more."""
+
+    async def scene(radio: BluezRadio) -> None:
+        radio.replace(compile_broadcast(envelope(), 1, compact=compact()))
+        await on(radio)
+        await asyncio.sleep(0.5)
+        assert (await tell(bluetoothd, "registrations"))["registrations"] == 1
+
+    play(scene)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_reader_that_stays_is_let_go(
+    bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, paired: bool
+) -> None:
+    """BE-16: a stranger is disconnected when its time is over, and the log has no address; what is paired with this computer may stay."""
+    monkeypatch.setattr(bluez_readers, "READER_LIMIT_S", 0.5)
+    caplog.set_level("INFO")
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        at = time.monotonic()
+        await tell(bluetoothd, "reader", paired=paired)
+        if paired:
+            await asyncio.sleep(1.5)
+            assert (await tell(bluetoothd, "central", state=True))["connected"]
+            return
+        async with asyncio.timeout(PATIENCE_S):
+            while (await tell(bluetoothd, "central", state=True))["connected"]:
+                await asyncio.sleep(0.05)
+        assert time.monotonic() - at >= 0.5
+        assert radio.on_air() is not None
+        assert "a reader that stayed was let go" in caplog.text
+        assert "00:AA:01:00:00:02" not in caplog.text
+        assert "00_AA_01_00_00_02" not in caplog.text
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("[General]\nControllerMode = le\nReverseServiceDiscovery=false\n", ()),
+        ("[General]\n#ControllerMode = le\nReverseServiceDiscovery = true\n", (0, 1)),
+        ("[General]\nControllerMode = dual\nReverseServiceDiscovery = FALSE\n", (0,)),
+        ("", (0, 1)),
+        ("no settings\n[", (0, 1)),
+    ],
+)
+def test_settings_that_make_phones_ask_are_named(text: str, missing: tuple[int, ...]) -> None:
+    """BE-10."""
+    lines = ("ControllerMode = le", "ReverseServiceDiscovery = false")
+    assert pairing_prompts(text) == tuple(lines[number] for number in missing)
+
+
+@pytest.mark.parametrize(
+    ("power_state", "soft", "hard", "remedy"),
+    [
+        ("", False, False, "bluetoothctl power on"),
+        ("off", True, False, "rfkill unblock"),
+        ("off-blocked", False, False, "rfkill unblock"),
+        ("off-blocked", True, True, "switch it on at the device"),
+    ],
+)
+def test_each_way_of_being_off_has_its_remedy(power_state: str, remedy: str, *, soft: bool, hard: bool) -> None:
+    """BE-11."""
+    assert off_remedy(power_state=power_state, soft=soft, hard=hard)[1].startswith(remedy)
 
 
 def test_adapter_unplugged_and_back(bluetoothd: Bluetoothd) -> None:

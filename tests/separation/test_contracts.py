@@ -27,6 +27,7 @@ SHELLS = {
     "agent.beacon.__main__",
     "agent.beacon.bluez",
     "agent.beacon.bluez_objects",
+    "agent.beacon.bluez_readers",
     "agent.beacon.bumble",
     "agent.beacon.cancellation",
     "agent.beacon.daemon",

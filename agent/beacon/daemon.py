@@ -40,7 +40,7 @@ def open_radio(settings: Settings) -> Radio:
         return BumbleRadio(settings.radio.transport)
     from agent.beacon.bluez import BluezRadio
 
-    return BluezRadio(settings.radio.adapter)
+    return BluezRadio(settings.radio.adapter, settings.radio.witness)
 
 
 class Beacon:

@@ -50,6 +50,7 @@ class Cause(enum.StrEnum):
     BLOCKED = "adapter_blocked"
     REFUSED = "radio_refused"
     SLOTS_FULL = "advertisement_slots_full"
+    NOT_HEARD = "not_heard"
     RELEASED = "advertisement_released"
     NO_TRANSPORT = "no_transport"
     TRANSPORT_LOST = "transport_lost"

@@ -238,6 +238,8 @@ class FakeBluez:
                 await self.central.join()
             case {"do": "read", "uuid": str(wanted), **options}:
                 return await self._read(wanted, options)
+            case {"do": "central", "deaf": bool(deaf)}:
+                self.central.deaf = deaf
             case {"do": "central", "refuse": int(count)}:
                 self.central.refuse_connects = count
             case {"do": "central", "hide": str(uuid_)}:

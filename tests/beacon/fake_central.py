@@ -33,6 +33,7 @@ class FakeCentral:
         self._paths: dict[str, str] = {}
         self._scan: asyncio.Task[None] | None = None
         self.paired = False
+        self.deaf = False
         self.refuse_connects = 0
         self.hidden: set[str] = set()
         self.hold_after: int | None = None
@@ -98,7 +99,7 @@ class FakeCentral:
 
     async def _report(self) -> None:
         while True:
-            heard = self._bluez.heard()
+            heard = self._bluez.heard() if not self.deaf else None
             if heard is not None and not self._known:
                 self._known = True
                 await self._bluez.signal(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.beacon import bluez as backend
-from agent.beacon import bluez_readers, gatt
+from agent.beacon import bluez_calls, bluez_readers, bluez_witness, gatt
 from agent.beacon.bluez import BluezRadio
 from agent.beacon.bluez_settings import off_remedy, pairing_prompts
 from agent.beacon.broadcast import Broadcast, compile_broadcast
@@ -47,11 +47,11 @@ def bluetoothd(bus: str) -> Iterator[Bluetoothd]:
         yield daemon
 
 
-def play(scene: Callable[[BluezRadio], Awaitable[None]]) -> None:
+def play(scene: Callable[[BluezRadio], Awaitable[None]], witness: str = "") -> None:
     """A radio on hci0 that wants version 1, and a scene."""
 
     async def run() -> None:
-        radio = BluezRadio("hci0")
+        radio = BluezRadio("hci0", witness)
         radio.replace(broadcast())
         task = asyncio.create_task(radio.run())
         try:
@@ -248,6 +248,41 @@ def test_without_that_word_of_bluez_nothing_more_is_tried(bluetoothd: Bluetoothd
     play(scene)
 
 
+def test_with_a_second_adapter_only_what_it_hears_is_on_air(
+    bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BE-41: BlueZ says that it advertises; that is evidence while hci1 hears this very name, and not before or after."""
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.2)
+    monkeypatch.setattr(bluez_witness, "HEARD_LASTS_S", 2.0)
+    bluetoothd.tell("central", deaf=True)
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.NOT_HEARD)
+        await tell(bluetoothd, "central", deaf=False)
+        await on(radio)
+        new = broadcast(2, sequence=2)
+        radio.replace(new)
+        assert radio.on_air() is None
+        assert (await on(radio)).broadcast == new
+        await tell(bluetoothd, "central", deaf=True)
+        await off(radio, Cause.NOT_HEARD)
+        assert (await tell(bluetoothd, "registrations"))["registrations"] == 2  # registered all the while
+        await tell(bluetoothd, "central", deaf=False)
+        await on(radio)
+
+    play(scene, witness="hci1")
+
+
+def test_a_second_adapter_that_is_not_there_is_named(bluetoothd: Bluetoothd) -> None:
+    """BE-41."""
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.NOT_HEARD)
+        assert "/org/bluez/hci7: the second adapter cannot listen" in str(radio.down())
+
+    play(scene, witness="hci7")
+
+
 @pytest.mark.parametrize("paired", [False, True])
 def test_a_reader_that_stays_is_let_go(
     bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, paired: bool
@@ -427,7 +462,7 @@ def test_bluez_that_takes_no_interval_is_served_without(bluetoothd: Bluetoothd) 
 
 def test_mute_bluez_is_no_evidence(bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch) -> None:
     """BE-11, BE-14: a registration that is never answered ends in NO_ANSWER."""
-    monkeypatch.setattr(backend, "STEP_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(bluez_calls, "STEP_TIMEOUT_S", 0.3)
     bluetoothd.tell("fail", how="mute")
 
     async def scene(radio: BluezRadio) -> None:

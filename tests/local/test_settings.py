@@ -150,6 +150,8 @@ def test_an_empty_reason_is_no_reason() -> None:
             "agent.toml:7: radio.transport: expected a Bumble transport such as usb:0, got nothing",
         ),
         ('"bluez"', '"bluez"\nadapter = "wlan0"', "agent.toml:9: radio.adapter"),
+        ('"bluez"', '"bluez"\nwitness = "wlan0"', "agent.toml:9: radio.witness"),
+        ('"bluez"', '"bluez"\nwitness = "hci0"', "agent.toml:9: radio.witness: expected another adapter"),
         ("[radio]", "[radios]", "is 'radios' at agent.toml:7 meant to be 'radio'?"),
         (
             'backend = "bluez"',

@@ -7,30 +7,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any
 
-from dbus_fast import BusType, Message, MessageType, Variant
+from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
 
 from agent.beacon.advertisement import MAX_EXTENDED_BYTES
-from agent.beacon.bluez_calls import Refusal, call, is_powered, switches
+from agent.beacon.bluez_calls import Refusal, call, is_powered
+from agent.beacon.bluez_causes import BLUEZ, advise, off, refused, unheard
 from agent.beacon.bluez_objects import APPLICATION, OBJECT_MANAGER, PROPERTIES, Objects
 from agent.beacon.bluez_readers import DEVICE, Readers, is_stranger
-from agent.beacon.bluez_settings import MAIN_CONF, MAX_BYTES, off_remedy, pairing_prompts
 from agent.beacon.bluez_witness import Witness, discovery_filter
 from agent.beacon.broadcast import Broadcast
 from agent.beacon.radio import EVIDENCE_EVERY_S, LONGEST_RETRY_S, STEP_TIMEOUT_S, Cause, RadioDown, RetryingRadio
 from agent.contracts.lease import OnAir
 
-BLUEZ = "org.bluez"
 ADAPTER = "org.bluez.Adapter1"
 GATT_MANAGER = "org.bluez.GattManager1"
 ADVERTISING_MANAGER = "org.bluez.LEAdvertisingManager1"
 
 _ALREADY_EXISTS = "org.bluez.Error.AlreadyExists"
-_SLOTS_FULL = "org.bluez.Error.NotPermitted"
 _FLAGS_BYTES = 3
 """What a kernel may put before our data."""
 
@@ -77,7 +74,7 @@ class BluezRadio(RetryingRadio):
         try:
             await self._hold(bus)
         except Refusal as refusal:
-            raise self._refused(refusal) from None
+            raise self._ended or self._refused(refusal) from None
         except TimeoutError:
             raise RadioDown(
                 Cause.NO_ANSWER, BLUEZ, why="no answer within 10 s", remedy="restart bluetooth.service"
@@ -98,7 +95,9 @@ class BluezRadio(RetryingRadio):
         """Register, then prove again and again that it still stands; always raises."""
         self._ended, self._owner = None, ""
         self._readers = Readers(self._adapter)
-        self._advise()
+        if not self._advised:
+            self._advised = True
+            advise()
         assert self._wanted is not None
         objects = Objects(self._wanted, self._released)
         objects.with_interval = self._with_interval
@@ -131,7 +130,7 @@ class BluezRadio(RetryingRadio):
                 shown = broadcast.name
             await self._prove(bus, objects)
             if self._ended is None and not self._heard():
-                self._set_down(self._unheard())
+                self._set_down(unheard(self._adapter, self._witness))
                 await self._pause(EVIDENCE_EVERY_S)
             elif self._ended is None:
                 self._set_on_air(broadcast, OnAir.ADVERTISING)
@@ -162,15 +161,6 @@ class BluezRadio(RetryingRadio):
 
     def _heard(self) -> bool:
         return self._witness is None or self._witness.hears(time.monotonic())
-
-    def _unheard(self) -> RadioDown:
-        assert self._witness is not None
-        return RadioDown(
-            Cause.NOT_HEARD,
-            self._adapter,
-            why=f"BlueZ says that it advertises, but {self._witness.adapter} does not hear it",
-            remedy="look at the antennas; restart bluetooth.service",
-        )
 
     def _witnessed(self, *, news: bool) -> None:
         """The witness heard it: look again when that changes anything."""
@@ -209,20 +199,6 @@ class BluezRadio(RetryingRadio):
                 self._readers.forget(path)
                 _log.info("a reader that stayed could not be let go: %s", refusal.name)
 
-    def _advise(self) -> None:
-        """Say once which settings make phones ask to pair."""
-        if self._advised:
-            return
-        self._advised = True
-        try:
-            with open(MAIN_CONF, "rb") as file:
-                text = file.read(MAX_BYTES).decode(errors="replace")
-        except OSError:
-            return  # BlueZ may be configured elsewhere
-        missing = pairing_prompts(text)
-        if missing:
-            _log.warning("phones may be asked to pair; under [General] of %s set: %s", MAIN_CONF, "; ".join(missing))
-
     async def _find_adapter(self, bus: MessageBus) -> None:
         """Start BlueZ if the bus can, note its owner, find our adapter powered on; else wait a little for a change and raise."""
         try:
@@ -241,7 +217,7 @@ class BluezRadio(RetryingRadio):
                 )
             )
         if not is_powered(interfaces[ADAPTER]):
-            await self._give_up(self._off(interfaces[ADAPTER]))
+            await self._give_up(off(self._adapter, interfaces[ADAPTER]))
         capabilities = interfaces[ADVERTISING_MANAGER].get("SupportedCapabilities")
         longest = capabilities.value.get("MaxAdvLen") if capabilities is not None else None
         self._max_bytes = longest.value if longest is not None else 0  # 5.66 tells nothing, and has legacy PDUs only
@@ -264,7 +240,7 @@ class BluezRadio(RetryingRadio):
         if owner != self._owner:
             raise RadioDown(Cause.BLUEZ_GONE, BLUEZ, why="it was restarted")
         if not is_powered(adapter):
-            raise self._off(adapter)
+            raise off(self._adapter, adapter)
         active = manager.get("ActiveInstances")
         if active is None or active.value < 1:
             raise RadioDown(Cause.RELEASED, self._adapter, why="BlueZ no longer has an active advertisement")
@@ -317,7 +293,7 @@ class BluezRadio(RetryingRadio):
                 if is_powered(changed):
                     self._wake.set()
                 else:
-                    self._end(self._off(changed))
+                    self._end(off(self._adapter, changed))
 
     def _released(self) -> None:
         self._end(RadioDown(Cause.RELEASED, self._adapter, why="BlueZ released the advertisement"))
@@ -329,33 +305,12 @@ class BluezRadio(RetryingRadio):
         self._set_off_air()
         self._wake.set()
 
-    def _off(self, properties: Mapping[str, Variant]) -> RadioDown:
-        state = properties.get("PowerState")
-        soft, hard = switches(self._adapter.rpartition("/")[2])
-        power_state = str(state.value) if state is not None else ""
-        why, remedy = off_remedy(power_state=power_state, soft=soft, hard=hard)
-        blocked = soft or hard or power_state == "off-blocked"
-        return RadioDown(Cause.BLOCKED if blocked else Cause.POWERED_OFF, self._adapter, why=why, remedy=remedy)
-
     def _refused(self, refusal: Refusal) -> RadioDown:
         """BE-11: a normal state; the next try goes without, or again with, the interval, which some BlueZ or kernel may not take."""
-        if self._ended is not None:
-            return self._ended
-        if refusal.name in ("org.freedesktop.DBus.Error.NameHasNoOwner", "org.freedesktop.DBus.Error.ServiceUnknown"):
-            return RadioDown(Cause.BLUEZ_GONE, BLUEZ, why="bluetoothd ended or was restarted")
-        if refusal.name == "org.freedesktop.DBus.Error.UnknownObject":
-            return RadioDown(Cause.NO_ADAPTER, self._adapter, why="the adapter went away", remedy="plug it in")
-        self._with_interval = not self._with_interval
-        if refusal.name == _SLOTS_FULL:
-            return RadioDown(
-                Cause.SLOTS_FULL,
-                self._adapter,
-                why="other programs advertise on this adapter and leave no place",
-                remedy="stop them, or give the unit an adapter of its own (radio.adapter in agent.toml)",
-            )
-        return RadioDown(
-            Cause.REFUSED, self._adapter, why=str(refusal), remedy="see journalctl -u bluetooth; it is tried again"
-        )
+        down = refused(self._adapter, refusal)
+        if down.cause in (Cause.REFUSED, Cause.SLOTS_FULL):
+            self._with_interval = not self._with_interval
+        return down
 
     async def _pause(self, seconds: float) -> None:
         try:

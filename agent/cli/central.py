@@ -13,11 +13,10 @@ from uuid import UUID
 from bleak import BleakClient, BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
-from bleak.exc import BleakError
 
 from agent.beacon.advertisement import SERVICE
 from agent.beacon.reading import Reading, read_unit
-from agent.errors import DisclosureError, RadioUnavailable
+from agent.errors import DisclosureError, DtprError, RadioUnavailable
 
 CONNECT_S = 15.0
 READ_S = 30.0
@@ -65,7 +64,9 @@ async def read_nearby(
     for attempt in range(1, TRIES + 1):
         try:
             reading, connected_at, reads = await _read(heard.device, again)
-        except (BleakError, OSError, EOFError, TimeoutError, AssertionError) as bad:
+        except DtprError:
+            raise
+        except Exception as bad:  # bleak lets the exceptions of each system's library through
             words = str(bad)[:160] or type(bad).__name__
             if attempt == TRIES:
                 raise RadioUnavailable(
@@ -113,7 +114,7 @@ async def _listen(unit: str, adapter: str, seconds: float) -> Heard:
             if not others
             else "name one of these with --unit",
         ) from None
-    except (BleakError, OSError, EOFError) as bad:
+    except Exception as bad:  # the same
         raise RadioUnavailable(
             adapter or "Bluetooth", why=str(bad)[:160] or type(bad).__name__, remedy=_REMEDY
         ) from None

@@ -193,6 +193,31 @@ def test_changed_while_it_is_read(bluetoothd: Bluetoothd) -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("address", ["unix:path=/nowhere/bus", "no address"])
+def test_without_a_bus_it_is_unavailable(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """One line with a remedy, exit 3."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+    code, _, errors = read("--seconds", "5")
+    assert code == 3
+    assert errors.count("\n") == 1
+    assert "bluetoothctl show" in errors
+
+
+def test_without_bluez_or_with_another_adapter_it_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same."""
+    with private_bus(tmp_path) as address:
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+        code, _, errors = read("--seconds", "5")
+        assert (code, errors.count("\n")) == (3, 1)
+        daemon = Bluetoothd()
+        with running(daemon.process):
+            code, _, errors = read("--adapter", "hci9", "--seconds", "5")
+            assert (code, errors.count("\n")) == (3, 1)
+            assert "hci9" in errors
+
+
 def test_half_a_trust_root_is_refused() -> None:
     """Exit 2 before anything is heard."""
     code, _, errors = read("--governance", "governance.toml")

@@ -27,6 +27,7 @@ SHELLS = {
     "agent.beacon.__main__",
     "agent.beacon.bluez",
     "agent.beacon.bluez_calls",
+    "agent.beacon.bluez_causes",
     "agent.beacon.bluez_objects",
     "agent.beacon.bluez_readers",
     "agent.beacon.bluez_witness",

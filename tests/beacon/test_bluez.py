@@ -403,8 +403,10 @@ def test_anothers_advertisement_is_no_evidence_of_ours(
         async with asyncio.timeout(PATIENCE_S):
             while (await tell(bluetoothd, "registrations"))["registrations"] == before:
                 await asyncio.sleep(0.05)
+        async with asyncio.timeout(PATIENCE_S):
+            while "BlueZ had lost /org/dtpr/beacon/advertisement" not in caplog.text:  # said after BlueZ's answer
+                await asyncio.sleep(0.02)
         await on(radio)
-        assert "BlueZ had lost /org/dtpr/beacon/advertisement" in caplog.text
         await tell(bluetoothd, "fail", how="failed")
         await tell(bluetoothd, "forget")
         await off(radio, Cause.REFUSED)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from agent.contracts.cells import Cell, Value, plain
+from agent.contracts.cells import Cell, Value, plain, written
 from agent.contracts.log import Release
 from agent.contracts.public import MAX_LATEST_BYTES
 from agent.contracts.release import governed
@@ -28,7 +28,10 @@ FORM = 2
 
 _PATH = re.compile(r"[a-z0-9-]{1,32}(?:/[a-z0-9-]{1,32}){2}")
 _TEXT = re.compile(r"[ -~]{0,64}")
-_MAX_NUMBER = 10**32
+_MAX_DIGITS = 18
+"""A number of more characters stands as words: CBOR's integers, and phones', end at 64 bits and before."""
+
+_MAX_NUMBER = 10**_MAX_DIGITS
 _MAX_SECONDS = 10**10
 
 
@@ -115,7 +118,11 @@ def _written(one: Figures) -> list[object]:
 
 
 def _number(value: int | Decimal | str) -> object:
-    if not isinstance(value, Decimal):
+    if isinstance(value, str):
+        return value
+    if len(written(value)) > _MAX_DIGITS:
+        return written(value)
+    if isinstance(value, int):
         return value
     sign, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)

@@ -16,7 +16,7 @@ COMMANDS = {
     "audit": ("agent.cli.audit", "hold what a unit published against its log, and its log against its rules"),
     "fleet": ("agent.cli.fleet", "a city's units together: who has which key; simulate them at a real broker"),
     "policy": ("agent.cli.policy", "check, explain, compare, compile, sign and verify policies; see where they stand"),
-    "disclosure": ("agent.cli.disclosure", "show what residents read, in their language"),
+    "disclosure": ("agent.cli.disclosure", "show what residents read, in their language; read a unit nearby by radio"),
     "reader": ("agent.cli.reader", "write the resident's page, with the keys that a city vouches for"),
     "sign": ("agent.cli.sign", "make the printed sign for a unit's pole"),
     "taxonomy": ("agent.cli.taxonomy", "take over DTPR's official texts and icons, and see how they fit"),

@@ -49,6 +49,8 @@ class Mqtt:
     username: str | None
     password_file: Path | None
     keepalive_s: int
+    backlog_per_s: int = 10
+    """How many late Releases a second, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def _mqtt(table: toml.Table) -> Mqtt:
         username=table.text("username", None, max_length=100, expected="a user name"),
         password_file=_path(table, "password_file", None),
         keepalive_s=table.integer("keepalive_s", 30, low=5, high=600),
+        backlog_per_s=table.integer("backlog_per_s", 10, low=1, high=1000),
     )
     if (mqtt.client_certificate is None) != (mqtt.client_key is None):
         table.refuse("client_certificate", expected="client_certificate and client_key together", got="one of the two")

@@ -26,6 +26,10 @@ class Table:
         match record["type"]:
             case "release":
                 lines = self._release(record)
+            case "gap":
+                lines = [
+                    f"# {record['windows']} windows of {record['unit']} {record['stream']} from {instant(record['first_start'])} did not come"
+                ]
             case "disclosure":
                 lines = [
                     f"# disclosure of {record['unit']}: {record['title']} [{record['colour']}], policy "
@@ -62,6 +66,7 @@ class Table:
         self._cells_width = min(max(self._cells_width, len(cells)), 120)
         unprotected = label(record["guarantee"])
         notes = [unprotected, *record["notes"]] if unprotected else list(record["notes"])
+        notes += ["late"] if record["late"] else []
         notes += ["repeat"] if record["retry"] else []
         notes += ["CONFLICT: another payload for this window"] if record["conflict"] else []
         notes += [] if record["disclosure_announced"] else ["its disclosure was not announced"]
@@ -70,9 +75,8 @@ class Table:
         lines = [] if self._headed else [self._head()]
         self._headed = True
         if record["missing_before"]:
-            lines.append(
-                f"# {record['missing_before']} windows of {record['unit']} {record['stream']} missing before this"
-            )
+            what = "not here yet" if record["awaited"] else "missing before this"
+            lines.append(f"# {record['missing_before']} windows of {record['unit']} {record['stream']} {what}")
         return [*lines, row + ending + "".join(f"  ({note})" for note in notes)]
 
     def _head(self) -> str:

@@ -1,6 +1,6 @@
 """What a subscriber makes of each message: one record, verified as far as the keys given allow (OP-1 to OP-8 of SPEC.md). Pure.
 
-A record is a dict of JSON values with a `type`: release, disclosure, upcoming, state, checkpoint or fault. Only `take` and `overdue` are
+A record is a dict of JSON values with a `type`: release, gap, disclosure, upcoming, state, checkpoint or fault. Only `take` and `overdue` are
 called from outside; whatever bytes arrive, they return records and raise nothing.
 
 Invariant: `verified` is True only after a signature by one of the given keys, False only after one failed or was missing, and
@@ -19,10 +19,12 @@ from decimal import Decimal
 from typing import Any
 
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Aggregate, Cell, Value
+from agent.contracts.aggregate import Cell, Value
 from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import BadInput, DisclosureError, EncodingError, MessageError, SignatureError
+from agent.operations.gaps import Gap
+from agent.operations.placement import Placement, remember
 from agent.publisher.topics import VERSION
 from agent.wire import cose, tlog
 
@@ -33,9 +35,6 @@ _LATEST = 2**33
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 """As senml.MAX_PACK_BYTES; a disclosure with its datachain is under 32 KiB."""
-
-MAX_REMEMBERED = 100_000
-"""Windows, units and digests remembered, each: more units than a city has, a month of a small town's windows."""
 
 SIGNATURE_WITHIN_S = 2.0
 """How long a Release without the `sig` property waits for its `…/sig` message (MQTT 3.1.1)."""
@@ -74,8 +73,7 @@ class Verification:
     def __init__(self, keys: Sequence[bytes] = ()) -> None:
         self._keys = tuple(keys)
         self._announced: OrderedDict[tuple[_Name, str], None] = OrderedDict()
-        self._windows: OrderedDict[tuple[_Name, str, int], bytes] = OrderedDict()
-        self._newest: OrderedDict[tuple[_Name, str], int] = OrderedDict()
+        self._placement = Placement()
         self._online: OrderedDict[_Name, str] = OrderedDict()
         self._heads: OrderedDict[_Name, tlog.Checkpoint] = OrderedDict()
         self._unsigned: OrderedDict[tuple[_Name, str], Received] = OrderedDict()
@@ -102,7 +100,7 @@ class Verification:
         for key, message in list(self._unsigned.items()):
             if at_s - message.at_s >= SIGNATURE_WITHIN_S:
                 del self._unsigned[key]
-                done.append((self._release_or_fault(*key, message, None), message))
+                done += self._release_or_fault(*key, message, None)
         return done
 
     def _take(self, topic: str, message: Received) -> list[tuple[Record, Received]]:
@@ -117,7 +115,7 @@ class Verification:
             case ["agg", stream, "sig"]:
                 return self._signature(name, stream, message)
             case ["state"]:
-                return [(self._state(name, message.payload), message)]
+                return [(record, message) for record in self._state(name, message.payload)]
             case ["disclosure"]:
                 return [(self._disclosure(name, message.payload), message)]
             case ["disclosure", "upcoming"]:
@@ -132,30 +130,35 @@ class Verification:
         done = []
         waiting = self._unsigned.pop((name, stream), None)
         if waiting is not None:
-            done.append((self._release_or_fault(name, stream, waiting, None), waiting))
+            done += self._release_or_fault(name, stream, waiting, None)
         signature = dict(message.user_properties).get("sig")
         if signature is None and self._keys:
-            _remember(self._unsigned, (name, stream), message)
+            remember(self._unsigned, (name, stream), message)
         else:
-            done.append((self._release_or_fault(name, stream, message, signature), message))
+            done += self._release_or_fault(name, stream, message, signature)
         return done
 
     def _signature(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
         waiting = self._unsigned.pop((name, stream), None)
-        item = _object(message.payload, {"v", "log_index", "disclosure", "sig"}, "signature")
-        if not isinstance(item["sig"], str):
-            raise MessageError("signature", expected="base64 text", got=type(item["sig"]).__name__)
+        item = _object(message.payload, {"v", "log_index", "disclosure", "late", "sig"}, "signature")
+        if not isinstance(item["sig"], str) or not isinstance(item["late"], bool):
+            raise MessageError("signature", expected="base64 text, and whether it is late", got="something else")
         if waiting is None:
             return []  # no key was given, or it came twice
-        return [(self._release_or_fault(name, stream, waiting, item["sig"]), waiting)]
+        return self._release_or_fault(name, stream, waiting, item["sig"], late=item["late"])
 
-    def _release_or_fault(self, name: _Name, stream: str, message: Received, signature: str | None) -> Record:
+    def _release_or_fault(
+        self, name: _Name, stream: str, message: Received, signature: str | None, *, late: bool = False
+    ) -> list[tuple[Record, Received]]:
+        late = late or dict(message.user_properties).get("late") == "true"
         try:
-            return self._release(name, stream, message, signature)
+            return [(record, message) for record in self._release(name, stream, message, signature, late=late)]
         except BadInput as bad:
-            return _fault(message.topic, bad)
+            return [(_fault(message.topic, bad), message)]
 
-    def _release(self, name: _Name, stream: str, message: Received, signature: str | None) -> Record:
+    def _release(
+        self, name: _Name, stream: str, message: Received, signature: str | None, *, late: bool
+    ) -> list[Record]:
         governed = aggregate.decode(message.payload)
         if (governed.terms.city, governed.terms.site, governed.terms.unit, governed.terms.stream) != (
             name.city,
@@ -191,8 +194,13 @@ class Verification:
             "disclosure_announced": (name, digest) in self._announced,
             "verified": verified,
         }
-        record |= self._place(name, governed, message.payload, believed=verified is not False)
-        return {**record, "notes": notes}
+        fingerprint = hashlib.sha256(message.payload).digest()
+        window = (stream, governed.window_start, governed.terms.window_s)
+        found = self._placement.place(name, *window, fingerprint, believed=verified is not False)
+        place = dataclasses.asdict(found)
+        del place["lost"]
+        lost = [_gap(name, stream, gap) for gap in found.lost]
+        return [{**record, "late": late, **place, "notes": notes}, *lost]
 
     def _verify_release(self, payload: bytes, signature: str | None) -> tuple[bool | None, list[str]]:
         if not self._keys:
@@ -213,32 +221,13 @@ class Verification:
             return True, []
         return False, ["signed by none of the given keys"]
 
-    def _place(self, name: _Name, governed: Aggregate, payload: bytes, *, believed: bool) -> Record:
-        """Repeat, conflict, gap. What failed verification is not remembered: a forger must not make a true Release a conflict."""
-        window = (name, governed.terms.stream, governed.window_start)
-        stream = (name, governed.terms.stream)
-        fingerprint = hashlib.sha256(payload).digest()
-        known = self._windows.get(window)
-        newest = self._newest.get(stream)
-        missing = 0
-        if believed and known is None:
-            _remember(self._windows, window, fingerprint)
-            if newest is not None and governed.window_start > newest + governed.terms.window_s:
-                missing = (governed.window_start - newest) // governed.terms.window_s - 1
-            _remember(self._newest, stream, max(governed.window_start, newest or 0))
-        return {
-            "retry": known == fingerprint,
-            "conflict": known is not None and known != fingerprint,
-            "missing_before": missing,
-        }
-
     def _disclosure(self, name: _Name, payload: bytes) -> Record:
         item = _object(payload, {"v", "digest", "datachain", "envelope"}, "disclosure")
         record, envelope = self._disclosed(name, item)
         if envelope.not_before is not None:
             record["notes"].append("it is not in force yet")
         if not record["notes"]:
-            _remember(self._announced, (name, record["digest"]), None)
+            remember(self._announced, (name, record["digest"]), None)
         return {"type": "disclosure", **record, "agrees": not record["notes"]}
 
     def _upcoming(self, name: _Name, payload: bytes) -> Record:
@@ -292,26 +281,30 @@ class Verification:
                 continue
         return read_envelope(message), False if self._keys else None
 
-    def _state(self, name: _Name, payload: bytes) -> Record:
+    def _state(self, name: _Name, payload: bytes) -> list[Record]:
         item = _object(payload, None, "state")
         session, connection = item.pop("session", None), item.pop("connection", None)
-        publisher = item.pop("publisher", "ok")
-        if not isinstance(session, str) or connection not in ("online", "offline") or not isinstance(publisher, str):
-            raise MessageError("state", expected="session, connection and publisher", got="something else")
+        publisher, backlog = item.pop("publisher", "ok"), item.pop("backlog", False)
+        texts = isinstance(session, str) and isinstance(publisher, str)
+        if not texts or connection not in ("online", "offline") or not isinstance(backlog, bool):
+            raise MessageError("state", expected="session, connection, publisher and backlog", got="something else")
         state = decode_state(json.dumps(item).encode())
         if (state.city, state.site, state.unit) != (name.city, name.site, name.unit):
             raise MessageError("state", expected="the unit of its topic", got="another")
         stale = connection == "offline" and self._online.get(name, session) != session
         if connection == "online":
-            _remember(self._online, name, session)
-        return {
+            remember(self._online, name, session)
+        lost = [] if stale else self._placement.says(name, backlog=backlog)
+        record = {
             "type": "state",
             **dataclasses.asdict(state),
             "session": session,
             "connection": connection,
             "publisher": publisher,
+            "backlog": backlog,
             "stale_will": stale,
         }
+        return [record, *(_gap(name, *gap) for gap in lost)]
 
     def _checkpoint(self, name: _Name, payload: bytes) -> Record:
         checkpoint = tlog.decode_checkpoint(payload)
@@ -324,7 +317,7 @@ class Verification:
             elif checkpoint.size == before.size and checkpoint.root != before.root:
                 notes.append("another root for the same size")
         if verified is not False:
-            _remember(self._heads, name, checkpoint)
+            remember(self._heads, name, checkpoint)
         return {
             "type": "checkpoint",
             **name.fields(),
@@ -366,11 +359,8 @@ def _json(value: Value | None) -> int | float | str | None:
     return value
 
 
-def _remember(memory: "OrderedDict[Any, Any]", key: Any, value: Any) -> None:
-    memory[key] = value
-    memory.move_to_end(key)
-    if len(memory) > MAX_REMEMBERED:
-        memory.popitem(last=False)
+def _gap(name: _Name, stream: str, gap: Gap) -> Record:
+    return {"type": "gap", **name.fields(), "stream": stream, **dataclasses.asdict(gap)}
 
 
 def _fault(topic: str | None, bad: BadInput) -> Record:

@@ -78,6 +78,7 @@ class Daemon:
         counters = {
             "connected": "yes" if self._session.connected else "no",
             "backlog": bucket(self._session.backlog.length),
+            "too_old": bucket(self._session.too_old),
         }
         status = Status(DAEMON, code is Code.OK, code.value, words, counters)
         self._status_file.replace(status.encode())
@@ -97,7 +98,7 @@ class Daemon:
                 "connected": self._session.connected,
                 "published": backlog.published,
                 "acknowledged": backlog.acknowledged,
-                "cursor": backlog.cursor.entries,
+                "cursor": backlog.progress.acknowledged,
                 "backlog": backlog.length,
             }
         )

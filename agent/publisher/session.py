@@ -8,13 +8,15 @@ import logging
 import time
 from ssl import SSLContext
 
+from agent.local.clock import Clock
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
-from agent.publisher.backlog import Backlog
+from agent.publisher.backlog import Backlog, Due
 from agent.publisher.connection import Connection, Login
 from agent.publisher.faults import BrokerFault, Code, VersionRefused, backoff_s
 from agent.publisher.follow import POLL_S
-from agent.publisher.message import Message, release_messages
+from agent.publisher.message import Message, expiry_s, release_messages
+from agent.publisher.pace import Pace
 from agent.publisher.topics import Topics
 from agent.publisher.unit import Unit
 
@@ -39,7 +41,11 @@ class Session:
         self.backlog = Backlog(settings.paths.log, settings.paths.cursor)
         self.connecting = False
         self.stopping = False
+        self.too_old = 0
+        """Releases that were not sent, since this process began."""
         self._mqtt = settings.mqtt
+        self._clock = Clock(settings.clock_trusted_when)
+        self._pace = Pace(settings.mqtt.backlog_per_s)
         self._context = context
         self._login = login
         self._connection: Connection | None = None
@@ -104,7 +110,7 @@ class Session:
         self._session = random_bytes(8).hex()
         client_id = f"dtpr-{topics.city}-{topics.site}-{topics.unit}"
         connection = Connection(self._mqtt, self._context, self._login, client_id, mqtt5=self._mqtt5)
-        will = self.unit.state_message(topics, session=self._session, connection="offline", publisher="ok")
+        will = self._offline(topics, backlog=True)
         self.connecting = True
         try:
             if self.stopping:  # told so after the caller last looked; from here on a signal interrupts
@@ -132,13 +138,17 @@ class Session:
         self._connection, self._topics = connection, topics
         self._announced = {}
         self._connected_at = time.monotonic()
+        self.backlog.rewind()
+        self.backlog.look()
         _log.info("connected to the MQTT broker, MQTT %s", "5" if connection.mqtt5 else "3.1.1")
 
     def _serve(self, connection: Connection, topics: Topics, wait_s: float) -> None:
         try:
             self._announce(connection, topics)
             self._send(connection, topics)
-            connection.turn(wait_s)
+            connection.turn(
+                min(wait_s, self._pace.wait_s(time.monotonic()) or wait_s) if self.backlog.behind else wait_s
+            )
         except BrokerFault as fault:
             self._take_acknowledged(connection)
             self._end(fault)
@@ -150,7 +160,11 @@ class Session:
         code = self.backlog.condition()[0]
         publisher = code.value if code in (Code.LOG_DAMAGED, Code.CURSOR_DAMAGED, Code.CURSOR_UNWRITABLE) else "ok"
         for message in self.unit.announcements(
-            topics, session=self._session, publisher=publisher, note=head.note if head else None
+            topics,
+            session=self._session,
+            publisher=publisher,
+            backlog=self.backlog.behind,
+            note=head.note if head else None,
         ):
             if self._announced.get(message.topic) == message.payload:
                 continue
@@ -165,23 +179,33 @@ class Session:
         announced = {topics.state, topics.disclosure, topics.upcoming, topics.checkpoint} <= self._announced.keys()
         if not announced or self._connected_for_s() < SETTLE_S:
             return
-        while (messages := self._next_messages(connection, topics)) is not None:
-            mids = [connection.publish(message) for message in messages]
+        while (due := self.backlog.due()) is not None and self._may_go(connection, due):
+            mids = [connection.publish(message) for message in self._messages(connection, topics, due)]
             self._mids.update(mids)
-            self.backlog.sent(mids)
+            self.backlog.sent(due, mids)
 
-    def _next_messages(self, connection: Connection, topics: Topics) -> tuple[Message, ...] | None:
-        ready = self.backlog.ready()
-        if ready is None or len(self._mids) + (1 if connection.mqtt5 else 2) > connection.window:
-            return None
+    def _may_go(self, connection: Connection, due: Due) -> bool:
+        """Is there room for this Release? A backlog leaves a quarter of the window to what is live, and keeps its pace."""
+        room = connection.window
+        if due.late:
+            if self._pace.wait_s(time.monotonic()):
+                return False
+            room -= room // 4
+        return len(self._mids) + (1 if connection.mqtt5 else 2) <= room
+
+    def _messages(self, connection: Connection, topics: Topics, due: Due) -> tuple[Message, ...]:
+        """What carries this Release; nothing when it is too old to be sent (PB-20)."""
         state = self.unit.state
         assert state is not None
+        now_s = self._clock.utc_ns() // 1_000_000_000 if state.clock_trusted and self._clock.trusted() else None
+        left_s = expiry_s(due.release, collect_within_s=state.collect_within_s, late=due.late, now_s=now_s)
+        if left_s <= 0:
+            self.too_old += 1
+            return ()
+        if due.late:
+            self._pace.spend(time.monotonic(), random_bytes(1)[0])
         return release_messages(
-            topics,
-            ready[1],
-            log_index=ready[0],
-            expiry_s=state.collect_within_s,
-            mqtt5=connection.mqtt5,
+            topics, due.release, log_index=due.index, expiry_s=left_s, late=due.late, mqtt5=connection.mqtt5
         )
 
     def _take_acknowledged(self, connection: Connection) -> None:
@@ -194,16 +218,18 @@ class Session:
         assert self._topics is not None
         deadline = time.monotonic() + GOODBYE_S
         try:
-            farewell = self.unit.state_message(
-                self._topics, session=self._session, connection="offline", publisher="ok"
-            )
-            self._mids.add(connection.publish(farewell))
+            self._mids.add(connection.publish(self._offline(self._topics, backlog=self.backlog.behind)))
             while self._mids and time.monotonic() < deadline:
                 connection.turn(0.1)
                 self._take_acknowledged(connection)
             connection.close()
         except BrokerFault:
             connection.drop()  # it went away first; its will says the same
+
+    def _offline(self, topics: Topics, *, backlog: bool) -> Message:
+        return self.unit.state_message(
+            topics, session=self._session, connection="offline", publisher="ok", backlog=backlog
+        )
 
     def _end(self, fault: BrokerFault | None) -> None:
         if self._connection is not None:

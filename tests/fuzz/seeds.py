@@ -179,7 +179,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "frame": (FRAMES, b"\0" + FRAMES[:-3], bytes(cobs.encode(HELLO)) + b"\0"),
     "gatt": (ATTRIBUTES[0].value, ATTRIBUTES[0].value + b"".join(one.value for one in ATTRIBUTES[1:])),
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
-    "cursor": (cursor.encode(cursor.START.follows(RELEASE, 900), cursor.START),),
+    "cursor": (cursor.encode(cursor.Progress(cursor.START, 0, cursor.START.follows(RELEASE, 900))),),
     "replay": (REPLAY,),
     "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
 }

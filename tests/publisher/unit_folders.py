@@ -69,7 +69,7 @@ class UnitFolder:
             disclosure=self.disclosure.digest.hex(),
             notice_remaining_s=0,
             expires=FIRST_START + 10**7,
-            clock_trusted=True,
+            clock_trusted=False,  # so that no test depends on when it is run: a late Release keeps its whole expiry
             demo=False,
             public_key=public_bytes(KEY).hex(),
             collect_within_s=604800,
@@ -151,8 +151,8 @@ class UnitFolder:
         write_atomic(self.log / CHECKPOINT, note)
         return note
 
-    def configure(self, port: int, mqtt: str = "tls = false") -> None:
-        """Write agent.toml for a broker on loopback; `mqtt` are further lines of its table."""
+    def configure(self, port: int, mqtt: str = "tls = false", *, backlog_per_s: int = 1000, policy: str = "") -> None:
+        """Write agent.toml for a broker on loopback; `mqtt` and `policy` are further lines of their tables."""
         self.config.write_text(
             f"""schema = 1
 [paths]
@@ -165,6 +165,7 @@ trusted_when = "operator"
 [mqtt]
 host = "localhost"
 port = {port}
+backlog_per_s = {backlog_per_s}
 {mqtt}
 [radio]
 backend = "bluez"

@@ -3,6 +3,8 @@
 Invariant: a line holds printable characters only, whatever was received, and is at most MAX_LINE_CHARACTERS long.
 """
 
+from agent.contracts.health import COUNTERS, DAEMONS
+from agent.contracts.status import BUCKETS
 from agent.operations.verification import Record
 from agent.operations.wording import cells_words, instant, label
 
@@ -50,6 +52,11 @@ class Table:
                     lines.append(f"# {record['unit']} was stopped by {record['stop_by']}: {record['stop_reason']}")
                 if record["offer_refused"]:
                     lines.append(f"# {record['unit']} refused an offer: {record['offer_refused']}")
+            case "health":
+                daemons = ", ".join(f"{name} {record[name]}" for name in DAEMONS)
+                counted = ", ".join(f"{name} {record[name]}" for name in COUNTERS if record[name] != BUCKETS[0])
+                memory = "locked" if record["memory_locked"] else "not locked"
+                lines = [f"# health of {record['unit']}: {daemons}, memory {memory}{'; ' if counted else ''}{counted}"]
             case "checkpoint":
                 lines = [f"# log of {record['unit']}: {record['size']} entries  {self._mark(record)}"]
             case _:

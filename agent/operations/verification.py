@@ -1,6 +1,6 @@
 """What a subscriber makes of each message: one record, verified as far as the keys given allow (OP-1 to OP-8 of SPEC.md). Pure.
 
-A record is a dict of JSON values with a `type`: release, gap, disclosure, upcoming, state, checkpoint or fault. Only `take` and `overdue` are
+A record is a dict of JSON values with a `type`: release, gap, disclosure, upcoming, state, checkpoint, health or fault. Only `take` and `overdue` are
 called from outside; whatever bytes arrive, they return records and raise nothing.
 
 Invariant: `verified` is True only after a signature by one of the given keys, False only after one failed or was missing, and
@@ -20,6 +20,7 @@ from typing import Any
 
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Cell, Value
+from agent.contracts.health import decode_health
 from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import BadInput, DisclosureError, EncodingError, MessageError, SignatureError
@@ -39,7 +40,7 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 SIGNATURE_WITHIN_S = 2.0
 """How long a Release without the `sig` property waits for its `…/sig` message (MQTT 3.1.1)."""
 
-IGNORED = ("health", "log")
+IGNORED = ("log", "policy")
 """Topics of a unit that are defined elsewhere."""
 
 
@@ -122,9 +123,11 @@ class Verification:
                 return [(self._upcoming(name, message.payload), message)] if message.payload else []
             case ["checkpoint"]:
                 return [(self._checkpoint(name, message.payload), message)]
+            case ["health"]:
+                return [(_health(name, message.payload), message)]
             case [first, *_] if first in IGNORED:
                 return []
-        raise MessageError("topic", expected="agg/<stream>, state, disclosure or checkpoint", got="another")
+        raise MessageError("topic", expected="agg/<stream>, state, disclosure, checkpoint or health", got="another")
 
     def _data(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
         done = []
@@ -357,6 +360,13 @@ def _json(value: Value | None) -> int | float | str | None:
         case Decimal():
             return float(value)
     return value
+
+
+def _health(name: _Name, payload: bytes) -> Record:
+    health = decode_health(payload)
+    daemons = {daemon: condition.value for daemon, condition in health.daemons.items()}
+    own = {"at": health.at, **daemons, "memory_locked": health.memory_locked, **health.counters}
+    return {"type": "health", **name.fields(), **own}
 
 
 def _gap(name: _Name, stream: str, gap: Gap) -> Record:

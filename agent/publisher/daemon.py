@@ -7,7 +7,7 @@ from ssl import SSLContext
 from types import FrameType
 
 from agent.contracts.public import MAX_STATE_BYTES, STATE, decode_state
-from agent.contracts.status import STATUS, WRITE_EVERY_S, Status, bucket
+from agent.contracts.status import STATUS, WRITE_EVERY_S, Status
 from agent.errors import BadInput, SettingsError
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_credential
@@ -75,11 +75,7 @@ class Daemon:
             self._count()
 
     def _write_status(self, code: Code, words: str) -> None:
-        counters = {
-            "connected": "yes" if self._session.connected else "no",
-            "backlog": bucket(self._session.backlog.length),
-            "too_old": bucket(self._session.too_old),
-        }
+        counters = {"connected": "yes" if self._session.connected else "no", **self._session.counters()}
         status = Status(DAEMON, code is Code.OK, code.value, words, counters)
         self._status_file.replace(status.encode())
 

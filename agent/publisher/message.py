@@ -8,6 +8,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+from agent.contracts.health import Health
 from agent.contracts.log import Release
 from agent.contracts.public import State, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
@@ -17,6 +18,8 @@ from agent.publisher.topics import Topics
 SENML_JSON = "application/senml+json"
 JSON = "application/json"
 NOTE = "text/plain; charset=utf-8"
+HEALTH_EXPIRY_S = 1800
+
 LATE = (("late", "true"),)
 """The user property of a Release that is sent after its instant."""
 
@@ -72,6 +75,11 @@ def _disclosure(envelope: bytes) -> dict[str, object]:
         "datachain": to_datachain(decode_disclosure(opened.disclosure)),
         "envelope": base64.b64encode(envelope).decode(),
     }
+
+
+def health_message(topics: Topics, health: Health) -> Message:
+    """How the unit is (PB-22); a broker forgets it when two more are overdue."""
+    return Message(topics.health, health.encode(), True, JSON, HEALTH_EXPIRY_S)
 
 
 def checkpoint_message(topics: Topics, note: bytes) -> Message:

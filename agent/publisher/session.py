@@ -8,6 +8,8 @@ import logging
 import time
 from ssl import SSLContext
 
+from agent.contracts.health import Report
+from agent.contracts.status import bucket
 from agent.local.clock import Clock
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
@@ -15,7 +17,8 @@ from agent.publisher.backlog import Backlog, Due
 from agent.publisher.connection import Connection, Login
 from agent.publisher.faults import BrokerFault, Code, VersionRefused, backoff_s
 from agent.publisher.follow import POLL_S
-from agent.publisher.message import Message, expiry_s, release_messages
+from agent.publisher.health import Wellbeing
+from agent.publisher.message import Message, expiry_s, health_message, release_messages
 from agent.publisher.pace import Pace
 from agent.publisher.topics import Topics
 from agent.publisher.unit import Unit
@@ -45,6 +48,7 @@ class Session:
         """Releases that were not sent, since this process began."""
         self._mqtt = settings.mqtt
         self._clock = Clock(settings.clock_trusted_when)
+        self.health = Wellbeing(settings.paths.status, sorted(settings.boards), self._utc_s)
         self._pace = Pace(settings.mqtt.backlog_per_s)
         self._context = context
         self._login = login
@@ -64,6 +68,10 @@ class Session:
     def connected(self) -> bool:
         """Has the broker let us in, and is it still there as far as we know?"""
         return self._connection is not None
+
+    def counters(self) -> dict[str, str]:
+        """For the status and for health: how many entries wait, and how many were too old, as buckets."""
+        return {"backlog": bucket(self.backlog.length), "too_old": bucket(self.too_old)}
 
     def condition(self) -> tuple[Code, str]:
         """The code for the status, and its words (PB-13)."""
@@ -158,14 +166,18 @@ class Session:
     def _announce(self, connection: Connection, topics: Topics) -> None:
         head = self.backlog.head
         code = self.backlog.condition()[0]
+        self.health.look(Report(code is Code.OK, True, self.counters()))
         publisher = code.value if code in (Code.LOG_DAMAGED, Code.CURSOR_DAMAGED, Code.CURSOR_UNWRITABLE) else "ok"
-        for message in self.unit.announcements(
+        messages = self.unit.announcements(
             topics,
             session=self._session,
             publisher=publisher,
             backlog=self.backlog.behind,
             note=head.note if head else None,
-        ):
+        )
+        if self.health.latest is not None:
+            messages.append(health_message(topics, self.health.latest))
+        for message in messages:
             if self._announced.get(message.topic) == message.payload:
                 continue
             if message.topic == topics.checkpoint and message.topic in self._announced and not self.backlog.caught_up:
@@ -197,7 +209,7 @@ class Session:
         """What carries this Release; nothing when it is too old to be sent (PB-20)."""
         state = self.unit.state
         assert state is not None
-        now_s = self._clock.utc_ns() // 1_000_000_000 if state.clock_trusted and self._clock.trusted() else None
+        now_s = self._utc_s() if state.clock_trusted and self._clock.trusted() else None
         left_s = expiry_s(due.release, collect_within_s=state.collect_within_s, late=due.late, now_s=now_s)
         if left_s <= 0:
             self.too_old += 1
@@ -243,6 +255,9 @@ class Session:
         self.backlog.rewind()
         if fault is not None:
             self._failed(fault)
+
+    def _utc_s(self) -> int:
+        return self._clock.utc_ns() // 1_000_000_000
 
     def _connected_for_s(self) -> float:
         return time.monotonic() - self._connected_at

@@ -1,4 +1,4 @@
-"""Topic names: `<root>/v1/<city>/<site>/<unit>/{agg/<stream>[/sig],state,disclosure[/upcoming],checkpoint}` (PB-1). Pure."""
+"""Topic names: `<root>/v1/<city>/<site>/<unit>/{agg/<stream>[/sig],state,disclosure[/upcoming],checkpoint,health,policy}` (PB-1). Pure."""
 
 import re
 from dataclasses import dataclass
@@ -45,6 +45,16 @@ class Topics:
     def checkpoint(self) -> str:
         """Retained."""
         return f"{self.base}/checkpoint"
+
+    @property
+    def health(self) -> str:
+        """Retained, with an expiry."""
+        return f"{self.base}/health"
+
+    @property
+    def policy(self) -> str:
+        """Where a city may leave a signed policy or stop order: the only topic that a unit subscribes to, if at all."""
+        return f"{self.base}/policy"
 
     def data(self, stream: str) -> str:
         """Where a stream's Releases go; raise MessageError for a name that is not one topic level."""

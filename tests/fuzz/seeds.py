@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.beacon import compact, gatt
-from agent.contracts import aggregate, board, lease, log, public, reading
+from agent.contracts import aggregate, board, health, lease, log, public, reading, status
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import read_exports
@@ -180,6 +180,10 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "gatt": (ATTRIBUTES[0].value, ATTRIBUTES[0].value + b"".join(one.value for one in ATTRIBUTES[1:])),
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
     "cursor": (cursor.encode(cursor.Progress(cursor.START, 0, cursor.START.follows(RELEASE, 900))),),
+    "health": (
+        health.compile_health(1_800_000_000, {}).encode(),
+        status.Status("anonymizer", True, "ok", "", {"memory": "locked", "discarded_gate": "10+"}).encode(),
+    ),
     "replay": (REPLAY,),
     "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
 }

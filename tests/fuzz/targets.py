@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from agent.anonymizer import batch
 from agent.beacon import compact, gatt
-from agent.contracts import aggregate, board, lease, log, public, reading, release
+from agent.contracts import aggregate, board, health, lease, log, public, reading, release
+from agent.contracts.status import BUCKETS
 from agent.disclosure import datachain, validation
 from agent.disclosure.icon import check_icon
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -361,6 +362,18 @@ def target_cursor(data: bytes) -> None:
     assert damage is not None or cursor.encode(*cursors) == data
 
 
+@reads("agent.contracts.health.decode_health", "agent.contracts.health.read_status")
+def target_health(data: bytes) -> None:
+    """The message, and the status file that it is made of: nothing but known words gets through."""
+    with contextlib.suppress(MessageError):
+        assert health.decode_health(data).encode() == data
+    with contextlib.suppress(MessageError):
+        report = health.read_status(data)
+        assert set(report.counters.values()) <= set(BUCKETS)
+        made = health.compile_health(0, {"anonymizer": (report,), "publisher": (report,)})
+        assert health.decode_health(made.encode()) == made
+
+
 @reads("firmware_bridge.simulator.replay.parse")
 def target_replay(data: bytes) -> None:
     """A file of counts."""
@@ -373,7 +386,14 @@ def target_subscriber(data: bytes) -> None:
     """Each sort of topic with any payload: one record at least, nothing raised; a table of it is short lines."""
     verification, table = Verification([KEY_BYTES]), Table()
     streams = ("crossings", "parking", "visitors", "co2", "sound", "air")
-    topics = (*(f"agg/{stream}" for stream in streams), "agg/crossings/sig", "state", "disclosure", "checkpoint")
+    topics = (
+        *(f"agg/{stream}" for stream in streams),
+        "agg/crossings/sig",
+        "state",
+        "disclosure",
+        "checkpoint",
+        "health",
+    )
     for last in topics:
         topic = f"dtpr/v1/springfield/river-bridge/bridge-01/{last}"
         for record, _ in verification.take(Received(topic, data, (("sig", "AA=="),), False, 0.0)):

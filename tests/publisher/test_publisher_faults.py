@@ -21,7 +21,7 @@ from tests.publisher.listeners import Listener
 from tests.publisher.unit_folders import STREAM, PublisherProcess, UnitFolder, wait_until
 
 DATA = f"agg/{STREAM}"
-TOPIC_ENDS = ("state", "disclosure", "disclosure/upcoming", "checkpoint", DATA)
+TOPIC_ENDS = ("state", "disclosure", "disclosure/upcoming", "checkpoint", "health", DATA)
 
 
 @pytest.fixture

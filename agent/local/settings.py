@@ -81,6 +81,8 @@ class Settings:
     mqtt: Mqtt
     radio: Radio
     boards: Mapping[str, BoardPort]
+    policy_subscribe: bool = False
+    """Does the publisher take policy offers by MQTT?"""
 
 
 def load(path: Path) -> Settings:
@@ -104,6 +106,7 @@ def parse(text: str | bytes, name: str) -> Settings:
         mqtt=_mqtt(top.table("mqtt")),
         radio=_radio(top.table("radio")),
         boards=_boards(top.table("boards", optional=True)),
+        policy_subscribe=_policy_subscribe(top.table("policy", optional=True)),
     )
     top.done()
     return settings
@@ -198,6 +201,12 @@ def _radio(table: toml.Table) -> Radio:
     )
     table.done()
     return radio
+
+
+def _policy_subscribe(table: toml.Table) -> bool:
+    subscribe = table.boolean("subscribe", False)
+    table.done()
+    return subscribe
 
 
 def _boards(table: toml.Table) -> Mapping[str, BoardPort]:

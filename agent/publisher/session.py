@@ -19,6 +19,7 @@ from agent.publisher.faults import BrokerFault, Code, VersionRefused, backoff_s
 from agent.publisher.follow import POLL_S
 from agent.publisher.health import Wellbeing
 from agent.publisher.message import Message, expiry_s, health_message, release_messages
+from agent.publisher.offers import OfferBox
 from agent.publisher.pace import Pace
 from agent.publisher.topics import Topics
 from agent.publisher.unit import Unit
@@ -32,6 +33,8 @@ PROVEN_S = 1.0
 
 LASTING_S = 10.0
 """After a connection that lasted so long, the first attempt to come back is fast again."""
+
+_REMEDY_ACL = "let the unit read its topic `policy` at the broker, or set [policy] subscribe = false"
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +53,7 @@ class Session:
         self._clock = Clock(settings.clock_trusted_when)
         self.health = Wellbeing(settings.paths.status, sorted(settings.boards), self._utc_s)
         self._pace = Pace(settings.mqtt.backlog_per_s)
+        self.offers = OfferBox(settings.paths.offer) if settings.policy_subscribe else None
         self._context = context
         self._login = login
         self._connection: Connection | None = None
@@ -83,7 +87,13 @@ class Session:
             return Code.PUBLIC_DAMAGED, str(self.unit.fault)
         if self._connection is None or (self._fault and self._connected_for_s() < PROVEN_S):
             return (self._fault.code, str(self._fault)) if self._fault else (Code.CONNECTING, "")
-        return self.backlog.condition()
+        code, words = self.backlog.condition()
+        if code is Code.OK and self.offers is not None:
+            if self.offers.fault is not None:
+                return Code.OFFER_UNWRITABLE, str(self.offers.fault)
+            if self._connection.subscription_refused:
+                return Code.SUBSCRIPTION_REFUSED, f"{self._connection.subscription_refused}; {_REMEDY_ACL}"
+        return code, words
 
     def step(self, wait_s: float = POLL_S) -> None:
         """Do what there is to do, waiting at most `wait_s` for the broker (a connection attempt may take longer)."""
@@ -117,7 +127,14 @@ class Session:
     def _connect(self, topics: Topics) -> None:
         self._session = random_bytes(8).hex()
         client_id = f"dtpr-{topics.city}-{topics.site}-{topics.unit}"
-        connection = Connection(self._mqtt, self._context, self._login, client_id, mqtt5=self._mqtt5)
+        connection = Connection(
+            self._mqtt,
+            self._context,
+            self._login,
+            client_id,
+            mqtt5=self._mqtt5,
+            offers_from=topics.policy if self.offers is not None else None,
+        )
         will = self._offline(topics, backlog=True)
         self.connecting = True
         try:
@@ -162,6 +179,14 @@ class Session:
             self._end(fault)
         else:
             self._take_acknowledged(connection)
+        self._take_offers(connection)
+
+    def _take_offers(self, connection: Connection) -> None:
+        if self.offers is not None:
+            for offer in connection.offers:
+                self.offers.take(offer)
+            connection.offers.clear()
+            self.offers.look()
 
     def _announce(self, connection: Connection, topics: Topics) -> None:
         head = self.backlog.head

@@ -48,6 +48,7 @@ class UnitFolder:
         self.folder = folder
         self.log, self.public = folder / "log", folder / "public"
         self.cursor = folder / "cursor"
+        self.offer = folder / "offer"
         self.config = folder / "agent.toml"
         policy = dataclasses.replace(load_policy(POLICY), transport=transport)
         self.disclosure: Disclosure = compile_disclosure(policy)
@@ -55,6 +56,7 @@ class UnitFolder:
         self.bytes = 0
         self.log.mkdir(parents=True)
         self.public.mkdir()
+        self.offer.mkdir()
         unit = self.disclosure.policy.unit
         self.city, self.site, self.name = unit.city, unit.site, unit.name
         self.origin = f"dtpr/{self.city}/{self.site}/{self.name}"
@@ -160,6 +162,7 @@ log = "{self.log}"
 public = "{self.public}"
 status = "{self.folder}/status"
 cursor = "{self.cursor}"
+offer = "{self.offer}"
 [clock]
 trusted_when = "operator"
 [mqtt]
@@ -167,6 +170,8 @@ host = "localhost"
 port = {port}
 backlog_per_s = {backlog_per_s}
 {mqtt}
+[policy]
+{policy}
 [radio]
 backend = "bluez"
 """,

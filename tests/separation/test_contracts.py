@@ -47,6 +47,8 @@ SHELLS = {
     "agent.publisher.connection",
     "agent.publisher.daemon",
     "agent.publisher.follow",
+    "agent.publisher.health",
+    "agent.publisher.offers",
     "agent.publisher.session",
     "agent.publisher.unit",
     "firmware_bridge",

@@ -30,7 +30,8 @@ class Daemon:
 
     def __init__(self, settings: Settings, exact_counters_fd: int | None) -> None:
         mqtt = settings.mqtt
-        self._session = Session(settings, _context(mqtt) if mqtt.tls else None, _login(mqtt))
+        _credentials(mqtt)  # what cannot work from the beginning is said at once
+        self._session = Session(settings, lambda: _credentials(mqtt))
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
         self._state_path = settings.paths.public / STATE
         self._status_file = ReplacedFile(settings.paths.status / DAEMON / STATUS)
@@ -102,6 +103,11 @@ class Daemon:
 
 class _StoppedWhileConnecting(BaseException):
     """Ends a connection attempt, which otherwise blocks for some seconds."""
+
+
+def _credentials(mqtt: Mqtt) -> tuple[SSLContext | None, Login]:
+    """As the files are now; raise SettingsError."""
+    return _context(mqtt) if mqtt.tls else None, _login(mqtt)
 
 
 def _login(mqtt: Mqtt) -> Login:

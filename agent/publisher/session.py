@@ -6,10 +6,12 @@ by the cursor alone, with the log's own bytes.
 
 import logging
 import time
+from collections.abc import Callable
 from ssl import SSLContext
 
 from agent.contracts.health import Report
 from agent.contracts.status import bucket
+from agent.errors import SettingsError
 from agent.local.clock import Clock
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
@@ -42,7 +44,7 @@ _log = logging.getLogger(__name__)
 class Session:
     """`step` until told to stop, then `stop`. `condition` and the properties are for the status and the demo's counters."""
 
-    def __init__(self, settings: Settings, context: SSLContext | None, login: Login) -> None:
+    def __init__(self, settings: Settings, credentials: Callable[[], tuple[SSLContext | None, Login]]) -> None:
         self.unit = Unit(settings.paths.public, settings.mqtt.root, tls=settings.mqtt.tls)
         self.backlog = Backlog(settings.paths.log, settings.paths.cursor)
         self.connecting = False
@@ -54,8 +56,7 @@ class Session:
         self.health = Wellbeing(settings.paths.status, sorted(settings.boards), self._utc_s)
         self._pace = Pace(settings.mqtt.backlog_per_s)
         self.offers = OfferBox(settings.paths.offer) if settings.policy_subscribe else None
-        self._context = context
-        self._login = login
+        self._credentials = credentials
         self._connection: Connection | None = None
         self._topics: Topics | None = None
         self._session = ""
@@ -127,10 +128,16 @@ class Session:
     def _connect(self, topics: Topics) -> None:
         self._session = random_bytes(8).hex()
         client_id = f"dtpr-{topics.city}-{topics.site}-{topics.unit}"
+        try:
+            context, login = self._credentials()  # read anew: somebody may have replaced what had expired
+        except SettingsError as bad:
+            where = f"{self._mqtt.host}:{self._mqtt.port}"
+            self._failed(BrokerFault(Code.BROKER_REFUSED, where, why=str(bad), remedy="put the right files in place"))
+            return
         connection = Connection(
             self._mqtt,
-            self._context,
-            self._login,
+            context,
+            login,
             client_id,
             mqtt5=self._mqtt5,
             offers_from=topics.policy if self.offers is not None else None,

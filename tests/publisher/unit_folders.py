@@ -25,7 +25,8 @@ from agent.wire.cose import public_bytes, sign1
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
 from tests.packs import COUNT, changed
 
-POLICY = Path(__file__).parents[2] / "config" / "policy.toml"
+ROOT = Path(__file__).parents[2]
+POLICY = ROOT / "config" / "policy.toml"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 STREAM = "crossings"
 WINDOW_S = 300
@@ -91,7 +92,7 @@ class UnitFolder:
 
     def aggregate(self, number: int, **changes: object) -> Aggregate:
         """Window `number` of the stream; every other one has a suppressed cell."""
-        cell: int | Cell = Cell.SUPPRESSED if number % 2 else 20 + number
+        cell: int | Cell = Cell.SUPPRESSED if number % 2 else 20 + number % 500
         whole = changed(
             COUNT,
             city=self.city,
@@ -187,8 +188,9 @@ backend = "bluez"
 class PublisherProcess:
     """`python -m agent.publisher` over a UnitFolder; ended with the block."""
 
-    def __init__(self, unit: UnitFolder, *options: str, pass_fds: tuple[int, ...] = ()) -> None:
+    def __init__(self, unit: UnitFolder, *options: str, pass_fds: tuple[int, ...] = (), tree: Path = ROOT) -> None:
         self._unit = unit
+        self._tree = tree
         self._command = [sys.executable, "-m", "agent.publisher", "--config", str(unit.config), *options]
         self._fds = pass_fds
         self.process: subprocess.Popen[bytes] | None = None
@@ -206,9 +208,9 @@ class PublisherProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=Path(__file__).parents[2],
+                cwd=self._tree,
                 pass_fds=self._fds,
-                env={**os.environ, "PYTHONWARNINGS": "error"},
+                env={**os.environ, "PYTHONPATH": str(self._tree), "PYTHONWARNINGS": "error"},
             )
 
     def kill(self) -> None:

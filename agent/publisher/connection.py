@@ -145,16 +145,18 @@ class Connection:
             raise self._ended()
         return int(info.mid)
 
-    def turn(self, timeout_s: float) -> None:
-        """Wait at most `timeout_s` for the broker, and do what there is to do; raise BrokerFault once the connection ended."""
+    def turn(self, timeout_s: float, waker: int | None = None) -> None:
+        """Wait at most `timeout_s` for the broker, or until the descriptor `waker` is readable, and do what there is to do; raise
+        BrokerFault once the connection ended."""
         sock = self._socket()
         if sock is None:
             raise self._ended()
         pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         writers = [sock] if self._client.want_write() else []
-        readable, writable, _ = select.select([sock], writers, [], 0 if pending else timeout_s)
+        readers: list[socket.socket | int] = [sock] if waker is None else [sock, waker]
+        readable, writable, _ = select.select(readers, writers, [], 0 if pending else timeout_s)
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
-        if readable or pending:
+        if sock in readable or pending:
             result = self._read()
         if writable and result == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.socket() is not None:
             result = self._client.loop_write()

@@ -15,6 +15,7 @@ from agent.errors import SettingsError
 from agent.local.clock import Clock
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
+from agent.local.watch import FolderWatch
 from agent.publisher.backlog import Backlog, Due
 from agent.publisher.connection import Connection, Login
 from agent.publisher.faults import BrokerFault, Code, VersionRefused, backoff_s
@@ -56,6 +57,7 @@ class Session:
         self.health = Wellbeing(settings.paths.status, sorted(settings.boards), self._utc_s)
         self._pace = Pace(settings.mqtt.backlog_per_s)
         self.offers = OfferBox(settings.paths.offer) if settings.policy_subscribe else None
+        self._watch = FolderWatch((settings.paths.log, settings.paths.public))
         self._credentials = credentials
         self._connection: Connection | None = None
         self._topics: Topics | None = None
@@ -98,6 +100,7 @@ class Session:
 
     def step(self, wait_s: float = POLL_S) -> None:
         """Do what there is to do, waiting at most `wait_s` for the broker (a connection attempt may take longer)."""
+        self._watch.drain()
         self.unit.look()
         self.backlog.look()
         topics = self.unit.topics
@@ -178,9 +181,8 @@ class Session:
         try:
             self._announce(connection, topics)
             self._send(connection, topics)
-            connection.turn(
-                min(wait_s, self._pace.wait_s(time.monotonic()) or wait_s) if self.backlog.behind else wait_s
-            )
+            pace_s = self._pace.wait_s(time.monotonic()) if self.backlog.behind else 0.0
+            connection.turn(min(wait_s, pace_s or wait_s), self._watch.fd)
         except BrokerFault as fault:
             self._take_acknowledged(connection)
             self._end(fault)

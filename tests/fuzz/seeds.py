@@ -180,10 +180,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "gatt": (ATTRIBUTES[0].value, ATTRIBUTES[0].value + b"".join(one.value for one in ATTRIBUTES[1:])),
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
     "cursor": (cursor.encode(cursor.Progress(cursor.START, 0, cursor.START.follows(RELEASE, 900))),),
-    "health": (
-        health.compile_health(1_800_000_000, {}).encode(),
-        status.Status("anonymizer", True, "ok", "", {"memory": "locked", "discarded_gate": "10+"}).encode(),
-    ),
+    "health": (health.compile_health(1_800_000_000, {}).encode(),),
+    "status": (status.Status("anonymizer", True, "ok", "", {"memory": "locked", "discarded_gate": "10+"}).encode(),),
     "replay": (REPLAY,),
     "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
 }

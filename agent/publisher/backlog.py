@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.contracts.log import Release
-from agent.errors import LogDamaged, MessageError, StorageUnavailable
-from agent.local.files import read_capped, write_atomic
+from agent.errors import LogDamaged, StorageUnavailable
 from agent.publisher import cursor as cursors
-from agent.publisher.cursor import BEGIN, MAX_CURSOR_BYTES, Cursor, Progress
+from agent.publisher.cursor import BEGIN, Cursor, Progress
+from agent.publisher.cursor_file import CursorFile
 from agent.publisher.faults import Code
 from agent.publisher.follow import Follower, Head
 from agent.publisher.lane import Lane
@@ -53,10 +53,10 @@ class Backlog:
         self.published = 0
         self.acknowledged = 0
         self._follower = Follower(log)
-        self._file = cursor_file
-        self._known, damage = _load(cursor_file)
-        self._stored = self._known[0] if damage is None else None
-        self._progress = self._known[0]
+        self._file = CursorFile(cursor_file)
+        damage = self._file.damage
+        self._stored = self._file.known[0] if damage is None else None
+        self._progress = self._file.known[0]
         self._late: Lane | None = None
         self._live: Lane | None = None
         self._live_from = 0
@@ -160,10 +160,8 @@ class Backlog:
         if not (due or at_once):
             return
         self._written_at = now
-        previous = self._stored or BEGIN
         try:
-            data = cursors.encode(self._progress, previous)
-            write_atomic(self._file, data, mode=0o600, durable=True)
+            self._file.write(self._progress)
         except StorageUnavailable as bad:
             if self._write_fault is None:
                 _log.warning("%s", bad)
@@ -171,7 +169,6 @@ class Backlog:
             return
         self._write_fault = None
         self._stored = self._progress
-        self._known = (self._progress, previous)
 
     def _idle(self) -> bool:
         return all(lane is None or lane.idle for lane in (self._live, self._late))
@@ -200,7 +197,7 @@ class Backlog:
 
     def _locate(self, head: Head) -> None:
         """Set where to read on: the newest position that this log proves. Saying so unless it is the one we were at."""
-        candidates = dict.fromkeys((self._progress, *self._known, BEGIN))
+        candidates = dict.fromkeys((self._progress, *self._file.known, BEGIN))
         found = next(p for p in candidates if self._follower.proves(p.backlog) and self._follower.proves(p.live))
         if found != self._progress:
             self._tell(
@@ -253,14 +250,3 @@ class Backlog:
     def _tell(self, code: Code, bad: LogDamaged) -> None:
         _log.warning("%s", bad)
         self._notice = code, str(bad), time.monotonic() + SHOWN_S
-
-
-def _load(path: Path) -> tuple[tuple[Progress, ...], LogDamaged | None]:
-    try:
-        data = read_capped(path, MAX_CURSOR_BYTES)
-    except (MessageError, OSError) as bad:
-        return (BEGIN,), LogDamaged(str(path), expected="a readable cursor", got=str(bad))
-    if data is None:
-        return (BEGIN,), None
-    known, damage = cursors.decode(data, str(path))
-    return known or (BEGIN,), damage

@@ -179,7 +179,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "frame": (FRAMES, b"\0" + FRAMES[:-3], bytes(cobs.encode(HELLO)) + b"\0"),
     "gatt": (ATTRIBUTES[0].value, ATTRIBUTES[0].value + b"".join(one.value for one in ATTRIBUTES[1:])),
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
-    "cursor": (cursor.encode(cursor.Progress(cursor.START, 0, cursor.START.follows(RELEASE, 900))),),
+    "cursor": (cursor.encode(1, cursor.Progress(cursor.START, 0, cursor.START.follows(RELEASE, 900))),),
     "health": (health.compile_health(1_800_000_000, {}).encode(),),
     "status": (status.Status("anonymizer", True, "ok", "", {"memory": "locked", "discarded_gate": "10+"}).encode(),),
     "replay": (REPLAY,),

@@ -359,7 +359,7 @@ def target_settings(data: bytes) -> None:
 def target_cursor(data: bytes) -> None:
     """The publisher's cursor: damage is returned, not raised."""
     cursors, damage = cursor.decode(data, NAME)
-    assert damage is not None or cursor.encode(*cursors) == data
+    assert damage is not None or cursor.encode(cursors[0][0], cursors[0][1], cursors[1][1]) == data
 
 
 @reads("agent.contracts.health.decode_health")

@@ -21,6 +21,7 @@ from agent.contracts.public import ENVELOPE, STATE, Envelope, Reason, State, sea
 from agent.disclosure.datachain import Disclosure, compile_disclosure
 from agent.local.files import write_atomic
 from agent.policy.file import load_policy
+from agent.publisher.cursor import decode
 from agent.wire.cose import public_bytes, sign1
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
 from tests.packs import COUNT, changed
@@ -178,6 +179,13 @@ backend = "bluez"
 """,
             encoding="utf-8",
         )
+
+    def passed(self) -> int:
+        """Up to which entry the cursor on the disk says that all is acknowledged; 0 without one, -1 when it is damaged."""
+        if not self.cursor.exists():
+            return 0
+        found, damage = decode(self.cursor.read_bytes(), "cursor")
+        return found[0][1].backlog.entries if damage is None else -1
 
     def status(self) -> str:
         """The publisher's status file, or nothing."""

@@ -45,6 +45,7 @@ SHELLS = {
     "agent.publisher.__main__",
     "agent.publisher.backlog",
     "agent.publisher.connection",
+    "agent.publisher.cursor_file",
     "agent.publisher.daemon",
     "agent.publisher.follow",
     "agent.publisher.health",

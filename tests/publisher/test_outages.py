@@ -243,6 +243,16 @@ def read(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
+def cursor_lost(run: World) -> None:
+    """Nothing says what was acknowledged: everything is sent again, late, with the same bytes."""
+    run.log(10)
+    wait_until(lambda: len(run.city.heard(DATA)) >= 10, "every release once", WITHIN_S)
+    run.publisher.kill()
+    run.unit.cursor.unlink(missing_ok=True)
+    run.publisher.start()
+    wait_until(lambda: len(run.city.heard(DATA)) >= 20, "every release twice", WITHIN_S)
+
+
 def disk_full_under_the_log(run: World) -> None:
     """What a full disk leaves behind the checkpoint is not read; the record that is whole later is."""
     with run.outage():
@@ -355,6 +365,7 @@ ROWS: tuple[Callable[[World], None], ...] = (
     slow_reader,
     killed_at_any_step,
     killed_while_the_cable_is_out,
+    cursor_lost,
     disk_full_under_the_cursor,
     disk_full_under_the_log,
     log_truncated_then_whole,
@@ -442,7 +453,7 @@ CONTROLS = {
         "agent/publisher/message.py",
         "        release.payload,\n",
         '        release.payload.replace(b\'"v":31\', b\'"v":%d\' % (31 + __import__("os").urandom(1)[0] % 60)),\n',
-        killed_at_any_step,
+        cursor_lost,
         lambda verdict: verdict.changed > 0 and verdict.forged > 0,
     ),
     "what is in flight left to the client library": Control(

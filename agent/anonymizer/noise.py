@@ -139,7 +139,8 @@ class _Table:
         place = value - 1 + self.bound
         if place < 0:
             return 0.0
-        return int(self._prefixes[place]) / 2**_PREFIX_BITS if place < self._prefixes.size else 1.0
+        group = int(np.searchsorted(self._first, place, side="right")) - 1
+        return int(self._prefixes[group]) / 2**_PREFIX_BITS if group < self._prefixes.size else 1.0
 
     def _chunk(self, uniform: NDArray[np.uint64], random_bytes: RandomBytes) -> NDArray[np.int64]:
         """The draws: for each uniform the number of thresholds that are not above it, less K. The same comparisons all at once, draw by

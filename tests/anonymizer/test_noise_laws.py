@@ -130,6 +130,15 @@ def test_half_widths_are_the_smallest(law: DiscreteLaplace | DiscreteGaussian, t
 
 
 @pytest.mark.parametrize("law", [DiscreteLaplace(Fraction(1, 3)), DiscreteGaussian(Fraction(16))])
+def test_a_draw_leaves_nothing_in_the_table(law: DiscreteLaplace | DiscreteGaussian) -> None:
+    """A table lives as long as its policy: what it compared a window's noise with is overwritten at once."""
+    for count in (1, 8, 3):
+        law.draw(count, random_bytes)
+        assert not law._scratch.uniform.any()
+        assert not law._scratch.below.any()
+
+
+@pytest.mark.parametrize("law", [DiscreteLaplace(Fraction(1, 3)), DiscreteGaussian(Fraction(16))])
 def test_probabilities_below_a_value(law: DiscreteLaplace | DiscreteGaussian) -> None:
     """Over the whole table and beyond both ends, where many thresholds share a prefix: by the law in double precision."""
     exact = masses(law, law.bound)

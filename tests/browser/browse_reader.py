@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from agent.beacon.advertisement import code
-from agent.beacon.compact import compact_of, open_compact, seal_compact
+from agent.disclosure.compact import compact_of, open_compact, seal_compact
 from agent.disclosure.datachain import compile_disclosure
 from agent.disclosure.wording import LOCALES, Wording
 from agent.errors import DisclosureError, EncodingError, SignatureError

@@ -1,13 +1,15 @@
 """Valid examples of everything that is parsed, made by the code that writes it: where a fuzzer begins, and what a mutation spoils."""
 
 import json
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.beacon import compact, gatt
-from agent.contracts import aggregate, board, lease, log, public, reading
+from agent.beacon import advertisement, gatt
+from agent.contracts import aggregate, board, latest, lease, log, public, reading
+from agent.disclosure import compact
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import read_exports
@@ -62,6 +64,20 @@ CHECKPOINT = tlog.sign_checkpoint(
 ENVELOPE = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S), KEYS[0])
 UPCOMING = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S, NOW_S + 60), KEYS[0])
 STOP_NOTICE = public.seal_stop(public.StopNotice("It was not as announced", ("steward/ana",), NOW_S), KEYS[0])
+LATEST = latest.seal_latest(
+    "springfield/river-bridge/bridge-01",
+    [
+        latest.Figures(
+            "crossings",
+            1_790_000_100,
+            900,
+            "complete",
+            1,
+            (("bike", "count", 41), ("foot", "count", "suppressed"), ("level", "dB", Decimal("51.5"))),
+        )
+    ],
+    KEYS[0],
+)
 PACK = aggregate.encode(changed(COUNT, window_start=1_790_000_100, disclosure_digest=DISCLOSURE.digest))
 PACKS = tuple(map(aggregate.encode, packs.ALL.values()))
 RELEASE = log.Release(
@@ -173,6 +189,13 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "taxonomy": (EXPORT, encode_taxonomy(read_exports([(NAME, EXPORT)]))),
     "icon": (ICON,),
     "state": (STATE,),
+    "latest": (LATEST, latest.read_latest(LATEST).encode()),
+    "advertisement": (
+        advertisement.advertisement(),
+        advertisement.scan_response("bridge-01 WABCDEFGHIJ"),
+        advertisement.service_data(advertisement.Status(advertisement.Flag(5), 7, DISCLOSURE.digest[:8]).encode()),
+    ),
+    "unit_reading": (b"".join(one.value for one in ATTRIBUTES), ENVELOPE, CHECKPOINT, LATEST),
     "lease": (LEASE,),
     "hello": (HELLO,),
     "reading": (READING,),
@@ -185,7 +208,16 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
 }
 """Target -> its seeds."""
 
-ACCEPTED = frozenset(SEEDS) - {"frame", "gatt", "subscriber", "reading", "compact"}
+ACCEPTED = frozenset(SEEDS) - {
+    "frame",
+    "gatt",
+    "subscriber",
+    "reading",
+    "compact",
+    "latest",
+    "advertisement",
+    "unit_reading",
+}
 """Targets whose parser accepts each seed; of the others, some seeds are whole only in part."""
 
 

@@ -3,15 +3,19 @@
 To add a parser, write `target_<name>` with `@reads("package.module.function")` and give it seeds in `seeds`; a test finds parsers without one.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import json
 from collections.abc import Callable
+from uuid import UUID
 
 from agent.anonymizer import batch
-from agent.beacon import compact, gatt
-from agent.contracts import aggregate, board, lease, log, public, reading, release
-from agent.disclosure import datachain, validation
+from agent.beacon import advertisement, gatt
+from agent.beacon.reading import Reading, read_unit
+from agent.beacon.verdict import Trust, Verdict, judge
+from agent.contracts import aggregate, board, latest, lease, log, public, reading, release
+from agent.disclosure import compact, datachain, validation
 from agent.disclosure.icon import check_icon
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import decode_taxonomy, read_exports
@@ -37,7 +41,7 @@ from agent.publisher import cursor
 from agent.wire import cbor, cose, senml, tlog, toml
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
-from tests.fuzz.seeds import KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH
+from tests.fuzz.seeds import ENVELOPE, KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {}
@@ -229,9 +233,53 @@ def target_stop_notice(data: bytes) -> None:
 
 
 @reads(
-    "agent.beacon.compact.read_compact",
-    "agent.beacon.compact.open_compact",
-    "agent.beacon.compact.decode_compact",
+    "agent.contracts.latest.read_latest",
+    "agent.contracts.latest.open_latest",
+    "agent.contracts.latest.decode_latest",
+)
+def target_latest(data: bytes) -> None:
+    """One encoding of the last published figures; what verifies is what was signed."""
+    with contextlib.suppress(EncodingError):
+        assert latest.decode_latest(data).encode() == data
+    with contextlib.suppress(EncodingError, SignatureError):
+        read = latest.read_latest(data)
+        with contextlib.suppress(SignatureError):
+            assert latest.open_latest(data, KEY_BYTES) == read
+
+
+@reads("agent.beacon.advertisement.read_status")
+def target_advertisement(data: bytes) -> None:
+    """What is heard from anyone: structures, a name, our service data, the status in it."""
+    advertisement.offers_disclosure(data)
+    with contextlib.suppress(DisclosureError):
+        advertisement.heard_name(data)
+    value = advertisement.heard_service_data(data)
+    with contextlib.suppress(DisclosureError):
+        status = advertisement.read_status(value or b"")
+        assert advertisement.read_status(status.encode()) == status
+
+
+@reads("agent.beacon.gatt.read_header", "agent.beacon.gatt.assemble")
+def target_unit_reading(data: bytes) -> None:
+    """A whole unit: the values are what the input is cut into. Read, judged, and never verified but by its own signature."""
+    size = max(1, -(-len(data) // gatt.CHARACTERISTICS))
+    uuids = [one.uuid for one in (*gatt.attributes(b"x", 1), *gatt.beside(None, None, 1))]
+    values = {uuid: data[i * size : (i + 1) * size] for i, uuid in enumerate(uuids)}
+
+    async def value(uuid: UUID) -> bytes | None:
+        return values[uuid]
+
+    with contextlib.suppress(DisclosureError):
+        asyncio.run(read_unit(value))
+    header = gatt.Header(1, 1, 1, bytes(32))
+    for found in (Reading(data, header), Reading(ENVELOPE, header, data, data, "", data, data)):
+        assert judge(found, Trust(key=KEY_BYTES), NOW_S).verdict is not Verdict.LIVE
+
+
+@reads(
+    "agent.disclosure.compact.read_compact",
+    "agent.disclosure.compact.open_compact",
+    "agent.disclosure.compact.decode_compact",
 )
 def target_compact(data: bytes) -> None:
     """One encoding a compact disclosure; what verifies is what was signed."""

@@ -26,14 +26,20 @@ SHELLS = {
     "agent.beacon",
     "agent.beacon.__main__",
     "agent.beacon.bluez",
+    "agent.beacon.bluez_calls",
+    "agent.beacon.bluez_causes",
     "agent.beacon.bluez_objects",
+    "agent.beacon.bluez_readers",
+    "agent.beacon.bluez_witness",
     "agent.beacon.bumble",
     "agent.beacon.cancellation",
     "agent.beacon.daemon",
+    "agent.beacon.further_sets",
     "agent.beacon.lease_line",
     "agent.beacon.public_files",
     "agent.beacon.radio",
     "agent.beacon.virtual_controller",
+    "agent.beacon.virtual_extended",
     "agent.beacon.virtual_phone",
     "agent.beacon.virtual_radio",
     "agent.operations",
@@ -63,12 +69,13 @@ SHELLS = {
 """Modules that may do input and output, besides all of agent.cli and agent.local. Whatever is not here is in the contract `pure`."""
 
 THIRD_PARTY = {
+    "bleak": {"agent.cli.central"},
     "bumble": {"agent.beacon"},
     "cbor2": {"agent.wire.cbor"},
     "crc32c": {"agent.wire.crc32c"},
     "cryptography": {
         "agent.anonymizer",
-        "agent.beacon.compact",  # the type of a key; the beacon itself does not load this module
+        "agent.disclosure.compact",  # the type of a key; the beacon itself does not load this module
         "agent.cli",
         "agent.contracts",
         "agent.local",
@@ -98,6 +105,7 @@ WRONG = [
     ("readings", "agent/publisher/message.py", "from agent.contracts.reading import Body"),
     ("mqtt", "agent/beacon/daemon.py", "import paho.mqtt.client"),
     ("radio", "agent/publisher/daemon.py", "import dbus_fast"),
+    ("bleak", "agent/cli/sign.py", "import bleak"),
     ("serial", "agent/anonymizer/log.py", "import serial"),
     ("numpy", "firmware_bridge/daemon.py", "import numpy"),
     ("by-name", "agent/publisher/daemon.py", "import importlib"),

@@ -13,7 +13,7 @@ COMMANDS = {
     "demo": ("agent.cli.demo.command", "see a whole unit at work on this machine: board, radio, broker, daemons"),
     "subscribe": ("agent.operations.subscribe", "print and verify the releases below a topic root"),
     "policy": ("agent.cli.policy", "check, explain, compare, compile, sign and verify policies; see where they stand"),
-    "disclosure": ("agent.cli.disclosure", "show what residents read, in their language"),
+    "disclosure": ("agent.cli.disclosure", "show what residents read, in their language; read a unit nearby by radio"),
     "reader": ("agent.cli.reader", "write the resident's page, with the keys that a city vouches for"),
     "sign": ("agent.cli.sign", "make the printed sign for a unit's pole"),
     "taxonomy": ("agent.cli.taxonomy", "take over DTPR's official texts and icons, and see how they fit"),

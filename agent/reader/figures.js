@@ -10,7 +10,7 @@ const whole = (n, low, high) => typeof n === "number" && n >= low && n < high;
 
 // {path, leftOut, streams: [{stream, start, lengthS, state, cells: [{name, unit, value}]}]}; a value is text, as it is to be shown.
 export function decodeLatest(payload) {
-  const map = decode(payload, 3906, 6);
+  const map = decode(payload, 3906, 7); // a leaf counts as a level here
   if (!(map instanceof Map) || map.get(0) !== 2 || map.size !== 4 || !PATH.test(map.get(1)) || !Array.isArray(map.get(2)) || !whole(map.get(3), 0, 65536)) refuse();
   return { path: map.get(1), leftOut: map.get(3), streams: map.get(2).map(stream) };
 }

@@ -139,7 +139,10 @@ class _Table:
         place = value - 1 + self.bound
         if place < 0:
             return 0.0
-        return int(self._prefixes[place]) / 2**_PREFIX_BITS if place < self._prefixes.size else 1.0
+        if place >= 2 * self.bound:
+            return 1.0
+        prefix = int(self._prefixes[np.searchsorted(self._first, place, side="right") - 1])
+        return prefix / (1 << _PREFIX_BITS)
 
     def _chunk(self, uniform: NDArray[np.uint64], random_bytes: RandomBytes) -> NDArray[np.int64]:
         """The draws: for each uniform the number of thresholds that are not above it, less K. The same comparisons all at once, draw by

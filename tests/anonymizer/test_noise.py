@@ -1,6 +1,7 @@
 """The discrete Gaussian: exact table, exact ties, constant work, the right law, and only the kernel's randomness."""
 
 import decimal
+import math
 import os
 import subprocess
 import sys
@@ -269,3 +270,12 @@ def test_random_and_numpy_random_are_never_called_on_the_release_path() -> None:
         check=False,
     )
     assert (done.stdout.strip(), done.returncode) == ("clean", 0), done.stderr
+
+
+def test_what_lies_below_is_the_laws_sum() -> None:
+    """`below` against masses added up in floating point, also where thresholds share a prefix and beyond both ends."""
+    law = noise.DiscreteGaussian(Fraction(16))
+    mass = [math.exp(-(k**2) / 32) for k in range(-80, 81)]
+    for value in (-80, -30, -5, 0, 1, 7, 40, 80):
+        assert law.below(value) == pytest.approx(sum(mass[: value + 80]) / sum(mass), rel=1e-12, abs=2**-63)
+    assert (law.below(-law.bound), law.below(law.bound + 1)) == (0.0, 1.0)

@@ -26,7 +26,7 @@ export function hexagon(category, kind, icon = null) {
   return whole;
 }
 
-// An official icon that brings another colour than the disclosure's would say something else about the sensor.
+// An official icon that brings another colour than the disclosure's would say something else about the sensor; so would its title.
 export function iconOf(facts, id, category, colour) {
   const brings = facts.icons?.[id];
   if (brings === undefined || (category === 2 && brings && brings !== colour)) return null;
@@ -41,7 +41,8 @@ export function honeycomb(shown, facts, locale) {
       const [id, category] = facts.registry[number - 1];
       if (category !== wanted || id === "organization") continue;
       const kind = category === 2 ? shown.colour : category === 1 ? "purpose" : "accountable";
-      const label = id === "institution" ? shown.organisation : facts.official[id]?.[locale]?.title ?? titles[id] ?? id;
+      const official = facts.icons?.[id] !== undefined && !iconOf(facts, id, category, shown.colour) ? null : facts.official[id]?.[locale]?.title;
+      const label = id === "institution" ? shown.organisation : official ?? titles[id] ?? id;
       cells.push(node("li", "", {}, hexagon(category, kind, iconOf(facts, id, category, shown.colour)), node("span", label)));
     }
   }

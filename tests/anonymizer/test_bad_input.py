@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from agent.anonymizer.announcement import Announcement
+from agent.anonymizer.newest import Newest
 from agent.anonymizer.window import NS
 from agent.contracts.aggregate import Aggregate, Cell, NotCollected
 from agent.contracts.log import Charge, Gap
@@ -140,7 +141,7 @@ def status(life: Life, folder: Path) -> dict[str, object]:
     for name in ("public", "status/anonymizer"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     announcement = Announcement(paths, KEY, Clock(OPERATOR), city="springfield", memory="locked")
-    announcement.tell(life.collection, refused="", bad_messages=0)
+    announcement.tell(life.collection, None, Newest(), refused="", bad_messages=0)
     said: dict[str, object] = json.loads((paths.status / "anonymizer" / "status").read_bytes())
     return said
 

@@ -19,9 +19,10 @@ from agent.anonymizer.inbox import Inbox
 from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
+from agent.anonymizer.newest import Newest
 from agent.anonymizer.offers import Offer, OfferFolder
 from agent.anonymizer.window import NS, Moment
-from agent.contracts.log import CHECKPOINT, GovernanceTaken, PolicyOffered, StopTaken
+from agent.contracts.log import CHECKPOINT, Entry, GovernanceTaken, PolicyOffered, StopTaken
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
 from agent.errors import BadInput, LogDamaged, PolicyError, StorageUnavailable
@@ -74,6 +75,7 @@ class Daemon:
         origin = logged_origin(paths.log, paths.checkpoint_copy)
         self._unit = _unit(origin) if origin is not None else None
         ledger = Ledger()
+        self._newest = Newest()
         self._release_log = self._open_log(origin, ledger) if origin is not None else None
         self._collection = Collection(
             ledger=ledger,
@@ -176,12 +178,18 @@ class Daemon:
             if log.size == size:
                 self._collection.lose(due)
                 return False
+        for entry in due.entries:
+            self._newest.see(entry)
         self._collection.commit(due)
         return True
 
     def _open_log(self, origin: str, ledger: Ledger) -> ReleaseLog:
+        def fold(entry: Entry) -> None:
+            ledger.fold(entry)
+            self._newest.see(entry)
+
         log = ReleaseLog(
-            self._paths.log, origin, self._key, ledger.fold, self._watchdog.feed_start, copy=self._paths.checkpoint_copy
+            self._paths.log, origin, self._key, fold, self._watchdog.feed_start, copy=self._paths.checkpoint_copy
         )
         if log.recovered:
             _log.warning("release log %s", log.recovered)
@@ -304,7 +312,12 @@ class Daemon:
 
     def _announce(self, *, stopping: bool = False) -> State:
         return self._announcement.tell(
-            self._collection, refused=self._refused, bad_messages=self._bad_messages.total(), stopping=stopping
+            self._collection,
+            self._release_log.head if self._release_log is not None else None,
+            self._newest,
+            refused=self._refused,
+            bad_messages=self._bad_messages.total(),
+            stopping=stopping,
         )
 
     def _tell(self) -> None:

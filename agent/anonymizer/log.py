@@ -85,6 +85,11 @@ class ReleaseLog:
         return self._head.size
 
     @property
+    def head(self) -> Checkpoint | None:
+        """The tree head, once what it covers may be seen: None while a checkpoint is owed."""
+        return Checkpoint(self._origin, self._head.size, self._head.root()) if self.covered else None
+
+    @property
     def room(self) -> int:
         """Bytes allocated and not yet used."""
         return self._allocated - self.end

@@ -8,9 +8,11 @@ Invariant: for one stream under one policy and one noise (PackTerms) every pack 
 Records that can vary are padded with blanks to a width that follows from the terms. Times are whole Unix seconds, UTC.
 """
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from agent.contracts.cells import (
     CELLS,
@@ -54,6 +56,7 @@ __all__ = [
     "Field",
     "NotCollected",
     "PackTerms",
+    "Template",
     "Value",
     "decode",
     "encode",
@@ -68,7 +71,10 @@ MAX_PACK_BYTES = 47 * 1024
 def encode(aggregate: Aggregate) -> bytes:
     """The pack's bytes; raise EncodingError when a field is outside its bounds."""
     t = aggregate.terms
-    frame = _frame(t, str(t.noise_sd), str(t.total_noise_sd))
+    return _written(aggregate, _frame(t, str(t.noise_sd), str(t.total_noise_sd)))
+
+
+def _written(aggregate: Aggregate, frame: "_Frame") -> bytes:
     check(aggregate)
     parts = [
         f"{frame.base}{aggregate.window_start}{frame.window}{aggregate.coverage}",
@@ -87,6 +93,46 @@ def pack_bytes(terms: PackTerms) -> int:
     start = -(-FIRST_START // terms.window_s) * terms.window_s if terms.window_s > 0 else FIRST_START
     nothing = (Cell.NOT_COLLECTED,) * len(terms.fields)
     return len(encode(Aggregate(terms, start, 0, NotCollected.GATE, 0, nothing)))
+
+
+class Template:
+    """Encodes and decodes the packs of one stream, whose terms are the same in all: the decoding several times faster than that of an unknown pack."""
+
+    __slots__ = ("_frame", "_log_index_at", "terms")
+
+    def __init__(self, terms: PackTerms) -> None:
+        self.terms = terms
+        self._frame = _frame.__wrapped__(terms, str(terms.noise_sd), str(terms.total_noise_sd))
+        blank = Aggregate(terms, FIRST_START, 0, NotCollected.GATE, 0, (Cell.NOT_COLLECTED,) * len(terms.fields))
+        self._log_index_at = [record.n for record in layout(blank)[0]].index("log_index")
+
+    def encode(self, aggregate: Aggregate) -> bytes:
+        """What the function `encode` returns for a window of these very terms."""
+        assert aggregate.terms is self.terms
+        return _written(aggregate, self._frame)
+
+    def decode(self, payload: bytes) -> Aggregate | None:
+        """What `decode` returns, or None for a pack that has other terms or is none: only what encodes to just these bytes is returned."""
+        try:
+            items = json.loads(payload, parse_float=Decimal)
+            state = items[2]["vs"]
+            read = Aggregate(
+                terms=self.terms,
+                window_start=items[0]["bt"],
+                coverage_percent=int(items[1]["v"] * 100),
+                reason=None if state == "complete" else NotCollected(state.removeprefix("not_collected:")),
+                log_index=items[self._log_index_at]["v"],
+                values=tuple([_quick(item) for item in items[-len(self.terms.fields) :]]),
+            )
+            return read if _written(read, self._frame) == payload else None
+        except (EncodingError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError):
+            return None
+
+
+def _quick(item: dict[str, Any]) -> Value:
+    words = item.get("vs")
+    value: Value = item["v"] if words is None else CELLS.get(words, words)
+    return value
 
 
 def decode(payload: bytes) -> Aggregate:

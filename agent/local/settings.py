@@ -49,15 +49,21 @@ class Mqtt:
     username: str | None
     password_file: Path | None
     keepalive_s: int
+    backlog_per_s: int = 10
+    """How many late Releases a second, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Radio:
-    """`backend` is "bluez" (with `adapter`) or "bumble" (with `transport`, a Bumble transport name)."""
+    """`backend` is "bluez" (with `adapter`) or "bumble" (with `transport`, a Bumble transport name).
+
+    `witness`, "" for none, is a second adapter of BlueZ's: on air is then only what that one hears.
+    """
 
     backend: str
     adapter: str
     transport: str
+    witness: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,8 @@ class Settings:
     mqtt: Mqtt
     radio: Radio
     boards: Mapping[str, BoardPort]
+    policy_subscribe: bool = False
+    """Does the publisher take policy offers by MQTT?"""
 
 
 def load(path: Path) -> Settings:
@@ -102,6 +110,7 @@ def parse(text: str | bytes, name: str) -> Settings:
         mqtt=_mqtt(top.table("mqtt")),
         radio=_radio(top.table("radio")),
         boards=_boards(top.table("boards", optional=True)),
+        policy_subscribe=_policy_subscribe(top.table("policy", optional=True)),
     )
     top.done()
     return settings
@@ -175,6 +184,7 @@ def _mqtt(table: toml.Table) -> Mqtt:
         username=table.text("username", None, max_length=100, expected="a user name"),
         password_file=_path(table, "password_file", None),
         keepalive_s=table.integer("keepalive_s", 30, low=5, high=600),
+        backlog_per_s=table.integer("backlog_per_s", 10, low=1, high=1000),
     )
     if (mqtt.client_certificate is None) != (mqtt.client_key is None):
         table.refuse("client_certificate", expected="client_certificate and client_key together", got="one of the two")
@@ -186,15 +196,27 @@ def _mqtt(table: toml.Table) -> Mqtt:
 
 def _radio(table: toml.Table) -> Radio:
     backend = table.choice("backend", ("bluez", "bumble"))
+    witness = table.text("witness", None, pattern=r"hci[0-9]{1,2}", expected="a second adapter such as hci1")
     radio = Radio(
         backend=backend,
         adapter=table.text("adapter", "hci0", pattern=r"hci[0-9]{1,2}", expected="an adapter such as hci0"),
         transport=table.text("transport", max_length=300, expected="a Bumble transport such as usb:0")
         if backend == "bumble"
         else "",
+        witness=witness or "",
     )
+    if radio.witness and (backend != "bluez" or radio.witness == radio.adapter):
+        table.refuse(
+            "witness", expected="another adapter than the one that advertises, with backend bluez", got=radio.witness
+        )
     table.done()
     return radio
+
+
+def _policy_subscribe(table: toml.Table) -> bool:
+    subscribe = table.boolean("subscribe", False)
+    table.done()
+    return subscribe
 
 
 def _boards(table: toml.Table) -> Mapping[str, BoardPort]:

@@ -1,7 +1,7 @@
 """Merkle tree heads and signed notes: RFC 6962 section 2.1, C2SP tlog-checkpoint and signed-note (Ed25519, type 1).
 
-Only what a growing log and its readers need today: the running root, and signing and opening a checkpoint. Tiles and proofs
-come with the audit.
+What a growing log and its readers need: the running root, and signing and opening a checkpoint. Tiles are in wire/tiles, proofs in
+wire/proofs, cosignatures of witnesses in wire/cosignature.
 """
 
 import base64
@@ -85,12 +85,12 @@ def sign_checkpoint(checkpoint: Checkpoint, name: str, key: "Ed25519PrivateKey")
 
 def decode_checkpoint(note: bytes) -> Checkpoint:
     """Read a signed note without verifying it (a reader on the same unit); raise EncodingError."""
-    return _split(note)[0]
+    return split_note(note)[0]
 
 
 def open_checkpoint(note: bytes, name: str, public_key: bytes) -> Checkpoint:
     """Verify and read a signed note; raise EncodingError or SignatureError."""
-    checkpoint, signatures = _split(note)
+    checkpoint, signatures = split_note(note)
     wanted = key_hash(name, public_key)
     for signer, blob in signatures:
         if signer == name and blob[:4] == wanted:
@@ -100,7 +100,8 @@ def open_checkpoint(note: bytes, name: str, public_key: bytes) -> Checkpoint:
     raise SignatureError("checkpoint", expected=f"a signature by {name}", got="none by that key")
 
 
-def _split(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
+def split_note(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
+    """The checkpoint and every signature line as (name, key hash and signature), nothing verified; raise EncodingError."""
     if len(note) > MAX_NOTE_BYTES:
         raise EncodingError("checkpoint", expected=f"at most {MAX_NOTE_BYTES} bytes", got=str(len(note)))
     try:

@@ -60,7 +60,7 @@ def test_what_has_no_guarantee_is_labelled_in_every_line(name: str) -> None:
 
 @pytest.mark.parametrize("name", packs.ALL)
 def test_what_sums_are_is_said_once_a_stream_and_when_it_changes(name: str) -> None:
-    """OP-13, AN-59: to people before a stream's first line, to programs in every record."""
+    """OP-18, AN-59: to people before a stream's first line, to programs in every record."""
     window = packs.ALL[name]
     record, table = record_of(window), Table()
     words = "biased low: suppressed numbers are missing" if window.terms.threshold else None

@@ -14,8 +14,9 @@ OPPONENTS := build/opponents
 NODE := build/node
 
 # command:Debian package, of what the tests start besides Python. `demo` needs none of them.
-BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig
-BROWSER_FONTS := fonts-dejavu-core fonts-khmeros
+BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig pdftoppm:poppler-utils
+# Fonts, and what WeasyPrint loads for a sign as PDF.
+BROWSER_FONTS := fonts-dejavu-core fonts-khmeros libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 INTEROP_TOOLS := mosquitto:mosquitto node:nodejs npm:npm
 TEST_TOOLS := mosquitto:mosquitto mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace go:golang-go
 # Debian packages without a command: Go's checksum database, which reads our log.
@@ -30,7 +31,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 help:
 	@echo 'make demo    a whole unit on this machine: board, four daemons, radio, broker, subscriber  (DEMO_ARGS="--seconds 60")'
 	@echo 'make test    the tests, 15 minutes at most  (TEST_ARGS="tests/wire -k cbor")'
-	@echo 'make browser the resident'"'"'s page and the printed sign in headless Chromium; leaves pictures in build/screenshots'
+	@echo 'make browser the resident'"'"'s page and the printed sign in headless Chromium, the sign as PDF; leaves pictures in build/screenshots'
 	@echo 'make interop what the city runs: the official AsyncAPI parser and Node-RED, both from npm, on real releases'
 	@echo 'make check   formatting, lint, types, import walls, systemd units, then the tests'
 	@echo 'make privacy the red team, R1 to R21, with what it measured beside what is claimed; 2 minutes'

@@ -18,7 +18,8 @@
     │   ├── BrokerUnavailable the MQTT broker
     │   ├── RadioUnavailable  the Bluetooth adapter or its daemon
     │   ├── StorageUnavailable the disk under the release log
-    │   └── InboxUnavailable  another daemon's socket
+    │   ├── InboxUnavailable  another daemon's socket
+    │   └── PrinterUnavailable what makes a PDF: the extra, its libraries, its fonts
     ├── Refused           a rule of this product forbids it, whoever asks (exit 4)
     │   ├── WindowReleased    this window has been released, or its time has passed
     │   └── DemoOnly          exact counters were asked for under a policy that is not the demo's
@@ -127,6 +128,10 @@ class StorageUnavailable(Unavailable):
 
 class InboxUnavailable(Unavailable):
     """Another daemon's socket is absent."""
+
+
+class PrinterUnavailable(Unavailable):
+    """What makes a PDF is not installed whole: the extra, its libraries or its fonts."""
 
 
 class Refused(DtprError):

@@ -69,7 +69,10 @@ def _privacy(privacy: Privacy, by: Fraction) -> Privacy:
     match privacy:
         case ScalarPrivacy():
             samples, m, c = (_part(count, by) for count in (privacy.samples, privacy.m, privacy.c))
-            return replace(privacy, samples=samples, m=m, c=c)
+            short = replace(privacy, samples=samples, m=m, c=c)
+            if privacy.percentiles and not short.steady:  # the few samples of a demo's window cannot tell them
+                short = replace(short, percentiles=(), percentiles_rho=Fraction(0), rho=short.mean_rho)
+            return short
         case CoarsePrivacy():
             return replace(privacy, min_samples=max(2, _part(privacy.min_samples, by)))
         case _:

@@ -64,7 +64,7 @@ def protection(policy: Policy, stream: Stream) -> str:
             )
             if privacy.percentiles:
                 said += (
-                    f"; percentiles {_percentiles(privacy)} for {exact_words(privacy.percentiles_rho)} of that rho, "
+                    f", percentiles {_percentiles(privacy)} for {exact_words(privacy.percentiles_rho)} of that rho, "
                     f"noise sd {root_words(privacy.cell_sigma_squared)} samples in each cell of a histogram"
                 )
         case CoarsePrivacy() | ThresholdOnly() | NoPrivacy():
@@ -101,7 +101,7 @@ def aggregation(policy: Policy, stream: Stream) -> str:
 
 
 def _percentiles(privacy: ScalarPrivacy) -> str:
-    return ", ".join(map(str, privacy.percentiles))
+    return " ".join(map(str, privacy.percentiles))
 
 
 def count_noise(privacy: CountPrivacy) -> str:

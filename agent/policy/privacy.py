@@ -21,8 +21,8 @@ _SMALLEST = Fraction(1, MAX_DENOMINATOR)
 _LARGEST = Fraction(10)
 _FAR = Fraction(1_000_000)
 
-MAX_PERCENTILES = 9
-"""All of a stream come from one histogram; more would tell no more than it does."""
+MAX_PERCENTILES = 5
+"""All of a stream come from one histogram; more would tell no more than it does, and a resident reads them in one sentence."""
 
 TOTALS = ("none", "period")
 """What `totals` says: no running totals, or totals that begin with each period."""

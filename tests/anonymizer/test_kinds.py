@@ -322,7 +322,7 @@ def test_neither_mean_nor_histogram_has_less_noise_after_a_change(changed: dict[
         assert isinstance(one.privacy, ScalarPrivacy)
         assert isinstance(two.privacy, ScalarPrivacy)
         noise = scalar.widened(two.privacy, drawn)
-        assert noise.sigma_squared >= one.privacy.sigma_squared
+        assert noise.sigma_squared * noise.step**2 >= one.privacy.sigma_squared * one.privacy.step**2
         if one.privacy.percentiles and two.privacy.percentiles:
             assert noise.cell_sigma_squared >= one.privacy.cell_sigma_squared
         assert dues.owed(two, one) == dues.Span(least, least)

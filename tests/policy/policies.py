@@ -167,7 +167,7 @@ def _privacy(draw: Any, kind: str, mode: str, window_s: int) -> tuple[dict[str, 
             least = ceil_sqrt((whole * c**2 + rest**2) / part * 1600)
             if least <= window_s and part.denominator <= 1_000_000:
                 samples = least
-                told["percentiles"] = sorted(draw(st.sets(st.integers(1, 99), min_size=1, max_size=9)))
+                told["percentiles"] = sorted(draw(st.sets(st.integers(1, 99), min_size=1, max_size=5)))
                 told["percentiles_rho"] = ratio(part)
         return {"rho": ratio(rho), "m": m, "c": c, **values, "samples": samples, **told}, rho
     counted = {"rho": ratio(rho), "m": m, "c": c, **threshold, "max_count": draw(st.integers(100_000, 2_000_000))}

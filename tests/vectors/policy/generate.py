@@ -490,10 +490,10 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "percentiles-falling": (
         *instead(PERCENTILES, "[10, 50, 90]", "[90, 50, 10]"),
         "percentiles = ",
-        "expected 1 to 9 whole numbers from 1 to 99, rising",
+        "expected 1 to 5 whole numbers from 1 to 99, rising",
     ),
     "percentile-of-a-hundred": (*instead(PERCENTILES, "90]", "100]"), "percentiles = ", "whole numbers from 1 to 99"),
-    "percentiles-none": (*instead(PERCENTILES, "[10, 50, 90]", "[]"), "percentiles = ", "1 to 9 whole numbers"),
+    "percentiles-none": (*instead(PERCENTILES, "[10, 50, 90]", "[]"), "percentiles = ", "1 to 5 whole numbers"),
     "percentiles-without-rho": (
         *instead(PERCENTILES, "percentiles_rho = 0.0625\n", ""),
         "[stream.privacy]",

@@ -46,6 +46,9 @@ STREAMS = {s.name: s for s in parse_policy(EXAMPLE.read_text(), "air").streams}
 NOISE = STREAMS["noise"]
 assert isinstance(NOISE.privacy, ScalarPrivacy)
 LEVEL = NOISE.privacy
+EIGHT_HOURS = STREAMS["noise-levels"].privacy
+assert isinstance(EIGHT_HOURS, ScalarPrivacy)
+LEVELS: ScalarPrivacy = EIGHT_HOURS
 LAW = gaussian(LEVEL.sigma_squared)
 SMALL = ScalarPrivacy(Fraction(1, 2), 4, 4, Fraction(0), Fraction(10), Fraction(1), 40)
 
@@ -268,8 +271,6 @@ def test_an_impossible_range_of_levels_is_refused() -> None:
         Summary(NOISE, coarse("-1000", "1000", "1"))
 
 
-LEVELS = STREAMS["noise-levels"].privacy
-assert isinstance(LEVELS, ScalarPrivacy)
 TOLD = replace(SMALL, rho=Fraction(1, 2), percentiles=(10, 50, 90), percentiles_rho=Fraction(1, 4))
 
 STEADY = replace(TOLD, m=1, c=1, rho=Fraction(3, 2), percentiles_rho=Fraction(1))

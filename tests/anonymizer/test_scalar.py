@@ -291,7 +291,7 @@ def test_percentiles_from_a_noisy_histogram() -> None:
     true = histogram(window(LEVELS, levels))
     assert true.size == 24
     assert true.sum() == LEVELS.samples == 28_800
-    assert LEVELS.cell_sigma_squared == 3600 * 32
+    assert LEVELS.cell_sigma_squared == 3600 * 40
     law = gaussian(LEVELS.cell_sigma_squared)
     found, naive = [], []
     for _ in range(200):

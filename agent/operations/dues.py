@@ -80,7 +80,8 @@ def strength(stream: Stream) -> Span:
         case UniquePrivacy() as privacy:
             return _exactly(privacy.addresses / privacy.epsilon)
         case ScalarPrivacy() as privacy:
-            return _exactly(spread(privacy.m, privacy.c) * (privacy.high - privacy.low) ** 2 / (2 * privacy.rho))
+            mean_rho = privacy.rho - privacy.percentiles_rho
+            return _exactly(spread(privacy.m, privacy.c) * (privacy.high - privacy.low) ** 2 / (2 * mean_rho))
         case _:
             return NONE
 
@@ -94,8 +95,13 @@ def owed(stream: Stream, older: Stream) -> Span | None:
             return strength(older) if steps == before else variance(older.privacy, strength(older))
         case UniquePrivacy(), UniquePrivacy():
             return strength(older)
-        case ScalarPrivacy(), ScalarPrivacy():
-            return strength(older) if stream.quantity == older.quantity else NONE
+        case ScalarPrivacy() as privacy, ScalarPrivacy() as before:
+            if stream.quantity != older.quantity:
+                return NONE
+            least = strength(older).low
+            if privacy.percentiles and before.percentiles:
+                least = max(least, strength(stream).low * _cell_variance(before) / _cell_variance(privacy))
+            return _exactly(least)
         case CountPrivacy() | UniquePrivacy() | ScalarPrivacy(), _:
             return NONE
         case _:
@@ -178,9 +184,12 @@ def _charge(stream: Stream, drawn: Span, m: int, c: int) -> Span | None:
             squared = Span(drawn.low**2, drawn.high**2)
             return _inverse(squared, Fraction(1, 2)) if 2 * squared.high <= WIDEST else None
         case ScalarPrivacy() as privacy:
-            if drawn.high / privacy.step**2 > WIDEST_SUM or _deviation(stream, drawn).low >= END_DEVIATION:
+            more = drawn.high / strength(stream).low
+            cells = _cell_variance(privacy) * more if privacy.percentiles else Fraction(0)
+            if max(drawn.high / privacy.step**2, cells) > WIDEST_SUM or _deviation(stream, drawn).low >= END_DEVIATION:
                 return None
-            return _inverse(drawn, (privacy.high - privacy.low) ** 2 / 2)
+            mean = (privacy.high - privacy.low) ** 2 / (2 * drawn.low)
+            return _exactly(mean + (1 / cells if privacy.percentiles else 0))
         case _:
             return None
 
@@ -199,6 +208,11 @@ def _deviation(stream: Stream, drawn: Span) -> Span:
             )
         case _:
             return NONE
+
+
+def _cell_variance(privacy: ScalarPrivacy) -> Fraction:
+    """In each cell of the histogram behind percentiles: a replaced sample changes two cells, so twice what a count would need (AN-440)."""
+    return spread(privacy.m, privacy.c) / privacy.percentiles_rho
 
 
 def _devices(inverse_rate: Fraction) -> Fraction:
@@ -228,7 +242,9 @@ def _names(stream: Stream) -> tuple[str, ...]:
     if stream.kind == "scalar":
         mean = stream.privacy.aggregation if isinstance(stream.privacy, CoarsePrivacy) else "mean"
         energetic = mean == "mean" and QUANTITIES[stream.quantity].unit == "dB"
-        return ("leq" if energetic and not isinstance(stream.privacy, ScalarPrivacy) else mean,)
+        if isinstance(stream.privacy, ScalarPrivacy):
+            return (mean, *(f"p{percent}" for percent in stream.privacy.percentiles))
+        return ("leq" if energetic else mean,)
     if stream.kind == "duration":
         bins = bin_names(stream)
         return tuple(f"{name}/{part}" for parts in (bins, QUANTILES) for name in stream.classes for part in parts)

@@ -8,7 +8,7 @@ from itertools import repeat
 from math import log
 
 from agent.contracts.aggregate import Aggregate, Cell, Field, Value
-from agent.contracts.cells import COUNT, DEVICES, SINCE, TOTAL
+from agent.contracts.cells import COUNT, DEVICES, PERCENTILE, SINCE, TOTAL
 from agent.contracts.governed import PackTerms
 from agent.contracts.log import Charge, Gap, Release
 from agent.operations.account import Account
@@ -205,6 +205,10 @@ class Numbers:
             case "scalar":
                 low, high = stream.privacy.low, stream.privacy.high  # type: ignore[union-attr]  # every scalar has them
                 possible = all(isinstance(value, str) or low <= value <= high for _, value in numbers)
+                told = [
+                    value for field, value in numbers if PERCENTILE.fullmatch(field.name) and not isinstance(value, str)
+                ]
+                possible = possible and told == sorted(told)
             case "unique":
                 possible = not numbers or _devices(pack.values, terms)
             case _:

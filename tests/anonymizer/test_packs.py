@@ -21,10 +21,12 @@ PACKS = SPEC.read_text().partition("## Packs")[2].partition("\n## ")[0]
 EXAMPLES = [block for block in blocks() if block in PACKS]
 
 
-@pytest.mark.parametrize(("place", "name"), [*enumerate(("totals", "threshold-only", "unique", "scalar"))])
+@pytest.mark.parametrize(
+    ("place", "name"), [*enumerate(("totals", "threshold-only", "unique", "scalar", "percentiles"))]
+)
 def test_the_examples_are_what_the_code_makes(place: int, name: str) -> None:
     """AN-47, AN-48."""
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
     head, cells = (part.replace("\n", "") for part in EXAMPLES[place].split("…"))
     payload = aggregate.encode(packs.ALL[name]).decode()
     assert head in payload

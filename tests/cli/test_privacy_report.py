@@ -83,6 +83,11 @@ def test_the_interval_is_the_smallest_that_holds_95_of_100() -> None:
     within = int(found["visitors"].streams[0].noises[0].within)
     outside = [2 * exp(-rate * (w + 1)) / (1 + exp(-rate)) for w in (within - 1, within)]
     assert outside[1] <= 0.05 < outside[0]
+    cells = found["air-quality-and-noise"].streams[3].noises[1]
+    assert (cells.of, cells.deviation) == (
+        "the number of samples in each cell behind the percentiles",
+        Fraction("379.474"),
+    )
     noise = found["air-quality-and-noise"].streams[2].noises[0]
     sigma = 60 * 70 / 3600 / (2 * 0.125) ** 0.5
     assert sigma <= noise.deviation <= sigma + 0.001

@@ -234,3 +234,30 @@ def test_every_kind_that_was_received_is_confirmed(tmp_path: Path, raw: bool) ->
     verdict = audit(Inputs(ORIGIN, PUBLIC, log=copy, root=trust_root(), received=(lines,)))
     assert verdict.findings.kinds == set()
     assert verdict.facts["confirmed"] == verdict.facts["received"] == sum(isinstance(e, Release) for e in entries)
+
+
+@cache
+def levels() -> tuple[Entry, ...]:
+    """Windows with percentiles, by a unit with zero noise."""
+    life = Life("levels")
+    life.on(20)
+    for _ in range(2):
+        life.bring("levels", values=[50] * 20 + [70] * 20)
+        life.on(40)
+    life.on(1)
+    return tuple(life.entries)
+
+
+@pytest.mark.parametrize(
+    ("cheat", "kinds"),
+    [
+        (list, set()),
+        (charged("levels", Charge(Fraction(1))), {Kind.CHARGE_TOO_SMALL}),
+        (says("levels", values={"p10": Decimal("71.5")}), {Kind.IMPOSSIBLE_NUMBER}),
+        (says("levels", values={"p90": Decimal("100.5")}), {Kind.IMPOSSIBLE_NUMBER}),
+    ],
+    ids=["honest", "the mean alone charged", "falling", "beyond its bounds"],
+)
+def test_percentiles(cheat: Cheat, kinds: set[Kind]) -> None:
+    """AN-441, AN-443: one charge for mean and percentiles, which rise; the control is an honest log."""
+    assert found(cheat(list(levels()))) == kinds

@@ -74,7 +74,7 @@ class JsonFrame:
         for at, text in fixed:
             if not payload.startswith(text, at):
                 raise ValueError("other terms")
-        values = []
+        values: list[Value] = []
         for number, words, at, end in cells:
             if payload.startswith(number, at):
                 values.append(_number(payload[at + len(number) : end]))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -268,7 +269,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "tile_progress": (
         tile_progress.encode_progress(cursor.START, tiles.TileBuilder()),
         tile_progress.encode_progress(
-            cursor.START.follows(RELEASE, 900), tiles.TileBuilder(257, ((bytes(32),), (bytes(32),)))
+            replace(cursor.START.follows(RELEASE, 900), entries=257),
+            tiles.TileBuilder(257, ((bytes(32),), (bytes(32),))),
         ),
     ),
     "replay": (REPLAY,),

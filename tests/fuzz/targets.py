@@ -35,7 +35,7 @@ from agent.errors import (
 from agent.local import settings
 from agent.operations import history, keys, received
 from agent.operations.findings import Findings
-from agent.operations.publish import cut, puback, read_publish
+from agent.operations.publish import PUBLISH, cut, puback, read_publish
 from agent.operations.table import MAX_LINE_CHARACTERS, Table
 from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
@@ -77,6 +77,8 @@ def target_publish(data: bytes) -> None:
                 return
             assert at < packet.start <= packet.end <= len(data)
             at = packet.end
+            if packet.kind != PUBLISH:  # the rest is paho's
+                continue
             for mqtt5 in (True, False):
                 with contextlib.suppress(MessageError):
                     published = read_publish(data, packet, mqtt5=mqtt5)

@@ -222,7 +222,9 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         _signed(Kind.GOVERNANCE, compile_governance(ROOT)),
     ),
     "cbor": (HELLO, RELEASE, cbor.encode([1, -1, None, True, {"a": b"b", 1: [[]]}])),
-    "cose_sign1": (cose.sign1(b"payload", KEYS[0]), cose.sign1(b"payload", KEYS[0], detached=True),
+    "cose_sign1": (
+        cose.sign1(b"payload", KEYS[0]),
+        cose.sign1(b"payload", KEYS[0], detached=True),
         cose.sign1(b"payload", KEYS[0], detached=True, content_type=senml.SENML_CBOR),
     ),
     "cose_sign": (cose.sign(b"payload", KEYS, content_type="text/plain"),),

@@ -43,10 +43,11 @@ from agent.policy import governance, signed, stop, units
 from agent.policy.parse import parse_policy
 from agent.publisher import cursor, tile_progress
 from agent.wire import cbor, cose, cosignature, proofs, senml, senml_cbor, tiles, tlog, toml
+from agent.wire.detached import DetachedVerifier, verify_detached
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
 from tests import packs
-from tests.fuzz.seeds import AUDITED, ENVELOPE, KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH, WITNESS
+from tests.fuzz.seeds import AUDITED, ENVELOPE, KEY_BYTES, NAME, NOW_S, PACK, ROOT, SCHEMA_HASH, WITNESS
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {}

@@ -116,7 +116,8 @@ class Template:
         """What `decode` returns, or None for a pack that has other terms or is none: only what encodes to just these bytes is returned."""
         try:
             read = self._frame.read(payload)
-            return read if _written(read, self._frame) == payload else None
+            check(read)
+            return read
         except (EncodingError, ValueError, LookupError):
             return None
 

@@ -157,9 +157,9 @@ def check(a: Aggregate) -> None:
             ),
         )
     )
-    _require(
-        (f"cell/{field.name}", field.fits(value, t.threshold)) for field, value in zip(t.fields, a.values, strict=True)
-    )
+    for field, value in zip(t.fields, a.values, strict=True):
+        if not field.fits(value, t.threshold):
+            _require(((f"cell/{field.name}", False),))
 
 
 def _require(checks: Iterable[tuple[str, bool]]) -> None:

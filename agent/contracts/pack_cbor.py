@@ -94,7 +94,7 @@ class CborFrame:
         raise EncodingError("aggregate", expected=f"a window that fits {self.length} bytes", got="another")
 
     def read(self, payload: bytes) -> Aggregate:
-        """The window whose pack this may be, its bounds unchecked: it is if `write` says so. Raise ValueError or IndexError for other bytes."""
+        """The window whose pack this is, its bounds unchecked; raise ValueError, LookupError or EncodingError for any other bytes."""
         at = _past(payload, 0, self._window)
         start, at = _read_integer(payload, at)
         percent, at = _read_integer(payload, _past(payload, at, self._coverage))
@@ -111,7 +111,10 @@ class CborFrame:
                 value = CELLS.get(text, text)
             values.append(value)
         reason = None if state == "complete" else NotCollected(state.removeprefix("not_collected:"))
-        return Aggregate(self._terms, start, percent, reason, log_index, tuple(values))
+        found = Aggregate(self._terms, start, percent, reason, log_index, tuple(values))
+        if self.write(found) != payload:
+            raise ValueError("another encoding, or another filler")
+        return found
 
     def extent(self) -> tuple[int, int]:
         """Octets of the shortest and the longest pack of these terms, without the filler."""

@@ -54,9 +54,9 @@ def verify_ed25519(public_key: bytes, signature: bytes, signed: bytes) -> bool:
     return True
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=20_000)
 def _public_key(public_key: bytes) -> "Ed25519PublicKey":
-    """Decoding a key takes a quarter as long as verifying by it. Raises ValueError."""
+    """Decoding a key takes a quarter as long as verifying by it; a subscriber has many, of about 1 kB each. Raises ValueError."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     return Ed25519PublicKey.from_public_bytes(public_key)

@@ -6,15 +6,10 @@ Invariant: this says yes only where `verify_detached` does, and where it says No
 but for its signature; the bytes that were signed follow from the payload alone.
 """
 
-from typing import TYPE_CHECKING
-
 from agent.errors import SignatureError
 from agent.wire import cbor, cose
 from agent.wire.cose import SIGN1_TAG, key_id, sign1_header
 from agent.wire.senml import SENML_CBOR, media_type
-
-if TYPE_CHECKING:  # as in wire/cose
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SIGNATURE_BYTES = 64
 
@@ -35,28 +30,19 @@ def verify_detached(message: bytes, public_key: bytes, payload: bytes) -> None:
 class DetachedVerifier:
     """Signatures by one public key (32 bytes)."""
 
-    __slots__ = ("_forms", "_key", "_public_key")
+    __slots__ = ("_forms", "_public_key")
 
     def __init__(self, public_key: bytes) -> None:
         self._public_key = public_key
         self._forms = {content_type: _form(public_key, content_type) for content_type in (None, SENML_CBOR)}
-        self._key: Ed25519PublicKey | None = None
 
     def verify(self, message: bytes, payload: bytes) -> bool | None:
         """Is `message` this key's signature of `payload`? None for a message of another form or by another key."""
         beginning, signed = self._forms[signed_type(payload)]
         if len(message) != len(beginning) + SIGNATURE_BYTES or not message.startswith(beginning):
             return None
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-        try:
-            if self._key is None:
-                self._key = Ed25519PublicKey.from_public_bytes(self._public_key)
-            self._key.verify(message[-SIGNATURE_BYTES:], signed + cbor.head(cbor.BYTES, len(payload)) + payload)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        signed += cbor.head(cbor.BYTES, len(payload)) + payload
+        return cose.verify_ed25519(self._public_key, message[-SIGNATURE_BYTES:], signed)
 
 
 def named_kid(message: bytes) -> bytes | None:

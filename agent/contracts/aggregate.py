@@ -104,8 +104,8 @@ class Template:
     __slots__ = ("_frame", "terms")
 
     def __init__(self, terms: PackTerms) -> None:
-        self.terms = terms
-        self._frame = _make_frame(terms)
+        self._frame = _frame(terms, str(terms.noise_sd), str(terms.total_noise_sd))
+        self.terms = self._frame.terms
 
     def encode(self, aggregate: Aggregate) -> bytes:
         """What the function `encode` returns for a window of these very terms."""
@@ -195,12 +195,7 @@ _Frame = JsonFrame | CborFrame
 
 @lru_cache(maxsize=64)
 def _frame(t: PackTerms, noise_sd: str, total_noise_sd: str) -> _Frame:
-    """Deviations that are equal may be written differently: two arguments more."""
-    return _make_frame(t)
-
-
-def _make_frame(t: PackTerms) -> _Frame:
-    """Checks the terms, and by one whole pack that SenML can carry them."""
+    """Checks the terms, and by one whole pack that SenML can carry them. Deviations that are equal may be written differently: two arguments more."""
     check_terms(t)
     frame = JsonFrame(t) if t.cbor_bytes is None else CborFrame(t)
     if frame.length > MAX_PACK_BYTES:

@@ -52,13 +52,13 @@ def in_cbor(terms: PackTerms) -> PackTerms:
 class CborFrame:
     """What all packs of some terms have in common: octets between what varies, and of each cell its beginnings."""
 
-    __slots__ = ("_cells", "_coverage", "_fixed", "_index", "_state", "_terms", "_total", "_window", "length")
+    __slots__ = ("_cells", "_coverage", "_fixed", "_index", "_state", "_total", "_window", "length", "terms")
 
     def __init__(self, t: PackTerms) -> None:
         blank = Aggregate(t, FIRST_START, 0, NotCollected.GATE, 0, (Cell.NOT_COLLECTED,) * len(t.fields))
         records = records_of(blank)
         head = [senml_cbor.encode_record(record) for record in records[: len(records) - len(t.fields)]]
-        self._terms = t
+        self.terms = t
         self.length = t.cbor_bytes or 0
         self._total = b"" if t.total_noise_sd is None else head.pop()
         self._window = cbor.head(ARRAY, len(records) + 1) + head[0].removesuffix(cbor.head(UNSIGNED, FIRST_START))
@@ -111,7 +111,7 @@ class CborFrame:
                 value = CELLS.get(text, text)
             values.append(value)
         reason = None if state == "complete" else NotCollected(state.removeprefix("not_collected:"))
-        found = Aggregate(self._terms, start, percent, reason, log_index, tuple(values))
+        found = Aggregate(self.terms, start, percent, reason, log_index, tuple(values))
         if self.write(found) != payload:
             raise ValueError("another encoding, or another filler")
         return found
@@ -128,7 +128,7 @@ class CborFrame:
         ]
         cells = [
             (len(number), len(words), field)
-            for (number, words), field in zip(self._cells, self._terms.fields, strict=True)
+            for (number, words), field in zip(self._cells, self.terms.fields, strict=True)
         ]
         return (
             sum(map(len, (*fixed, *least))) + sum(min(number + 1, words + 2) for number, words, _ in cells),

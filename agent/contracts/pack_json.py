@@ -29,12 +29,12 @@ def layout(a: Aggregate) -> tuple[list[Record], list[int]]:
 class JsonFrame:
     """What all packs of some terms have in common: text between what varies, and of each cell its beginnings and its width but for the brace."""
 
-    __slots__ = ("_base", "_cells", "_fixed", "_places", "_terms", "_total", "_window", "length")
+    __slots__ = ("_base", "_cells", "_fixed", "_places", "_total", "_window", "length", "terms")
 
     def __init__(self, t: PackTerms) -> None:
         blank = Aggregate(t, FIRST_START, 0, NotCollected.GATE, 0, (Cell.NOT_COLLECTED,) * len(t.fields))
         records, widths = layout(blank)
-        self._terms = t
+        self.terms = t
         self.length = len(senml.encode(records, widths))
         window, coverage, *fixed = (senml.encode_record(record) for record in records[: len(records) - len(t.fields)])
         self._total = "" if t.total_noise_sd is None else f"}},{fixed.pop()}".removesuffix("}")
@@ -86,7 +86,7 @@ class JsonFrame:
         if not isinstance(log_index, int):
             raise ValueError("a number that is not whole")
         return Aggregate(
-            self._terms,
+            self.terms,
             _whole(payload[start]),
             _COVERAGES[payload[coverage]],
             _REASONS[payload[state]],

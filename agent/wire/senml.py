@@ -151,7 +151,7 @@ def check_field(name: str, value: Any, where: str) -> None:
             raise EncodingError(where, expected="text", got=type(value).__name__)
         if len(value) > cap:
             raise EncodingError(where, expected=f"at most {cap} characters", got=str(len(value)))
-        if any(0xD800 <= ord(c) < 0xE000 for c in value):
+        if not value.isascii() and any(0xD800 <= ord(c) < 0xE000 for c in value):
             raise EncodingError(where, expected="Unicode text", got="half a surrogate pair")
         if name == "vd" and not re.fullmatch(r"[A-Za-z0-9_-]*", value):
             raise EncodingError(where, expected="base64url without padding", got="another character")

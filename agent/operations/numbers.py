@@ -130,10 +130,11 @@ class Numbers:
         return self._eras[key]
 
     def _encoded(self, entry: Release, pack: Pack, era: _Era) -> None:
-        """Packs change between JSON and CBOR only when the unit starts anew, which takes something from a window; else it could say something."""
+        """Packs change between JSON and CBOR only when the unit starts anew, which takes something from a window, or all; else it could say something."""
         found = media_type(entry.payload)
         era.lengths.setdefault(found, len(entry.payload))
-        if era.media_type not in (None, found) and pack.coverage_percent == 100:
+        broken = pack.coverage_percent < 100 or self._lost_until.get(entry.stream) == entry.window_start
+        if era.media_type not in (None, found) and not broken:
             self._find(
                 Kind.WRONG_SHAPE,
                 f"{entry.stream} at {entry.window_start}: {found} after {era.media_type}, without a break",

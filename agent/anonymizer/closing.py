@@ -52,7 +52,16 @@ class Draft:
         for gap in list(self.ledger.gaps(closing, now_s)):
             self.fold(gap)
 
-    def close(self, regime: Regime, number: int, count: int, key: Ed25519PrivateKey, random_bytes: RandomBytes) -> int:
+    def close(
+        self,
+        regime: Regime,
+        number: int,
+        count: int,
+        key: Ed25519PrivateKey,
+        random_bytes: RandomBytes,
+        *,
+        cbor: bool = False,
+    ) -> int:
         """Close and govern together the next windows of a stream, at most `count`, that are under the same terms; returns how many."""
         windows = regime.windows[number]
         starts = range(
@@ -71,7 +80,7 @@ class Draft:
             governed = release(
                 numbers, place, closed.start, closed.coverage_percent, terms, charge, reason, self.ledger.size
             )
-            self.fold(seal(governed, charge, key))
+            self.fold(seal(governed, charge, key, cbor=cbor))
             published = any(not isinstance(value, Cell) for name, value in governed.cells if name != SINCE)
             accounted = (closed.readings, closed.over_rate) if regime.accounts[number] else (0, 0)
             self._outcomes.append(Outcome(terms.stream.name, *accounted, reason, published))

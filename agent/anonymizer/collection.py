@@ -43,7 +43,8 @@ MAX_WINDOW_S = 86_400
 
 
 class Collection:
-    """Everything that the anonymizer knows between two messages. `disclose` gives the disclosure digest of a policy."""
+    """Everything that the anonymizer knows between two messages. `disclose` gives the disclosure digest of a policy; `cbor` says that packs are made
+    in CBOR, not JSON."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Collection:
         fill_random: Fill,
         memory_locked: bool,
         disclose: Callable[[Policy], bytes],
+        cbor: bool = False,
     ) -> None:
         self._draft = Draft(ledger)
         self.tally = Tally()
@@ -61,6 +63,7 @@ class Collection:
         self.since = 0
         self.clock_trusted = False
         self._key = key
+        self._cbor = cbor
         self._random_bytes = random_bytes
         self._memory_locked = memory_locked
         self._course = Course(ledger.adoption, disclose)
@@ -222,7 +225,7 @@ class Collection:
         for regime, number, count in self._each_due():
             while count:
                 draft.fold_gaps(self._regimes.closing(), self._utc_s)
-                count -= draft.close(regime, number, count, self._key, self._random_bytes)
+                count -= draft.close(regime, number, count, self._key, self._random_bytes, cbor=self._cbor)
         return draft.due
 
     def offer_again(self) -> PolicyOffered | None:

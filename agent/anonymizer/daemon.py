@@ -84,6 +84,7 @@ class Daemon:
             fill_random=fill_random,
             memory_locked=memory == LOCKED,
             disclose=_digest,
+            cbor=settings.release_cbor,
         )
         self._selector = selectors.DefaultSelector()
         buffer = bytearray(MAX_MESSAGE_BYTES)

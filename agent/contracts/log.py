@@ -17,6 +17,7 @@ from agent.contracts.guarantee import LABEL
 from agent.errors import EncodingError, LogDamaged
 from agent.wire import cbor
 from agent.wire.crc32c import crc32c
+from agent.wire.senml import SENML_JSON, media_type
 
 RELEASES = "releases"
 CHECKPOINT = "checkpoint"
@@ -226,8 +227,16 @@ def iter_records(data: bytes | memoryview, start: int = 0) -> Iterator[tuple[int
 
 def _unprotected(payload: bytes) -> bool:
     """Does the pack say of itself that nothing is guaranteed? Of the pack nothing else is read here."""
-    guarantee = payload.partition(b'{"n":"guarantee","vs":"')[2].partition(b'"')[0]
-    return guarantee.endswith(LABEL.encode())
+    if media_type(payload) == SENML_JSON:
+        words = payload.partition(b'{"n":"guarantee","vs":"')[2].partition(b'"')[0]
+    else:
+        after = payload.partition(_GUARANTEE_IN_CBOR)[2]
+        words = after[1 : 1 + after[0]] if after else b""
+    return words.endswith(LABEL.encode())
+
+
+_GUARANTEE_IN_CBOR = b"\xa2\x00\x69guarantee\x03\x78"
+"""A record of a name and of text of 24 to 255 octets (RFC 8428 section 6): all words of a guarantee are so long."""
 
 
 def _charge(charge: Charge | None) -> list[int] | None:

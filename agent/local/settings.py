@@ -85,6 +85,8 @@ class Settings:
     mqtt: Mqtt
     radio: Radio
     boards: Mapping[str, BoardPort]
+    release_cbor: bool = False
+    """Does the anonymizer make packs in CBOR, not JSON?"""
     policy_subscribe: bool = False
     """Does the publisher take policy offers by MQTT?"""
 
@@ -110,6 +112,7 @@ def parse(text: str | bytes, name: str) -> Settings:
         mqtt=_mqtt(top.table("mqtt")),
         radio=_radio(top.table("radio")),
         boards=_boards(top.table("boards", optional=True)),
+        release_cbor=_release_cbor(top.table("release", optional=True)),
         policy_subscribe=_policy_subscribe(top.table("policy", optional=True)),
     )
     top.done()
@@ -211,6 +214,12 @@ def _radio(table: toml.Table) -> Radio:
         )
     table.done()
     return radio
+
+
+def _release_cbor(table: toml.Table) -> bool:
+    encoding = table.choice("encoding", ("json", "cbor"), "json")
+    table.done()
+    return encoding == "cbor"
 
 
 def _policy_subscribe(table: toml.Table) -> bool:

@@ -15,7 +15,8 @@ from agent.operations.layout import Layout, Pack, pack_of
 from agent.operations.numbers import Numbers
 from agent.operations.policies import Policies
 from agent.policy.governance import TrustRoot
-from agent.wire import cbor, cose
+from agent.wire import cbor
+from agent.wire.detached import verify_detached
 
 MAX_LAYOUTS = 64
 MAX_MISSING = 10_000
@@ -75,7 +76,7 @@ class History:
         if (said.stream, pack.window_start, said.window_s) != (entry.stream, entry.window_start, entry.window_s):
             self._find(Kind.WRONG_SHAPE, "its payload is of another stream or window than the entry")
         try:
-            cose.verify1(entry.signature, self._key, detached_payload=entry.payload)
+            verify_detached(entry.signature, self._key, entry.payload)
         except (SignatureError, EncodingError) as bad:
             self._find(Kind.RELEASE_SIGNATURE, str(bad)[:200])
         self.windows["complete" if pack.reason is None else str(pack.reason)] += 1

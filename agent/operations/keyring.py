@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.errors import EncodingError, SignatureError
 from agent.wire import cose
-from agent.wire.detached import DetachedVerifier, named_kid
+from agent.wire.detached import DetachedVerifier, named_kid, verify_detached
 
 MAX_KEYS = 200_000
 """Twice the largest city."""
@@ -62,7 +62,7 @@ class Keyring:
             return False, [f"the signature is not a COSE_Sign1: {bad}"]
         for key in self._candidates(unit, kid):
             try:
-                cose.verify1(message, key, detached_payload=payload)
+                verify_detached(message, key, payload)
             except SignatureError:
                 continue
             except EncodingError as bad:

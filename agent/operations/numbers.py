@@ -1,5 +1,6 @@
 """What a Release says of its window, and what a Gap leaves out, held against what the window owes: OP-26 and OP-27 of SPEC.md. Pure."""
 
+import dataclasses
 from bisect import bisect_right
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,6 +18,7 @@ from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Pack
 from agent.operations.policies import Policies
 from agent.policy.model import BITMAP_CELLS, CountPrivacy, Stream, ThresholdOnly
+from agent.wire.senml import media_type
 
 MAX_BUDGET_FINDINGS = 20
 """A log that overspends so often is not looked at more closely: exact spans are the costly part."""
@@ -33,10 +35,12 @@ TAILS = 34
 
 @dataclass(slots=True)
 class _Era:
-    """A stream under one policy and one noise. `agreed` and `charge` were found right; `length` is that of its first pack."""
+    """A stream under one policy and one noise. `agreed` and `charge` were found right; `lengths` are those of its first pack of each media type,
+    `media_type` is that of its last."""
 
     owes: Dues
-    length: int = 0
+    lengths: dict[str, int] = dataclasses.field(default_factory=dict)
+    media_type: str | None = None
     agreed: PackTerms | None = None
     charge: Charge | None = None
 
@@ -69,7 +73,7 @@ class Numbers:
         rule = self._policies.rules[number]
         stream = rule.streams[entry.stream]
         era = self._era(number, stream, entry.window_start)
-        era.length = era.length or len(entry.payload)
+        self._encoded(entry, pack, era)
         if said.terms is not era.agreed and self._agree(entry, said.terms, era):
             era.agreed = said.terms
         what = f"{entry.stream} at {entry.window_start}"
@@ -125,6 +129,18 @@ class Numbers:
             self._eras[key] = _Era(dues(self._policies.rules[number].policy, stream, drawn, bounds.m, bounds.c))
         return self._eras[key]
 
+    def _encoded(self, entry: Release, pack: Pack, era: _Era) -> None:
+        """Packs change between JSON and CBOR only when the unit starts anew, which takes something from a window, or all; else it could say something."""
+        found = media_type(entry.payload)
+        era.lengths.setdefault(found, len(entry.payload))
+        broken = pack.coverage_percent < 100 or self._lost_until.get(entry.stream) == entry.window_start
+        if era.media_type not in (None, found) and not broken:
+            self._find(
+                Kind.WRONG_SHAPE,
+                f"{entry.stream} at {entry.window_start}: {found} after {era.media_type}, without a break",
+            )
+        era.media_type = found
+
     def _agree(self, entry: Release, terms: PackTerms, era: _Era) -> bool:
         """Noise, threshold, guarantee, cells and length."""
         owes = era.owes
@@ -150,9 +166,9 @@ class Numbers:
                 (Kind.WRONG_SHAPE, (owes.names, owes.unit) == (names, terms.noise_unit), names, owes.names),
                 (
                     Kind.WRONG_SHAPE,
-                    era.length == len(entry.payload),
+                    era.lengths[media_type(entry.payload)] == len(entry.payload),
                     f"{len(entry.payload)} bytes",
-                    f"{era.length}",
+                    f"{era.lengths[media_type(entry.payload)]}",
                 ),
             )
             if not right

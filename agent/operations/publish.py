@@ -4,7 +4,7 @@ Only topic, payload and user properties are kept; of the other properties only t
 long for a PUBLISH, most of it for properties.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent.errors import MessageError
 
@@ -18,8 +18,7 @@ _PREFIXED = (0x03, 0x08, 0x09)
 _SUBSCRIPTION_IDENTIFIER = 0x0B
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):
     """A whole control packet: `kind` and `flags` from its first octet, its body from `start` to `end` of the buffer."""
 
     kind: int
@@ -28,8 +27,7 @@ class Packet:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """A PUBLISH. `topic` None when it is not UTF-8; `mid` 0 at QoS 0."""
 
     topic: str | None

@@ -15,7 +15,7 @@ from agent.contracts.log import Release
 from agent.errors import BadInput, EncodingError, MessageError, SignatureError
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Pack
-from agent.wire import cose
+from agent.wire.detached import verify_detached
 
 MAX_LINE_BYTES = 256 * 1024
 """A payload of 64 KiB in base64, and its record."""
@@ -177,7 +177,7 @@ def signed_by(line: Line, public_key: bytes) -> bool | None:
     if line.payload is None or line.signature is None:
         return None
     try:
-        cose.verify1(line.signature, public_key, detached_payload=line.payload)
+        verify_detached(line.signature, public_key, line.payload)
     except (SignatureError, EncodingError, BadInput):
         return False
     return True

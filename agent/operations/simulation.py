@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.terms import Terms
-from agent.contracts.aggregate import Aggregate, Template
+from agent.contracts.aggregate import Aggregate, Template, terms_in_cbor
 from agent.contracts.log import Entry, PolicyTaken, Release
 from agent.contracts.public import Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
@@ -27,6 +27,7 @@ from agent.publisher.message import (
 )
 from agent.publisher.topics import Topics
 from agent.wire import cose
+from agent.wire.detached import signed_type
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
 
 RandomBytes = Callable[[int], bytes]
@@ -52,9 +53,10 @@ def counted(policy: Policy) -> Policy:
 
 
 class Crowd:
-    """What all simulated units have in common: the policy but for its unit, and the law of the noise."""
+    """What all simulated units have in common: the policy but for its unit, the law of the noise, and whether packs are in CBOR."""
 
-    def __init__(self, policy: Policy, root: str, now: int) -> None:
+    def __init__(self, policy: Policy, root: str, now: int, *, cbor: bool = False) -> None:
+        self.cbor = cbor
         self.policy = counted(policy)
         self.root = root
         self.terms = tuple(terms_for(self.policy, stream, bytes(32)) for stream in self.policy.streams)
@@ -94,7 +96,7 @@ class SimulatedUnit:
         self._head = TreeHead()
         self._log(PolicyTaken(compile_policy(policy), disclosure.digest, crowd.start, crowd.start))
         self._envelope = seal_envelope(Envelope(disclosure.cbor, crowd.start), key)
-        self._packs = tuple(_Pack(terms, policy, disclosure.digest) for terms in crowd.terms)
+        self._packs = tuple(_Pack(terms, policy, disclosure.digest, cbor=crowd.cbor) for terms in crowd.terms)
         self.public_key = cose.public_bytes(key)
         self.path = f"{unit.city}/{unit.site}/{unit.name}"
         self.topics = Topics(crowd.root, unit.city, unit.site, unit.name)
@@ -146,7 +148,7 @@ class SimulatedUnit:
             governed.window_start,
             pack.terms.stream.window_s,
             payload,
-            cose.sign1(payload, self._key, detached=True),
+            cose.sign1(payload, self._key, detached=True, content_type=signed_type(payload)),
             pack.terms.charge,
             governed.terms.disclosure_digest,
         )
@@ -163,11 +165,11 @@ class _Pack:
 
     __slots__ = ("template", "terms")
 
-    def __init__(self, terms: Terms, policy: Policy, digest: bytes) -> None:
+    def __init__(self, terms: Terms, policy: Policy, digest: bytes, *, cbor: bool) -> None:
         unit = policy.unit
         named = replace(terms.pack, city=unit.city, site=unit.site, unit=unit.name, disclosure_digest=digest)
         self.terms = terms
-        self.template = Template(named)
+        self.template = Template(terms_in_cbor(named) if cbor else named)
 
     def window(self, start: int, log_index: int, random_bytes: RandomBytes) -> Aggregate:
         counts = list(random_bytes(len(self.terms.stream.classes)))  # 0 to 255 each: some are under the threshold

@@ -50,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keys-out", type=Path, metavar="F", help="write the key directory here, for `subscribe --keys`"
     )
+    parser.add_argument(
+        "--encoding", choices=("json", "cbor"), default="json", help="of the releases, as in agent.toml (default json)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object at the end, and nothing else")
     add_broker_arguments(parser)
 
@@ -64,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     policy = load_policy(args.policy)
     if not mqtt.tls:
         policy = replace(policy, transport="any")  # a unit with transport = "tls" would publish nothing here (PB-17)
-    crowd = Crowd(policy, mqtt.root, Clock(OPERATOR).utc_ns() // 10**9)
+    crowd = Crowd(policy, mqtt.root, Clock(OPERATOR).utc_ns() // 10**9, cbor=args.encoding == "cbor")
     secret = random_bytes(SECRET_BYTES) if args.secret is None else _secret(args.secret)
     units = [crowd.unit(number, unit_key(secret, number)) for number in range(args.first, args.first + args.units)]
     if args.keys_out is not None:

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Template, Value
@@ -48,8 +48,7 @@ IGNORED = ("log", "policy")
 """Topics of a unit that are defined elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """One PUBLISH. `topic` None when it was not UTF-8; `at_s` is a monotonic clock's reading."""
 
     topic: str | None
@@ -59,8 +58,7 @@ class Received:
     at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
+class _Name(NamedTuple):
     """From the topic: whose message it is."""
 
     root: str
@@ -296,10 +294,10 @@ class Verification:
         return [record, *(_gap(name, *gap) for gap in lost)]
 
     def _checkpoint(self, name: _Name, payload: bytes) -> Record:
-        checkpoint = tlog.decode_checkpoint(payload)
+        checkpoint, signatures = tlog.split_note(payload)
         signers = dict.fromkeys((name.unit, checkpoint.origin))
         verified, notes = self._keys.opened(
-            name.path, lambda key: any(_signed(payload, signer, key) for signer in signers)
+            name.path, lambda key: any(tlog.signed_by(checkpoint, signatures, signer, key) for signer in signers)
         )
         before = self._heads.get(name)
         if before is not None and before.origin == checkpoint.origin and verified is not False:
@@ -351,14 +349,6 @@ def _read(name: _Name, stream: str, governed: Aggregate) -> _Known:
 def _opens(envelope: bytes, key: bytes) -> bool:
     try:
         open_envelope(envelope, key)
-    except SignatureError:
-        return False
-    return True
-
-
-def _signed(note: bytes, signer: str, key: bytes) -> bool:
-    try:
-        tlog.open_checkpoint(note, signer, key)
     except SignatureError:
         return False
     return True

@@ -91,13 +91,19 @@ def decode_checkpoint(note: bytes) -> Checkpoint:
 def open_checkpoint(note: bytes, name: str, public_key: bytes) -> Checkpoint:
     """Verify and read a signed note; raise EncodingError or SignatureError."""
     checkpoint, signatures = split_note(note)
-    wanted = key_hash(name, public_key)
+    signed = signed_by(checkpoint, signatures, name, public_key)
+    if not signed:
+        got = "none by that key" if signed is None else "one that does not verify"
+        raise SignatureError("checkpoint", expected=f"a signature by {name}", got=got)
+    return checkpoint
+
+
+def signed_by(checkpoint: Checkpoint, signatures: list[tuple[str, bytes]], name: str, public_key: bytes) -> bool | None:
+    """Does the first signature under this name and key verify? None when there is none."""
     for signer, blob in signatures:
-        if signer == name and blob[:4] == wanted:
-            if verify_ed25519(public_key, blob[4:], checkpoint.body().encode()):
-                return checkpoint
-            raise SignatureError("checkpoint", expected=f"a signature by {name}", got="one that does not verify")
-    raise SignatureError("checkpoint", expected=f"a signature by {name}", got="none by that key")
+        if signer == name and blob[:4] == key_hash(name, public_key):
+            return verify_ed25519(public_key, blob[4:], checkpoint.body().encode())
+    return None
 
 
 def split_note(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.anonymizer.seal import seal
 from agent.beacon import advertisement, gatt
 from agent.contracts import aggregate, board, health, latest, lease, log, public, reading, status
 from agent.disclosure import compact
@@ -24,7 +25,7 @@ from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
 from agent.policy.units import compile_units, parse_units
 from agent.publisher import cursor, tile_progress
-from agent.wire import cbor, cose, cosignature, senml, tiles, tlog
+from agent.wire import cbor, cose, cosignature, senml, senml_cbor, tiles, tlog
 from firmware_bridge import cobs, frame
 from tests import packs
 from tests.packs import COUNT, changed
@@ -91,6 +92,7 @@ LATEST = latest.seal_latest(
 )
 PACK = aggregate.encode(changed(COUNT, window_start=1_790_000_100, disclosure_digest=DISCLOSURE.digest))
 PACKS = tuple(map(aggregate.encode, packs.ALL.values()))
+IN_CBOR = tuple(aggregate.encode(aggregate.in_cbor(window)) for window in packs.ALL.values())
 RELEASE = log.Release(
     "crossings",
     1_790_000_100,
@@ -102,6 +104,9 @@ RELEASE = log.Release(
 ).encode()
 UNPROTECTED = log.Release(
     "air", 1_800_000_000, 900, PACKS[-1], cose.sign1(PACKS[-1], KEYS[0], detached=True), None, bytes(range(32))
+).encode()
+UNPROTECTED_CBOR = log.Release(
+    "air", 1_800_000_000, 900, IN_CBOR[-1], seal(packs.NONE, None, KEYS[0], cbor=True).signature, None, bytes(range(32))
 ).encode()
 _TOPIC = "dtpr/v1/springfield/river-bridge/bridge-01"
 _SIG = (("sig", base64.b64encode(cose.sign1(PACK, KEYS[0], detached=True)).decode()),)
@@ -217,11 +222,16 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         _signed(Kind.GOVERNANCE, compile_governance(ROOT)),
     ),
     "cbor": (HELLO, RELEASE, cbor.encode([1, -1, None, True, {"a": b"b", 1: [[]]}])),
-    "cose_sign1": (cose.sign1(b"payload", KEYS[0]), cose.sign1(b"payload", KEYS[0], detached=True)),
+    "cose_sign1": (
+        cose.sign1(b"payload", KEYS[0]),
+        cose.sign1(b"payload", KEYS[0], detached=True),
+        cose.sign1(b"payload", KEYS[0], detached=True, content_type=senml.SENML_CBOR),
+    ),
     "cose_sign": (cose.sign(b"payload", KEYS, content_type="text/plain"),),
     "senml": (PACK, *PACKS, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
-    "aggregate": (PACK, *PACKS),
-    "log": (RELEASE, UNPROTECTED, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
+    "senml_cbor": (*IN_CBOR, senml_cbor.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=Decimal("1.50"))])),
+    "aggregate": (PACK, *PACKS, *IN_CBOR),
+    "log": (RELEASE, UNPROTECTED, UNPROTECTED_CBOR, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
     "checkpoint": (CHECKPOINT, COSIGNED),
     "tiles": (
         tiles.Tile(None, 1_234_067, 17).path.encode(),

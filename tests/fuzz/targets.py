@@ -42,10 +42,12 @@ from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
 from agent.policy.parse import parse_policy
 from agent.publisher import cursor, tile_progress
-from agent.wire import cbor, cose, cosignature, proofs, senml, tiles, tlog, toml
+from agent.wire import cbor, cose, cosignature, proofs, senml, senml_cbor, tiles, tlog, toml
+from agent.wire.detached import DetachedVerifier, verify_detached
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
-from tests.fuzz.seeds import AUDITED, ENVELOPE, KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH, WITNESS
+from tests import packs
+from tests.fuzz.seeds import AUDITED, ENVELOPE, KEY_BYTES, NAME, NOW_S, PACK, ROOT, SCHEMA_HASH, WITNESS
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {}
@@ -176,7 +178,7 @@ def target_cbor(data: bytes) -> None:
         assert cbor.encode(cbor.decode(data)) == data
 
 
-@reads("agent.wire.cose.decode_sign1", "agent.wire.cose.verify1")
+@reads("agent.wire.cose.decode_sign1", "agent.wire.cose.verify1", "agent.wire.detached.verify_detached")
 def target_cose_sign1(data: bytes) -> None:
     """One signer, attached and detached."""
     with contextlib.suppress(EncodingError, SignatureError):
@@ -184,6 +186,12 @@ def target_cose_sign1(data: bytes) -> None:
     for detached in (None, b"payload"):
         with contextlib.suppress(EncodingError, SignatureError):
             assert isinstance(cose.verify1(data, KEY_BYTES, detached_payload=detached), bytes)
+    for payload in (b"payload", PACK):
+        quick = DetachedVerifier(KEY_BYTES).verify(data, payload)
+        try:
+            verify_detached(data, KEY_BYTES, payload)
+        except (EncodingError, SignatureError):
+            assert quick is not True
 
 
 @reads("agent.wire.cose.decode_sign", "agent.wire.cose.verify_sign")
@@ -205,11 +213,28 @@ def target_senml(data: bytes) -> None:
         assert senml.decode(senml.encode(records)) == records
 
 
+@reads("agent.wire.senml_cbor.decode")
+def target_senml_cbor(data: bytes) -> None:
+    """A pack in CBOR comes back byte for byte."""
+    with contextlib.suppress(EncodingError):
+        assert senml_cbor.encode(senml_cbor.decode(data)) == data
+
+
+TEMPLATES = tuple(
+    aggregate.Template(terms)
+    for window in packs.ALL.values()
+    for terms in (window.terms, aggregate.in_cbor(window).terms)
+)
+
+
 @reads("agent.contracts.aggregate.decode", "agent.contracts.guarantee.read_guarantee")
 def target_aggregate(data: bytes) -> None:
     """A release's payload comes back byte for byte."""
     with contextlib.suppress(EncodingError, MessageError):
         assert aggregate.encode(aggregate.decode(data)) == data
+    for template in TEMPLATES:
+        found = template.decode(data)
+        assert found is None or found == aggregate.decode(data)
 
 
 @reads("agent.contracts.log.decode_entry", "agent.contracts.log.iter_records")

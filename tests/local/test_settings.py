@@ -51,6 +51,17 @@ def test_the_example_is_the_default() -> None:
     assert example.boards["street"].baud == 115200
 
 
+def test_releases_are_json_unless_somebody_says_otherwise() -> None:
+    """DESIGN.md 5; config/agent.toml has the default."""
+    assert not settings.load(EXAMPLE).release_cbor
+    assert not settings.parse(MINIMAL, "agent.toml").release_cbor
+    assert not settings.parse(f'{MINIMAL}[release]\nencoding = "json"\n', "agent.toml").release_cbor
+    assert settings.parse(f'{MINIMAL}[release]\nencoding = "cbor"\n', "agent.toml").release_cbor
+    for wrong in ('encoding = "xml"', "encoding = true", 'format = "cbor"'):
+        with pytest.raises(SettingsError):
+            settings.parse(f"{MINIMAL}[release]\n{wrong}\n", "agent.toml")
+
+
 def test_the_copy_of_the_checkpoint_lies_outside_the_log() -> None:
     """By default beside the log's folder, wherever that is; never in it, where a backup would take both."""
     paths = changed('backend = "bluez"', 'backend = "bluez"\n[paths]\nlog = "/data/log"')

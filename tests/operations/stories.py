@@ -10,12 +10,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts import aggregate
+from agent.contracts.cells import MAX_WIDTH
 from agent.contracts.log import Entry, Release, pack_record
 from agent.local.randomness import random_bytes
 from agent.operations.log_copy import export
 from agent.operations.subscribe import _json
 from agent.operations.verification import Received, Verification
 from agent.wire import cose, tlog
+from agent.wire.detached import signed_type
 from agent.wire.tlog import Checkpoint, TreeHead
 from tests import packs
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
@@ -76,12 +78,19 @@ class Street(Life):
             self.on(5)
 
 
+class CborStreet(Street):
+    """The same, set to CBOR."""
+
+    cbor = True
+
+
 @cache
-def street() -> tuple[Entry, ...]:
-    """Every kind and mode: readings, and a restart with a Gap."""
-    life = Street(*KINDS)
+def street(*, cbor: bool = False, cbor_after: bool | None = None) -> tuple[Entry, ...]:
+    """Every kind and mode: readings, and a restart with a Gap; in CBOR, or in CBOR or not after the restart."""
+    life = (CborStreet if cbor else Street)(*KINDS)
     life.busy(80)
     life.boot_ns += 45 * 10**9
+    life.cbor = cbor if cbor_after is None else cbor_after
     life.restart()
     life.on(5)
     life.busy(60)
@@ -109,13 +118,16 @@ def write_copy(folder: Path, entries: Iterable[Entry | bytes], **signed: Any) ->
 
 def resealed(release: Release, *, key: Ed25519PrivateKey = KEY, **changes: Any) -> Release:
     """The same Release saying something else, signed again."""
-    payload = aggregate.encode(packs.changed(aggregate.decode(release.payload), **changes))
+    before = aggregate.decode(release.payload)
+    if before.terms.cbor_bytes is not None and "fields" in changes:  # which have no widths in CBOR
+        changes["fields"] = tuple(dataclasses.replace(field, width=MAX_WIDTH) for field in changes["fields"])
+    payload = aggregate.encode(packs.changed(before, **changes))
     said = aggregate.decode(payload)
     return dataclasses.replace(
         release,
         window_start=said.window_start,
         payload=payload,
-        signature=cose.sign1(payload, key, detached=True),
+        signature=cose.sign1(payload, key, detached=True, content_type=signed_type(payload)),
         disclosure_digest=said.terms.disclosure_digest,
     )
 

@@ -1,5 +1,6 @@
 """What lets many processes and many units share a broker: groups, key directories, CSV, counts, simulated units. Rules OP-n are SPEC.md's."""
 
+import base64
 import csv
 import json
 import subprocess
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from agent.cli.main import main
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Cell, NotCollected, Template
-from agent.errors import MessageError, PolicyError, SettingsError
+from agent.errors import MessageError, PolicyError, SettingsError, SignatureError
 from agent.local.randomness import random_bytes
 from agent.operations.keyring import Keyring
 from agent.operations.keys import decode_directory
@@ -30,7 +31,8 @@ from agent.operations.verification import Received, Record, Verification
 from agent.policy.file import load_policy
 from agent.publisher.message import Message
 from agent.wire import cose
-from agent.wire.detached import DetachedVerifier
+from agent.wire.detached import DetachedVerifier, named_kid, signed_type, verify_detached
+from agent.wire.senml import media_type
 from tests import packs
 from tests.brokers import Mosquitto
 from tests.operations.test_subscribe import Subscriber
@@ -44,8 +46,8 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 
 
-def crowd_of(count: int) -> list[SimulatedUnit]:
-    crowd = Crowd(load_policy(POLICY), "dtpr", NOW)
+def crowd_of(count: int, *, cbor: bool = False) -> list[SimulatedUnit]:
+    crowd = Crowd(load_policy(POLICY), "dtpr", NOW, cbor=cbor)
     return [crowd.unit(number, unit_key(bytes(32), number)) for number in range(count)]
 
 
@@ -101,8 +103,9 @@ def test_a_template_is_of_one_stream() -> None:
 @given(st.binary(max_size=300), st.integers(0, 83), st.integers(1, 255))
 @settings(max_examples=200, deadline=None)
 def test_the_quick_check_of_a_signature_says_what_cose_says(payload: bytes, at: int, change: int) -> None:
-    """OP-1: yes only where `cose.verify1` says so; every byte of the message counts."""
-    message = cose.sign1(payload, KEY, detached=True)
+    """OP-1: yes only where `verify_detached` says so; every byte of the message counts, and so does what the payload is signed as."""
+    message = cose.sign1(payload, KEY, detached=True, content_type=signed_type(payload))
+    verify_detached(message, cose.public_bytes(KEY), payload)
     quick = DetachedVerifier(cose.public_bytes(KEY))
     assert quick.verify(message, payload) is True
     assert quick.verify(message, payload + b"x") is False
@@ -114,8 +117,24 @@ def test_the_quick_check_of_a_signature_says_what_cose_says(payload: bytes, at: 
 
 @pytest.mark.parametrize("length", [0, 23, 24, 255, 256, 65_535, 65_536])
 def test_the_quick_check_knows_every_length(length: int) -> None:
-    payload = bytes(length)
-    assert DetachedVerifier(cose.public_bytes(KEY)).verify(cose.sign1(payload, KEY, detached=True), payload)
+    payload = b"[" * length
+    message = cose.sign1(payload, KEY, detached=True, content_type=signed_type(payload))
+    assert DetachedVerifier(cose.public_bytes(KEY)).verify(message, payload)
+    assert named_kid(message) == cose.key_id(cose.public_bytes(KEY))
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"\x80", b""])
+def test_what_is_signed_as_one_thing_counts_for_no_other(payload: bytes) -> None:
+    """OP-1: a pack in CBOR is signed under its content type, one in JSON without any."""
+    public_key = cose.public_bytes(KEY)
+    for content_type in (None, "application/senml+cbor", "application/senml+json", "text/plain"):
+        message = cose.sign1(payload, KEY, detached=True, content_type=content_type)
+        right = content_type == signed_type(payload)
+        assert DetachedVerifier(public_key).verify(message, payload) is (True if right else None)
+        assert Keyring([public_key]).release("a/b/c", payload, base64.b64encode(message).decode())[0] is right
+        if not right:
+            with pytest.raises(SignatureError, match="content type"):
+                verify_detached(message, public_key, payload)
 
 
 def test_in_a_directory_only_a_units_own_key_counts() -> None:
@@ -263,9 +282,10 @@ def test_nothing_but_the_documented_error_escapes(octets: bytes, mqtt5: bool) ->
 # Simulated units
 
 
-def test_a_simulated_unit_is_what_a_subscriber_expects() -> None:
+@pytest.mark.parametrize("cbor", [False, True])
+def test_a_simulated_unit_is_what_a_subscriber_expects(cbor: bool) -> None:
     """OP-17: everything verifies, nothing is missing, repeated or in conflict, and its numbers are noisy."""
-    units = crowd_of(3)
+    units = crowd_of(3, cbor=cbor)
     verification = Verification(Keyring((), {unit.path: unit.public_key for unit in units}))
     for unit in units:
         for message in unit.announcements("0" * 16):
@@ -275,7 +295,10 @@ def test_a_simulated_unit_is_what_a_subscriber_expects() -> None:
                 assert record.get("verified", True) is True
     for number in range(5):
         for unit in units:
-            record = take(verification, unit.release(random_bytes)[0])
+            (message,) = unit.release(random_bytes)
+            assert message.content_type == ("application/senml+cbor" if cbor else "application/senml+json")
+            assert media_type(message.payload) == message.content_type
+            record = take(verification, message)
             assert (record["verified"], record["disclosure_announced"], record["notes"]) == (True, True, [])
             assert (record["log_index"], record["missing_before"], record["conflict"]) == (number + 1, 0, False)
             head = take(verification, unit.checkpoint())
@@ -322,7 +345,10 @@ def simulate(broker: Mosquitto, tmp_path: Path, *options: str) -> str:
     return ran.stdout
 
 
-def test_three_subscribers_of_a_group_get_each_release_once_among_them(tmp_path: Path, broker: Mosquitto) -> None:
+@pytest.mark.parametrize("encoding", ["json", "cbor"])
+def test_three_subscribers_of_a_group_get_each_release_once_among_them(
+    tmp_path: Path, broker: Mosquitto, encoding: str
+) -> None:
     """OP-14, OP-17: real units' bytes at a real mosquitto; every one verified by its unit's own key."""
     assert simulate(broker, tmp_path, "--units", "30", "--seconds", "0") == ""
     folders = [tmp_path / str(number) for number in range(3)]
@@ -333,7 +359,11 @@ def test_three_subscribers_of_a_group_get_each_release_once_among_them(tmp_path:
         members.append(Subscriber(folder, broker.port, *options))
     try:
         wait_until(lambda: broker.log.count("$share/city/dtpr/v1/+/+/+/agg/+") == 3, "the group")
-        done = json.loads(simulate(broker, tmp_path, "--units", "30", "--rate", "150", "--seconds", "4", "--json"))
+        done = json.loads(
+            simulate(
+                broker, tmp_path, "--units", "30", "--rate", "150", "--seconds", "4", "--json", "--encoding", encoding
+            )
+        )
         assert done["releases"] > 100
         wait_until(
             lambda: sum(len(member.records("release")) for member in members) >= done["releases"], "all releases"

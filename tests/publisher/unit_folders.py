@@ -23,6 +23,7 @@ from agent.local.files import write_atomic
 from agent.policy.file import load_policy
 from agent.publisher.cursor import decode
 from agent.wire.cose import public_bytes, sign1
+from agent.wire.detached import signed_type
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
 from tests.packs import COUNT, changed
 
@@ -46,7 +47,8 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_
 class UnitFolder:
     """`log/`, `public/`, `status/` and a cursor below `folder`; `append` logs, `announce` writes state and envelope."""
 
-    def __init__(self, folder: Path, transport: str = "any") -> None:
+    def __init__(self, folder: Path, transport: str = "any", *, cbor: bool = False) -> None:
+        self.cbor = cbor
         self.folder = folder
         self.log, self.public = folder / "log", folder / "public"
         self.cursor = folder / "cursor"
@@ -115,8 +117,8 @@ class UnitFolder:
     def release(self, number: int, **changes: object) -> Release:
         """A sealed Release of window `number`."""
         governed = self.aggregate(number, **changes)
-        payload = aggregate.encode(governed)
-        signature = sign1(payload, KEY, detached=True)
+        payload = aggregate.encode(aggregate.in_cbor(governed) if self.cbor else governed)
+        signature = sign1(payload, KEY, detached=True, content_type=signed_type(payload))
         charge = Charge(Fraction(1, 32))
         return Release(
             governed.terms.stream,

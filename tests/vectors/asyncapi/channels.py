@@ -1,5 +1,6 @@
 """The channels of config/asyncapi.yaml: one row a topic. A new topic is a schema, an example and a row."""
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -44,7 +45,9 @@ class Example:
     message: Message
 
     def payload(self) -> Any:
-        """As a JSON value; text stays text."""
+        """As a JSON value; text stays text, octets are in base64."""
+        if "cbor" in self.message.content_type:
+            return base64.b64encode(self.message.payload).decode()
         text = self.message.payload.decode()
         return json.loads(text) if "json" in self.message.content_type and text else text
 
@@ -55,7 +58,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`address` is what follows `{root}/v1/{city}/{site}/{unit}/`."""
+    """`address` is what follows `{root}/v1/{city}/{site}/{unit}/`; `others` are further messages that may come there."""
 
     name: str
     address: str
@@ -68,6 +71,7 @@ class Channel:
     action: Literal["send", "receive"] = "send"
     """As the unit does it."""
     qos: int = 1
+    others: tuple["Channel", ...] = ()
 
 
 def channels() -> tuple[Channel, ...]:
@@ -126,6 +130,18 @@ def channels() -> tuple[Channel, ...]:
                 Example("count-late", sent(releases["count"], mqtt5=True, late=True)[0]),
             ),
             schemas.HEADERS,
+            others=(
+                Channel(
+                    "release-cbor",
+                    "agg/{stream}",
+                    "The same in CBOR, from a unit that is set to it.",
+                    False,
+                    "application/senml+cbor",
+                    schemas.CBOR_PACK,
+                    tuple(Example(name, sent(_sealed(name, cbor=True), mqtt5=True)[0]) for name in packs.ALL),
+                    schemas.HEADERS,
+                ),
+            ),
         ),
         Channel(
             "signature",
@@ -219,6 +235,6 @@ def channels() -> tuple[Channel, ...]:
     )
 
 
-def _sealed(name: str) -> Release:
+def _sealed(name: str, *, cbor: bool = False) -> Release:
     window = packs.ALL[name]
-    return seal(window, None if isinstance(window.terms.guarantee, NoGuarantee) else packs.CHARGE, KEY)
+    return seal(window, None if isinstance(window.terms.guarantee, NoGuarantee) else packs.CHARGE, KEY, cbor=cbor)

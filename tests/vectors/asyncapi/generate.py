@@ -62,11 +62,15 @@ def asyncapi() -> dict[str, Any]:
         "channels": {channel.name: _channel(channel) for channel in rows},
         "operations": {f"{channel.action}-{channel.name}": _operation(channel) for channel in rows},
         "components": {
-            "messages": {channel.name: _message(channel) for channel in rows},
+            "messages": {each.name: _message(each) for channel in rows for each in _messages(channel)},
             "parameters": {name: {"description": words} for name, words in PARAMETERS.items()},
-            "schemas": {channel.name: channel.payload for channel in rows},
+            "schemas": {each.name: each.payload for channel in rows for each in _messages(channel)},
         },
     }
+
+
+def _messages(channel: Channel) -> tuple[Channel, ...]:
+    return (channel, *channel.others)
 
 
 def _channel(channel: Channel) -> dict[str, Any]:
@@ -74,7 +78,7 @@ def _channel(channel: Channel) -> dict[str, Any]:
     return {
         "address": address,
         "summary": channel.summary,
-        "messages": {channel.name: {"$ref": f"#/components/messages/{channel.name}"}},
+        "messages": {each.name: {"$ref": f"#/components/messages/{each.name}"} for each in _messages(channel)},
         "parameters": {
             name: {"$ref": f"#/components/parameters/{name}"} for name in PARAMETERS if f"{{{name}}}" in address
         },
@@ -85,7 +89,7 @@ def _operation(channel: Channel) -> dict[str, Any]:
     return {
         "action": channel.action,
         "channel": {"$ref": f"#/channels/{channel.name}"},
-        "messages": [{"$ref": f"#/channels/{channel.name}/messages/{channel.name}"}],
+        "messages": [{"$ref": f"#/channels/{channel.name}/messages/{each.name}"} for each in _messages(channel)],
         "bindings": {"mqtt": _binding(channel)},
     }
 

@@ -175,6 +175,13 @@ HEALTH = message(
     memory_locked={"type": "boolean"},
     **{name: {"enum": list(BUCKETS)} for name in COUNTERS},
 )
+CBOR_PACK = _OCTETS | {
+    "contentMediaType": "application/senml+cbor",
+    "description": (
+        "The records of a pack in JSON under the integer labels of RFC 8428 section 6, and a filler that makes all packs of a stream equally long: "
+        "rule `cbor-pack` of pack.cddl. The signature's protected header names the content type."
+    ),
+}
 ENTRIES = _OCTETS | {
     "description": "256 entries of the release log, each behind its length (u16, big endian); C2SP tlog-tiles."
 }

@@ -311,7 +311,7 @@ def test_percentiles_beside_the_mean() -> None:
     ],
 )
 def test_neither_mean_nor_histogram_has_less_noise_after_a_change(changed: dict[str, Any]) -> None:
-    """AN-34: the older of two policies may have had more noise in either; the audit finds the same."""
+    """AN-34, AN-442: the older of two policies may have had more noise in either; the audit finds the same."""
     of = policy("levels")
     (older,) = of.streams
     other = dataclasses.replace(older, privacy=dataclasses.replace(older.privacy, **changed))

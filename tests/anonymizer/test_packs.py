@@ -29,7 +29,7 @@ EXAMPLES = [block for block in blocks() if block in PACKS]
 )
 def test_the_examples_are_what_the_code_makes(place: int, name: str) -> None:
     """AN-47, AN-48."""
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     head, cells = (part.replace("\n", "") for part in EXAMPLES[place].split("…"))
     payload = aggregate.encode(packs.ALL[name]).decode()
     assert head in payload
@@ -42,7 +42,7 @@ def test_the_example_in_cbor_is_what_the_code_makes() -> None:
     *_, index, bike, foot, filler = items = cbor2.loads(release.payload)
     assert len(items) == len(json.loads(aggregate.encode(COUNT))) + 1
     words = ", ".join(f"{item}".replace("'", '"') for item in (index, bike, foot))
-    assert EXAMPLES[4].strip() == f"{words}, {{0: \"filler\", 8: h'00…00'}}]"
+    assert EXAMPLES[5].strip() == f"{words}, {{0: \"filler\", 8: h'00…00'}}]"
     assert f"whose filler has {len(filler[8])} octets" in PACKS
     assert filler == {0: "filler", 8: bytes(len(filler[8]))}
     assert bytes.fromhex("02c48222190fa0") in release.payload  # 4([-3, 4000])

@@ -315,7 +315,7 @@ def test_percentiles_rise_and_stay_on_the_grid(noisy: list[int], received: int) 
 
 
 def test_percentiles_that_are_not_told() -> None:
-    """AN-440: too few samples, or noise too wide; neither asks what was measured."""
+    """AN-440, AN-444: too few samples, or noise too wide; neither asks what was measured."""
     nothing = (Cell.NOT_COLLECTED,) * 3
     full = np.full(11, 4, dtype=np.int64)
     assert publish_percentiles(full, 37, STEADY) == nothing

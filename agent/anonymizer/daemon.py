@@ -18,12 +18,14 @@ from agent.anonymizer.inbox import Inbox
 from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
+from agent.anonymizer.loss import AFTER
 from agent.anonymizer.offers import Offer, OfferFolder
+from agent.anonymizer.successor import begin_successor
 from agent.anonymizer.window import NS, Moment
 from agent.contracts.log import CHECKPOINT, GovernanceTaken, PolicyOffered, StopTaken
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
-from agent.errors import BadInput, LogDamaged, PolicyError, StorageUnavailable
+from agent.errors import BadInput, LogDamaged, LogShortened, PolicyError, StorageUnavailable
 from agent.local.clock import Clock
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_signing_key
@@ -72,8 +74,10 @@ class Daemon:
         self._refused = ""
         origin = logged_origin(paths.log, paths.checkpoint_copy)
         self._unit = _unit(origin) if origin is not None else None
+        self._release_log: ReleaseLog | None = None
         ledger = Ledger()
-        self._release_log = self._open_log(origin, ledger) if origin is not None else None
+        if origin is not None:
+            self._release_log, ledger = self._open_log(origin)
         self._collection = Collection(
             ledger=ledger,
             key=self._key,
@@ -178,13 +182,20 @@ class Daemon:
         self._collection.commit(due)
         return True
 
-    def _open_log(self, origin: str, ledger: Ledger) -> ReleaseLog:
-        log = ReleaseLog(
-            self._paths.log, origin, self._key, ledger.fold, self._watchdog.feed_start, copy=self._paths.checkpoint_copy
-        )
+    def _open_log(self, origin: str) -> tuple[ReleaseLog, Ledger]:
+        """The log and what it says; one that lost its end is closed, and the one that follows it begins (AN-59)."""
+        ledger, paths, feed = Ledger(), self._paths, self._watchdog.feed_start
+        shown, copy = paths.public / CHECKPOINT, paths.checkpoint_copy
+        try:
+            log = ReleaseLog(paths.log, origin, self._key, ledger.fold, feed, copy=copy, shown=shown)
+        except LogShortened as short:
+            following, closed = begin_successor(paths.log, origin, self._key, short, feed)
+            _log.warning("release log shortened: %s", short)
+            _log.warning("what is left of it is kept as %s, and a new log begins: %s", closed, ascii(following))
+            return self._open_log(following)
         if log.recovered:
             _log.warning("release log %s", log.recovered)
-        return log
+        return log, ledger
 
     # --- offers ---------------------------------------------------------------------------------------------------
 
@@ -255,8 +266,8 @@ class Daemon:
         unit = fold(Adoption(), entry).unit
         assert unit is not None, "a first entry is a policy"
         try:
-            discard_empty(self._paths.log / CHECKPOINT, self._paths.checkpoint_copy)
-            log = self._open_log(unit.path, Ledger())
+            discard_empty(self._paths.log, self._paths.checkpoint_copy, self._paths.public / CHECKPOINT)
+            log, _ = self._open_log(unit.path)
         except StorageUnavailable as full:
             self._refuse(str(full))
             return False
@@ -351,7 +362,7 @@ def _digest(policy: Policy) -> bytes:
 
 
 def _unit(origin: str) -> Unit:
-    levels = origin.split("/")
+    levels = origin.partition(AFTER)[0].split("/")
     if len(levels) != 3:
         raise LogDamaged("release log", expected="an origin city/site/unit", got=repr(origin)[:80])
     return Unit(*levels)

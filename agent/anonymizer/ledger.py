@@ -13,7 +13,7 @@ from itertools import pairwise
 from agent.anonymizer.budget import Budget, terms_of
 from agent.anonymizer.strength import charge, own
 from agent.anonymizer.transition import changes, strength
-from agent.contracts.log import Charge, Entry, Gap, PolicyTaken, Release
+from agent.contracts.log import Charge, Entry, Gap, LogLost, PolicyTaken, Release, newest_instant
 from agent.errors import LogDamaged, WindowReleased
 from agent.policy.adopt import Adoption, Taken, fold
 from agent.policy.model import Guaranteed, Stream
@@ -41,6 +41,7 @@ class Ledger:
         self.adoption = Adoption()
         self.budget = Budget()
         self._last_end: dict[str, int] = {}
+        self._lost_until = 0
         for entry in entries:
             self.fold(entry)
 
@@ -54,7 +55,7 @@ class Ledger:
     @property
     def newest_at(self) -> int:
         """The newest instant (Unix seconds) that anything logged has seen: the clock is wrong before it; 0 for none."""
-        return max(self.last_logged_end, self.adoption.newest_at)
+        return max(self.last_logged_end, self.adoption.newest_at, self._lost_until)
 
     @property
     def last_logged_end(self) -> int:
@@ -62,8 +63,11 @@ class Ledger:
         return max(self._last_end.values(), default=0)
 
     def first_free(self, one: Taken, stream: Stream) -> int:
-        """Start of the first window of a stream of `one` that no logged one reaches into."""
-        last = self._last_end.get(stream.name, 0)
+        """Start of the first window of a stream of `one` that no logged one reaches into, nor one that may be among what a log lost."""
+        return self._first_after(max(self._last_end.get(stream.name, 0), self._lost_until), one, stream)
+
+    @staticmethod
+    def _first_after(last: int, one: Taken, stream: Stream) -> int:
         return max(one.effective, -(-last // stream.window_s) * stream.window_s)
 
     def standing(self, stream: Stream, start: int) -> Standing:
@@ -107,7 +111,7 @@ class Ledger:
                 yield from self._gaps(one, stream, min(high, end) if end is not None else high)
 
     def _gaps(self, one: Taken, stream: Stream, high: int) -> Iterator[Gap]:
-        low = self.first_free(one, stream)
+        low = self._first_after(self._last_end.get(stream.name, 0), one, stream)
         while low < high:
             at = next(iter(changes(self.adoption.taken, low, high)), high)
             count = -(-(at - low) // stream.window_s)
@@ -127,6 +131,10 @@ class Ledger:
                 self.releases += 1
             case Gap():
                 self._window(entry.stream, entry.first_start, entry.window_s, entry.charge, entry.count)
+            case LogLost() if self.size:
+                raise LogDamaged(f"log entry {self.size}", expected="a loss as the first entry only", got="one later")
+            case LogLost():
+                self._lost_until = newest_instant(entry)
             case _:
                 pass
         self.size += 1

@@ -45,11 +45,11 @@ class _Flight:
 class Backlog:
     """The log from the cursor on. `ready`, `sent`, `acknowledge`; `rewind` when a connection ends; `store` often."""
 
-    def __init__(self, log: Path, cursor_file: Path) -> None:
+    def __init__(self, log: Path, shown: Path, cursor_file: Path) -> None:
         self.head: Head | None = None
         self.published = 0
         self.acknowledged = 0
-        self._follower = Follower(log)
+        self._follower = Follower(log, shown)
         self._file = cursor_file
         self._known, damage = _load(cursor_file)
         self._stored = self._known[0] if damage is None else None

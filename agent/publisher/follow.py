@@ -1,23 +1,28 @@
 """Follows the release log's folder, read-only, never past `bytes` of the checkpoint (PB-8).
 
-The checkpoint is read again when its file changes; entries are read from a position in chunks, so memory is bounded
+A running log is read up to the checkpoint that the anonymizer shows in the public folder; one that nobody writes, a copy, up to the last
+one in it. The former is read again when its file changes; entries are read from a position in chunks, so memory is bounded
 whatever the backlog. Nothing is verified by signature here: the log and this reader are on one unit.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.contracts.log import (
-    CHECKPOINT,
     MAX_ENTRY_BYTES,
+    MAX_NOTE_RECORD_BYTES,
     RECORD,
     RELEASES,
     Entry,
     Release,
+    covered_bytes,
     decode_entry,
+    iter_log,
     iter_records,
+    notes_in,
 )
 from agent.errors import EncodingError, LogDamaged, MessageError, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
@@ -27,7 +32,7 @@ from agent.wire.tlog import MAX_NOTE_BYTES, decode_checkpoint
 
 POLL_S = 0.2
 _CHUNK_BYTES = 64 * 1024
-"""More than one record of the greatest size, so that a chunk without a whole record is damage."""
+"""More than a checkpoint and one record of the greatest size, so that a chunk without a whole entry is damage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +54,24 @@ class Logged:
 
 
 class Follower:
-    """Reads one log folder. The methods raise LogDamaged for a log that is not what was written; the next call looks again."""
+    """Reads one log folder. The methods raise LogDamaged for a log that is not what was written; the next call looks again.
 
-    def __init__(self, folder: Path) -> None:
+    `shown` is the checkpoint by itself; without it the last one in the log counts, sought once, which is for a log that nobody writes.
+    """
+
+    def __init__(self, folder: Path, shown: Path | None = None) -> None:
         self._folder = folder
+        self._shown = shown
         self._seen: tuple[int, int, int] | None = None
         self._head: Head | None = None
 
     def head(self) -> Head | None:
         """The checkpoint now on the disk, or None while there is none."""
-        path = self._folder / CHECKPOINT
+        if self._shown is None:
+            if self._head is None:
+                self._head = self._last()
+            return self._head
+        path = self._shown
         try:
             stamp = file_stamp(path)
             if stamp is None or stamp == self._seen:
@@ -66,20 +79,49 @@ class Follower:
             note = read_capped(path, MAX_NOTE_BYTES)
             if note is None:
                 return self._head
-            checkpoint = decode_checkpoint(note)
-        except (EncodingError, MessageError) as bad:
+            self._head, self._seen = _head(note, str(path)), stamp
+        except MessageError as bad:
             raise LogDamaged(
                 str(path), expected="a checkpoint", got=str(bad), remedy="run `dtpr-agent audit`"
             ) from None
         except OSError as bad:
             raise _unreadable(path, bad) from None
-        lengths = [line.removeprefix("bytes ") for line in checkpoint.extensions if line.startswith("bytes ")]
-        if len(lengths) != 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
-            raise LogDamaged(
-                str(path), expected="one line `bytes N`", got=str(len(lengths)), remedy="run `dtpr-agent audit`"
-            )
-        self._head, self._seen = Head(checkpoint.size, int(lengths[0]), note), stamp
         return self._head
+
+    def _last(self) -> Head | None:
+        """Of the last checkpoint in the log; what is read is on the disk first."""
+        path = self._folder / RELEASES
+        if not path.exists():
+            return None
+        note, at = b"", 0
+        while True:
+            begin = at
+            for record in iter_log(self._read(begin, _CHUNK_BYTES, durable=begin == 0)):
+                at = begin + record.end
+                note = record.body if record.is_checkpoint else note
+            if at == begin:
+                break
+        if not note:
+            if self._read(0, _CHUNK_BYTES).strip(b"\0"):
+                raise self._damaged(0, "a log that begins with its checkpoint", "damage")
+            return None
+        head = _head(note, str(path))
+        self._require_no_later(at, head)
+        return head
+
+    def _require_no_later(self, at: int, head: Head) -> None:
+        """Two checkpoints behind the last whole record: they were durable, and what is broken before them is damage."""
+        begin, later, origin = at, set[int](), decode_checkpoint(head.note).origin
+        while block := self._read(begin, _CHUNK_BYTES):
+            for note in notes_in(block, origin):
+                with contextlib.suppress(EncodingError):
+                    size = decode_checkpoint(note).size
+                    later |= {size} if size > head.entries else set()
+            if len(later) > 1:
+                raise self._damaged(at, "whole records up to the last checkpoint", "damage")
+            if len(block) < _CHUNK_BYTES:
+                return
+            begin += _CHUNK_BYTES - MAX_NOTE_BYTES
 
     def entries(self, cursor: Cursor, limit: int) -> Iterator[Logged]:
         """At most `limit` entries after `cursor`; fewer, or none, at the checkpoint or at the end of a chunk."""
@@ -114,17 +156,19 @@ class Follower:
         if cursor == START:
             return True
         length = cursor.offset - cursor.last_start
-        if not RECORD.size < length <= RECORD.size + MAX_ENTRY_BYTES:
+        if not RECORD.size < length <= MAX_NOTE_RECORD_BYTES + RECORD.size + MAX_ENTRY_BYTES:
             return False
         origin = Cursor(cursor.entries - 1, cursor.last_start, 0, b"")
         records = list(iter_records(self._read(cursor.last_start, length)))
         return len(records) == 1 and origin.follows(records[0][1], cursor.last_start + records[0][0]) == cursor
 
-    def _read(self, offset: int, length: int) -> bytes:
+    def _read(self, offset: int, length: int, *, durable: bool = False) -> bytes:
         path = self._folder / RELEASES
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
+                if durable:
+                    os.fdatasync(fd)
                 return os.pread(fd, length, offset)
             finally:
                 os.close(fd)
@@ -135,6 +179,14 @@ class Follower:
         return LogDamaged(
             f"{self._folder / RELEASES} byte {offset}", expected=expected, got=got, remedy="run `dtpr-agent audit`"
         )
+
+
+def _head(note: bytes, where: str) -> Head:
+    try:
+        checkpoint = decode_checkpoint(note)
+        return Head(checkpoint.size, covered_bytes(checkpoint), note)
+    except EncodingError as bad:
+        raise LogDamaged(where, expected="a checkpoint", got=str(bad), remedy="run `dtpr-agent audit`") from None
 
 
 def _unreadable(path: Path, bad: OSError) -> StorageUnavailable | LogDamaged:

@@ -8,6 +8,7 @@ import logging
 import time
 from ssl import SSLContext
 
+from agent.contracts.log import CHECKPOINT
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
 from agent.publisher.backlog import Backlog
@@ -36,7 +37,8 @@ class Session:
 
     def __init__(self, settings: Settings, context: SSLContext | None, login: Login) -> None:
         self.unit = Unit(settings.paths.public, settings.mqtt.root, tls=settings.mqtt.tls)
-        self.backlog = Backlog(settings.paths.log, settings.paths.cursor)
+        shown = settings.paths.public / CHECKPOINT
+        self.backlog = Backlog(settings.paths.log, shown, settings.paths.cursor)
         self.connecting = False
         self.stopping = False
         self._mqtt = settings.mqtt

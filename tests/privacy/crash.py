@@ -23,11 +23,11 @@ from pathlib import Path
 
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import CHECKPOINT, RELEASES, Gap
+from agent.contracts.log import CHECKPOINT, RELEASES, Gap, iter_log
 from agent.errors import DtprError
 from tests.anonymizer.stage import KEY, ORIGIN, Unit
 from tests.privacy.crash_audit import Publisher, Violation, audit, whole_entries
-from tests.privacy.crash_disk import IMAGES, KILLED, RENAMES, Disk, Image, Picks, write
+from tests.privacy.crash_disk import BEGUN, IMAGES, KILLED, RENAMES, Disk, Image, Picks, write
 from tests.privacy.crash_stage import NS, TURN_NS, VARIANTS, HeldClock, Peers, RunningClock, executed, forked
 from tests.privacy.crash_tracer import Call, Tracee
 
@@ -104,9 +104,10 @@ class Attack:
         self._lives = 0
         self._unit = Unit(folder)
         self._clock = RunningClock() if self._command else HeldClock(START_UTC_NS)
-        self._publisher = Publisher(self._unit.log)
+        shown = folder / "public" / CHECKPOINT
+        self._publisher = Publisher(self._unit.log, shown)
         self._whole: list[bytes] = []
-        self._disk = Disk(self._unit.log / RELEASES, (self._unit.log / CHECKPOINT, folder / "checkpoint"))
+        self._disk = Disk(self._unit.log / RELEASES, folder / "checkpoint", shown)
 
     # --- lives --------------------------------------------------------------------------------------------------------
 
@@ -186,6 +187,8 @@ class Attack:
         for name in names:
             self._recover(name, images[name])
         chosen = names[self._picks.below(len(names))]
+        if chosen != KILLED and BEGUN in names and _ends_in_an_entry(images[BEGUN][self._disk.releases] or b""):
+            chosen = BEGUN
         self.report.images[chosen] += 1
         self._whole = whole_entries(images[chosen][self._disk.releases] or b"")
         self._disk.become(images[chosen])
@@ -200,7 +203,14 @@ class Attack:
         write({scratch / path.relative_to(self._unit.folder): content for path, content in image.items()})
         ledger = Ledger()
         try:
-            opened = ReleaseLog(scratch / "log", ORIGIN, KEY, ledger.fold, copy=scratch / "checkpoint")
+            opened = ReleaseLog(
+                scratch / "log",
+                ORIGIN,
+                KEY,
+                ledger.fold,
+                copy=scratch / "checkpoint",
+                shown=scratch / "public" / CHECKPOINT,
+            )
             opened.close()
         except DtprError as bad:
             raise Violation(f"{name}: the log does not open: {bad}") from bad
@@ -215,6 +225,12 @@ class Attack:
         entries = audit(self._unit.log, ORIGIN, PUBLIC_KEY, self._publisher.seen)
         if [entry.encode() for entry in entries[: len(self._whole)]] != self._whole:
             raise Violation("an entry that was whole on the disk is no longer in the log")
+
+
+def _ends_in_an_entry(releases: bytes) -> bool:
+    """Is there an entry that no checkpoint covers?"""
+    records = list(iter_log(releases))
+    return bool(records) and not records[-1].is_checkpoint
 
 
 class _Stretch:

@@ -131,7 +131,7 @@ def test_no_damage_makes_a_window_cost_twice(tmp_path: Path, record: Record, mon
     without_copy.run(("rolled back", roll_back(kept)) for kept in without_copy.backups)
     found["no copy of the checkpoint"] = without_copy.worst
 
-    monkeypatch.setattr(Past, "require_size", lambda self, size: None)
+    monkeypatch.setattr(Past, "require_size", lambda self, head, decided: None)
     monkeypatch.setattr(Past, "require_root", lambda self: None)
     unread = Attack(tmp_path / "unread")
     unread.run(("rolled back", roll_back(kept)) for kept in unread.backups)

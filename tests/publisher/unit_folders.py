@@ -47,6 +47,7 @@ class UnitFolder:
     def __init__(self, folder: Path, transport: str = "any") -> None:
         self.folder = folder
         self.log, self.public = folder / "log", folder / "public"
+        self.shown = self.public / CHECKPOINT
         self.cursor = folder / "cursor"
         self.config = folder / "agent.toml"
         policy = dataclasses.replace(load_policy(POLICY), transport=transport)
@@ -148,7 +149,7 @@ class UnitFolder:
         size = changes.get("entries", self.head.size)
         head = Checkpoint(self.origin, size, self.head.root(), (f"bytes {changes.get('bytes', self.bytes)}",))
         note = sign_checkpoint(head, self.origin, KEY)
-        write_atomic(self.log / CHECKPOINT, note)
+        write_atomic(self.shown, note)
         return note
 
     def configure(self, port: int, mqtt: str = "tls = false") -> None:

@@ -11,22 +11,27 @@ RUN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 OPPONENTS := build/opponents
+NODE := build/node
 
 # command:Debian package, of what the tests start besides Python. `demo` needs none of them.
 BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig
 BROWSER_FONTS := fonts-dejavu-core fonts-khmeros
-TEST_TOOLS := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace
+INTEROP_TOOLS := mosquitto:mosquitto node:nodejs npm:npm
+TEST_TOOLS := mosquitto:mosquitto mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace go:golang-go
+# Debian packages without a command: Go's checksum database, which reads our log.
+TEST_SOURCES := golang-golang-x-mod-dev
 
 export PATH := $(PATH):/usr/sbin:/sbin
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test browser check privacy soak bench lock tools browser-tools
+.PHONY: help demo test browser check privacy soak bench lock tools browser-tools interop interop-tools
 
 help:
 	@echo 'make demo    a whole unit on this machine: board, four daemons, radio, broker, subscriber  (DEMO_ARGS="--seconds 60")'
 	@echo 'make test    the tests, 15 minutes at most  (TEST_ARGS="tests/wire -k cbor")'
 	@echo 'make browser the resident'"'"'s page and the printed sign in headless Chromium; leaves pictures in build/screenshots'
+	@echo 'make interop what the city runs: the official AsyncAPI parser and Node-RED, both from npm, on real releases'
 	@echo 'make check   formatting, lint, types, import walls, systemd units, then the tests'
 	@echo 'make privacy the red team, R1 to R21, with what it measured beside what is claimed; 2 minutes'
 	@echo 'make soak    the long counts only; writes build/soak.json'
@@ -41,6 +46,9 @@ test: $(READY) tools
 
 browser: $(READY) browser-tools
 	@$(RUN)/python -m pytest -o python_files='browse_*.py' -m "not soak" tests/browser $(TEST_ARGS)
+
+interop: $(READY) interop-tools $(NODE)/.ready
+	@$(RUN)/python -m pytest -o python_files='interop_*.py' tests/interop $(TEST_ARGS)
 
 check: $(READY) tools
 	@$(RUN)/ruff format --quiet --check .
@@ -66,6 +74,13 @@ $(OPPONENTS)/.ready: tests/bench/opponents/requirements.txt $(LOCKED)
 	@$(OPPONENTS)/bin/python -m pip install -qq --disable-pip-version-check -r $<
 	@touch $@
 
+$(NODE)/.ready: tests/node/package.json tests/node/package-lock.json
+	@echo 'Setting up $(NODE) from tests/node/package-lock.json, once; a minute or two.'
+	@mkdir -p $(NODE) && cp $^ $(NODE)
+	@cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1 || { cat npm.log >&2; \
+	  echo 'npm could not fetch what tests/node/package-lock.json names: is a package registry reachable? make interop needs one, once.' >&2; exit 1; }
+	@touch $@
+
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	@echo 'Setting up $(VENV) from requirements.lock, once; about a minute.'
@@ -77,14 +92,15 @@ $(READY): $(LOCKED) pyproject.toml
 	@$(RUN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-tools browser-tools:
-	@missing=; tools='$(TEST_TOOLS)'; fonts=; \
-	if [ $@ = browser-tools ]; then tools='$(BROWSER_TOOLS)'; fonts='$(BROWSER_FONTS)'; fi; \
+tools browser-tools interop-tools:
+	@missing=; tools='$(TEST_TOOLS)'; others='$(TEST_SOURCES)'; \
+	if [ $@ = browser-tools ]; then tools='$(BROWSER_TOOLS)'; others='$(BROWSER_FONTS)'; fi; \
+	if [ $@ = interop-tools ]; then tools='$(INTEROP_TOOLS)'; others=; fi; \
 	for tool in $$tools; do \
 	  command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; \
 	done; \
-	for font in $$fonts; do \
-	  dpkg-query -W $$font >/dev/null 2>&1 || ! command -v apt-get >/dev/null || missing="$$missing $$font"; \
+	for other in $$others; do \
+	  dpkg-query -W $$other >/dev/null 2>&1 || ! command -v apt-get >/dev/null || missing="$$missing $$other"; \
 	done; \
 	[ -z "$$missing" ] && exit 0; \
 	line="apt-get update && apt-get install --yes --no-install-recommends$$missing"; \

@@ -10,9 +10,9 @@ from firmware_bridge.daemon import Bridge
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; the exit code."""
-    parser = daemon.command_line("firmware_bridge", "one sensor board's tty to the inbox")
-    parser.add_argument("--board", required=True, metavar="NAME", help="a table [boards.NAME] of agent.toml")
-    options = parser.parse_args(arguments)
+    options = daemon.options(
+        "firmware_bridge", "a table [boards.NAME] of agent.toml to the inbox", arguments, board=True
+    )
 
     def work() -> None:
         loaded = settings.load(options.config)

@@ -65,7 +65,12 @@ class Mosquitto:
         self.host = "127.0.0.1"
         self._process: subprocess.Popen[bytes] | None = None
         allowed = "false" if login or refuse_all else "true"
-        self._lines = ["log_type all", f"allow_anonymous {allowed}", "user root", *extra]
+        self._lines = [
+            *(() if any(line.startswith("log_type") for line in extra) else ("log_type all",)),
+            f"allow_anonymous {allowed}",
+            "user root",
+            *extra,
+        ]
         if persistence:
             self._lines += ["persistence true", f"persistence_location {self.folder}/", "autosave_interval 1"]
         if refuse_all:

@@ -9,7 +9,7 @@ from agent.local import daemon, memory, settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; the exit code."""
-    options = daemon.command_line("agent.anonymizer", "readings in, governed Releases out").parse_args(arguments)
+    options = daemon.options("agent.anonymizer", "readings in, governed Releases out", arguments)
 
     def work() -> None:
         loaded = settings.load(options.config)

@@ -1,6 +1,6 @@
-"""What everyone may know: the envelopes for the air, the stop notice, `state` and the daemon's status, written when they change.
+"""What everyone may know: the envelopes for the air and what is read beside them, `state` and the daemon's status, written when they change.
 
-Invariant: nothing here depends on a reading, except buckets of a day in the status (I1).
+Invariant: nothing here depends on a reading, except what is released (AN-75) and buckets of a day in the status (I1).
 """
 
 import functools
@@ -8,13 +8,21 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.collection import Collection
+from agent.anonymizer.newest import Newest
 from agent.anonymizer.window import NS
+from agent.contracts.latest import seal_latest
 from agent.contracts.public import (
+    CHECKPOINT,
+    COMPACT,
     ENVELOPE,
+    HEAD_EVERY_S,
+    HEAD_TIME,
+    LATEST,
     STATE,
     STOP,
     UPCOMING,
@@ -28,15 +36,20 @@ from agent.contracts.public import (
     signer_words,
 )
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status, bucket
+from agent.disclosure.compact import compact_of, seal_compact
 from agent.disclosure.datachain import Disclosure, compile_disclosure
+from agent.errors import DisclosureError
 from agent.local.clock import Clock
 from agent.local.files import ReplacedFile
 from agent.local.settings import Paths
 from agent.policy.adopt import Stop, Taken, Upcoming, earliest_start
 from agent.policy.model import Policy
+from agent.wire import tlog
 from agent.wire.cose import public_bytes
+from agent.wire.tlog import Checkpoint
 
 DAEMON = "anonymizer"
+FILES = (ENVELOPE, UPCOMING, STOP, COMPACT, CHECKPOINT, LATEST, STATE)
 DAY_S = 86_400
 SOON_S = 600
 """From here on what remains of a notice is told to the second."""
@@ -75,7 +88,7 @@ class Announcement:
         self._clock = clock
         self._city = city
         self._memory = memory
-        self._files = {name: ReplacedFile(paths.public / name) for name in (ENVELOPE, UPCOMING, STOP, STATE)}
+        self._files = {name: ReplacedFile(paths.public / name) for name in FILES}
         self._status_file = ReplacedFile(paths.status / DAEMON / STATUS)
         self._written: dict[str, object] = {}
         self._logged_reason: Reason | None = None
@@ -84,9 +97,22 @@ class Announcement:
         self._day_base: Counter[str] = Counter()
         self._day_at = time.monotonic()
 
-    def tell(self, collection: Collection, *, refused: str, bad_messages: int, stopping: bool = False) -> State:
-        """Write what has changed; returns the state. The air first: `state` must not name what nobody can read yet."""
+    def tell(
+        self,
+        collection: Collection,
+        head: Checkpoint | None,
+        newest: Newest,
+        *,
+        refused: str,
+        bad_messages: int,
+        stopping: bool = False,
+    ) -> State:
+        """Write what has changed; returns the state. The air first: `state` must not name what nobody can read yet.
+
+        `head` is that of the release log, None when there is none to be shown; `newest` are the figures that are in it.
+        """
         self._write_envelopes(collection)
+        self._write_published(collection, head, newest)
         state = self._state(collection, refused, stopping=stopping)
         self._write(STATE, state, state.encode())
         if state.reason is not self._logged_reason:
@@ -107,6 +133,7 @@ class Announcement:
                 self._seal(ENVELOPE, token, Envelope(disclosure_of(shown.policy).cbor, now_s))
             if self._written.get(ENVELOPE) != token:
                 return  # what is upcoming stays where it is until it can be shown in the other's place
+            self._write_compact(shown.policy, shown.disclosure_digest)
         if beside is None:
             self._remove(UPCOMING)
         else:
@@ -116,6 +143,34 @@ class Announcement:
             self._remove(STOP)
         else:
             self._write(STOP, stop, lambda: seal_stop(StopNotice(stop.reason, stop.by, stop.at), self._key))
+
+    def _write_published(self, collection: Collection, head: Checkpoint | None, newest: Newest) -> None:
+        """AN-75: the tree head, signed anew while the time is known, and the figures of the streams that are shown."""
+        now_s = self._clock.utc_ns() // NS
+        if head is None or not collection.clock_trusted:
+            self._remove(CHECKPOINT)
+        else:
+            timed = replace(head, extensions=(f"{HEAD_TIME}{now_s}",))
+            self._write(
+                CHECKPOINT,
+                (head.size, now_s // HEAD_EVERY_S),
+                lambda: tlog.sign_checkpoint(timed, head.origin, self._key),
+            )
+        shown, unit = collection.disclosed, collection.ledger.adoption.unit
+        figures = newest.of(stream.name for stream in shown.policy.streams) if shown is not None else ()
+        if unit is None or not figures:
+            self._remove(LATEST)
+        else:
+            self._write(LATEST, figures, lambda: seal_latest(unit.path, figures, self._key))
+
+    def _write_compact(self, policy: Policy, digest: bytes) -> None:
+        """AN-75: what no compact form can say is not said in one; the envelope says it."""
+        try:
+            self._write(COMPACT, digest, lambda: seal_compact(compact_of(disclosure_of(policy)), self._key))
+        except DisclosureError as bad:
+            _log.warning("not in one advertisement: %s", bad)
+            self._remove(COMPACT)
+            self._written[COMPACT] = digest
 
     def _write_upcoming(self, collection: Collection, beside: Upcoming | Taken, now_s: int) -> None:
         """Sealed again only when what it says of its beginning is no longer nearly true."""

@@ -32,6 +32,9 @@ _MAP = 0xA0
 _ONE_BYTE = 24
 """CBOR (RFC 8949 section 3): the initial byte of a map less its number of keys; the additional information before an 8-bit argument."""
 
+_KEYS, _CHANNEL, _IDENTIFIER_LENGTH = len(Body), Body.CHANNEL.value, Body.IDENTIFIER_LENGTH.value
+"""Looked up once: an enumeration takes its time, and a message is a few microseconds."""
+
 _LEAST = 4
 """No body is shorter than what is read of it before its columns."""
 
@@ -97,7 +100,7 @@ def _columns(body: memoryview, count: int) -> _Columns:
     identifiers are in it.
     """
     before_ages, before_classes, before_values = _constants(count)
-    if len(body) < _LEAST or not 3 <= body[0] - _MAP <= len(Body) or body[1] != Body.CHANNEL:
+    if len(body) < _LEAST or not 3 <= body[0] - _MAP <= _KEYS or body[1] != _CHANNEL:
         raise _refusal("readings", "a map with the keys 0 to 2, perhaps 3 and 4")
     channel, at = (body[2], 3) if body[2] < _ONE_BYTE else (body[3], 4)
     if at == 4 and (body[2] != _ONE_BYTE or channel < _ONE_BYTE):
@@ -113,7 +116,7 @@ def _columns(body: memoryview, count: int) -> _Columns:
     if body[end : end + len(before_values)] == before_values:
         values = slice(end + len(before_values), end + len(before_values) + 4 * count)
         keys, end = keys + 1, values.stop
-    if end + 2 == len(body) and body[end] == Body.IDENTIFIER_LENGTH:
+    if end + 2 == len(body) and body[end] == _IDENTIFIER_LENGTH:
         keys, identifier_bytes, end = keys + 1, body[end + 1], end + 2
     if identifier_bytes > MAX_IDENTIFIER_BYTES:
         raise _refusal("identifiers", f"at most {MAX_IDENTIFIER_BYTES} bytes each")

@@ -8,28 +8,25 @@ Order of use: `look` at the clock first, then deliver messages for that moment, 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer import batch, gate
 from agent.anonymizer.boards import Boards
+from agent.anonymizer.closing import Draft, Due
 from agent.anonymizer.course import Course
 from agent.anonymizer.discard import Discard
-from agent.anonymizer.govern import charge_for, release
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.notice import Notice
 from agent.anonymizer.regime import Regime, Regimes
-from agent.anonymizer.seal import seal
 from agent.anonymizer.siphash import Fill
-from agent.anonymizer.tally import Outcome, Tally
+from agent.anonymizer.tally import Tally
 from agent.anonymizer.window import NS, Moment, stepped
 from agent.contracts import board as board_contract
 from agent.contracts import lease as lease_contract
-from agent.contracts.aggregate import END_START, FIRST_START, Cell, NotCollected
+from agent.contracts.aggregate import END_START, FIRST_START, NotCollected
 from agent.contracts.board import Board
-from agent.contracts.cells import SINCE
 from agent.contracts.lease import LEASE_LIFETIME_S
 from agent.contracts.log import Entry, PolicyOffered, StopTaken
 from agent.contracts.public import Reason
@@ -45,14 +42,6 @@ MAX_WINDOW_S = 86_400
 """The window in progress began at most so long ago (contracts/aggregate)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """Entries to append together, and the windows they stand for."""
-
-    entries: tuple[Entry, ...]
-    outcomes: tuple[Outcome, ...] = ()
-
-
 class Collection:
     """Everything that the anonymizer knows between two messages. `disclose` gives the disclosure digest of a policy."""
 
@@ -66,7 +55,7 @@ class Collection:
         memory_locked: bool,
         disclose: Callable[[Policy], bytes],
     ) -> None:
-        self.ledger = self._logged = ledger
+        self._draft = Draft(ledger)
         self.tally = Tally()
         self.reason = Reason.NO_POLICY
         self.since = 0
@@ -85,6 +74,11 @@ class Collection:
         self._not_before_s = 0
 
     # --- what holds -----------------------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the log says, and what is being added to it."""
+        return self._draft.ledger
 
     @property
     def disclosed(self) -> Taken | Upcoming | None:
@@ -146,10 +140,12 @@ class Collection:
                 self.tally.gate_closed_ns += now.boot_ns - before.boot_ns
             if now.boot_ns - before.boot_ns <= MAX_LOOK_NS:
                 self._cover(before.boot_ns, now)
-            if stepped(before, now):
+            lost = was_trusted and not self.clock_trusted
+            if lost or stepped(before, now):
                 known = [m.utc_ns for m, trusted in ((before, was_trusted), (now, self.clock_trusted)) if trusted]
                 for regime in self._regimes if known else ():
                     self.tally.discard(NotCollected.CLOCK, regime.step(known[0], known[-1]))
+            if stepped(before, now):
                 begun = self._regimes.begun(before.utc_ns)
                 self._not_before_s = max((w.next_start for regime in begun for w in regime.windows), default=0)
         self._begin()
@@ -214,20 +210,20 @@ class Collection:
 
         The caller appends them in order and calls `commit`, or `lose` when that failed.
         """
-        entries: list[Entry] = []
-        outcomes: list[Outcome] = []
-        self._logged = self.ledger
+        draft = self._draft = Draft(self.ledger)
         if self.clock_trusted:
-            self._fold_gaps(entries)  # before anything else: a start says first what was lost
+            draft.fold_gaps(
+                self._regimes.closing(), self._utc_s
+            )  # before anything else: a start says first what was lost
         if self.clock_right:
             shown = self._moment.boot_ns < self._noticed_until_ns()
             for entry in self._course.due(self.ledger.adoption, self._utc_s, on_air=shown):
-                self._fold(entries, entry)
+                draft.fold(entry)
         for regime, number, count in self._each_due():
             while count:
-                self._fold_gaps(entries)
-                count -= self._close(regime, number, count, entries, outcomes)
-        return Due(tuple(entries), tuple(outcomes))
+                draft.fold_gaps(self._regimes.closing(), self._utc_s)
+                count -= draft.close(regime, number, count, self._key, self._random_bytes)
+        return draft.due
 
     def offer_again(self) -> PolicyOffered | None:
         """The policy whose disclosure this program words otherwise than the log names it: it owes its notice again."""
@@ -235,10 +231,9 @@ class Collection:
 
     def adopt(self, entry: Entry) -> Due:
         """A decision of governance that was verified (PolicyOffered, StopTaken, GovernanceTaken), folded like what is due."""
-        entries: list[Entry] = []
-        self._logged = self.ledger
-        self._fold(entries, entry)
-        return Due(tuple(entries))
+        self._draft = Draft(self.ledger)
+        self._draft.fold(entry)
+        return self._draft.due
 
     def commit(self, due: Due) -> None:
         """`due` is on the disk."""
@@ -255,7 +250,7 @@ class Collection:
 
     def lose(self, due: Due) -> None:
         """`due` could not be logged: its windows become part of a Gap, and the ledger is again what the log says."""
-        self.ledger = self._logged
+        self._draft = Draft(self._draft.logged)
         for outcome in due.outcomes:
             self.tally.discard(Discard.STORAGE, outcome.readings + outcome.over_rate)
         for regime in self._regimes:
@@ -291,48 +286,12 @@ class Collection:
             self.tally.add(stream.name for stream in regime.streams)
             self._boards.tell_again()
 
-    def _close(self, regime: Regime, number: int, count: int, entries: list[Entry], outcomes: list[Outcome]) -> int:
-        """Close and govern together the next windows of a stream, at most `count`, that are under the same terms; returns how many."""
-        windows = regime.windows[number]
-        starts = range(
-            windows.next_start, windows.next_start + count * windows.stream.window_s, windows.stream.window_s
-        )
-        terms = regime.terms(number, windows.next_start, self.ledger)
-        block = windows.close_block(
-            next(
-                (place for place, at in enumerate(starts) if regime.terms(number, at, self.ledger) is not terms), count
-            )
-        )
-        numbers = terms.numbers(block.start, block.contents, self._random_bytes)
-        for place in range(len(block)):
-            closed = block[place]
-            charge, reason = charge_for(closed, terms, self.ledger)
-            governed = release(
-                numbers, place, closed.start, closed.coverage_percent, terms, charge, reason, self.ledger.size
-            )
-            self._fold(entries, seal(governed, charge, self._key))
-            published = any(not isinstance(value, Cell) for name, value in governed.cells if name != SINCE)
-            accounted = (closed.readings, closed.over_rate) if regime.accounts[number] else (0, 0)
-            outcomes.append(Outcome(terms.stream.name, *accounted, reason, published))
-        return len(block)
-
     def _each_due(self) -> list[tuple[Regime, int, int]]:
         if not self.clock_trusted:
             return []
         due, given_up = self._regimes.due(self._moment.utc_ns)
         self.tally.discard(NotCollected.RESTART, given_up)
         return due
-
-    def _fold(self, entries: list[Entry], entry: Entry) -> None:
-        if not entries:
-            self._logged, self.ledger = self.ledger, self.ledger.copy()
-        self.ledger.fold(entry)
-        entries.append(entry)
-
-    def _fold_gaps(self, entries: list[Entry]) -> None:
-        """What was never closed although its time has passed."""
-        for gap in list(self.ledger.gaps(self._regimes.closing(), self._utc_s)):
-            self._fold(entries, gap)
 
     def _noticed_until_ns(self) -> int:
         """When the lease for what is on notice lapses; 0 when nothing is."""
@@ -395,6 +354,6 @@ class Collection:
         if self.reason is not Reason.OPEN:
             self.tally.discard(Discard.GATE, header.reading_count)
             return
-        counted = self._regimes.count(connection, decoded, self._opened_boot_ns, now.offset_ns, now.utc_ns)
+        counted = self._regimes.count(connection, decoded, now, self._opened_boot_ns)
         for reason, count in counted.items():
             self.tally.discard(reason, count)

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer.centred import FRACTION_BITS, MAX_VARIANCE, CentredGaussian
-from agent.anonymizer.noise import RandomBytes, ceil_sqrt
+from agent.anonymizer.noise import RandomBytes
 from agent.errors import InvariantBroken
 from agent.policy import factorisation
 from agent.policy.factorisation import COLUMN_BITS, SCALE_BITS
-from agent.policy.model import worst_presence
+from agent.policy.model import ceil_sqrt, worst_presence
 
 _WORD_BITS = 32
 _WORD = (1 << _WORD_BITS) - 1

@@ -13,16 +13,18 @@ from types import FrameType
 
 from agent.anonymizer.announcement import DAEMON, Announcement, disclosure_of
 from agent.anonymizer.checkpoint import discard_empty, logged_origin
-from agent.anonymizer.collection import Collection, Due
+from agent.anonymizer.closing import Due
+from agent.anonymizer.collection import Collection
 from agent.anonymizer.inbox import Inbox
 from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.loss import AFTER
+from agent.anonymizer.newest import Newest
 from agent.anonymizer.offers import Offer, OfferFolder
 from agent.anonymizer.successor import begin_successor
 from agent.anonymizer.window import NS, Moment
-from agent.contracts.log import CHECKPOINT, GovernanceTaken, PolicyOffered, StopTaken
+from agent.contracts.log import LOGGED, Entry, GovernanceTaken, PolicyOffered, StopTaken
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
 from agent.errors import BadInput, LogDamaged, LogShortened, PolicyError, StorageUnavailable
@@ -76,6 +78,7 @@ class Daemon:
         self._unit = _unit(origin) if origin is not None else None
         self._release_log: ReleaseLog | None = None
         ledger = Ledger()
+        self._newest = Newest()
         if origin is not None:
             self._release_log, ledger = self._open_log(origin)
         self._collection = Collection(
@@ -179,20 +182,28 @@ class Daemon:
             if log.size == size:
                 self._collection.lose(due)
                 return False
+        for entry in due.entries:
+            self._newest.see(entry)
         self._collection.commit(due)
         return True
 
     def _open_log(self, origin: str) -> tuple[ReleaseLog, Ledger]:
         """The log and what it says; one that lost its end is closed, and the one that follows it begins (AN-59)."""
-        ledger, paths, feed = Ledger(), self._paths, self._watchdog.feed_start
-        shown, copy = paths.public / CHECKPOINT, paths.checkpoint_copy
+        ledger, newest, paths, feed = Ledger(), Newest(), self._paths, self._watchdog.feed_start
+        shown, copy = paths.public / LOGGED, paths.checkpoint_copy
+
+        def fold(entry: Entry) -> None:
+            ledger.fold(entry)
+            newest.see(entry)
+
         try:
-            log = ReleaseLog(paths.log, origin, self._key, ledger.fold, feed, copy=copy, shown=shown)
+            log = ReleaseLog(paths.log, origin, self._key, fold, feed, copy=copy, shown=shown)
         except LogShortened as short:
             following, closed = begin_successor(paths.log, origin, self._key, short, feed)
             _log.warning("release log shortened: %s", short)
             _log.warning("what is left of it is kept as %s, and a new log begins: %s", closed, ascii(following))
             return self._open_log(following)
+        self._newest = newest
         if log.recovered:
             _log.warning("release log %s", log.recovered)
         return log, ledger
@@ -266,7 +277,7 @@ class Daemon:
         unit = fold(Adoption(), entry).unit
         assert unit is not None, "a first entry is a policy"
         try:
-            discard_empty(self._paths.log, self._paths.checkpoint_copy, self._paths.public / CHECKPOINT)
+            discard_empty(self._paths.log, self._paths.checkpoint_copy, self._paths.public / LOGGED)
             log, _ = self._open_log(unit.path)
         except StorageUnavailable as full:
             self._refuse(str(full))
@@ -314,7 +325,12 @@ class Daemon:
 
     def _announce(self, *, stopping: bool = False) -> State:
         return self._announcement.tell(
-            self._collection, refused=self._refused, bad_messages=self._bad_messages.total(), stopping=stopping
+            self._collection,
+            self._release_log.head if self._release_log is not None else None,
+            self._newest,
+            refused=self._refused,
+            bad_messages=self._bad_messages.total(),
+            stopping=stopping,
         )
 
     def _tell(self) -> None:

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from agent.anonymizer.cells import Field, Value, scaled
 from agent.anonymizer.discard import Discard
-from agent.anonymizer.noise import DiscreteLaplace, RandomBytes, ceil_sqrt
+from agent.anonymizer.noise import DiscreteLaplace, RandomBytes
 from agent.anonymizer.siphash import CHUNK, Fill, SipHash
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken
-from agent.policy.model import BITMAP_CELLS, UniquePrivacy
+from agent.policy.model import BITMAP_CELLS, UniquePrivacy, ceil_sqrt
 
 CELLS = BITMAP_CELLS
 """Of the bitmap."""

@@ -7,18 +7,17 @@ A value is milliseconds (firmware_bridge/reading.cddl). A stay of exactly an edg
 """
 
 from collections import Counter
-from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.anonymizer.cells import Field, Value, scaled
+from agent.anonymizer.cells import Field, Value
 from agent.anonymizer.discard import Discard
-from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, ceil_sqrt
+from agent.anonymizer.noise import DiscreteGaussian, RandomBytes
 from agent.anonymizer.threshold import shown, value_digits
 from agent.contracts.aggregate import Cell
-from agent.policy.model import CountPrivacy, Stream, ThresholdOnly
+from agent.policy.model import CountPrivacy, Stream, ThresholdOnly, ceil_sqrt
 
 QUANTILES = (("p25", Fraction(1, 4)), ("median", Fraction(1, 2)), ("p75", Fraction(3, 4)))
 
@@ -53,11 +52,6 @@ class Stays:
 def release(counts: NDArray[np.int64], law: DiscreteGaussian, random_bytes: RandomBytes) -> NDArray[np.int64]:
     """The noisy counts, one draw a cell, whatever the counts."""
     return counts + law.draw(counts.size, random_bytes).reshape(counts.shape)
-
-
-def noise_sd(privacy: CountPrivacy) -> Decimal:
-    """The standard deviation of the noise in each cell, in thousandths, rounded up; a function of the policy alone."""
-    return scaled(ceil_sqrt(privacy.sigma_squared * 1_000_000), 3)
 
 
 def publish(noisy: NDArray[np.int64], privacy: CountPrivacy, names: tuple[str, ...]) -> tuple[Value, ...]:

@@ -5,18 +5,22 @@ is drawn for every window, whether it will have numbers or not, and nothing here
 noisy values only; a window leaves once.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from agent.anonymizer.kinds import Numbers, Terms
-from agent.anonymizer.ledger import NOTHING, Ledger
 from agent.anonymizer.noise import RandomBytes
+from agent.anonymizer.terms import Numbers, Terms
 from agent.anonymizer.window import Block, Closed
 from agent.contracts.aggregate import Aggregate, NotCollected
-from agent.contracts.log import Charge
+from agent.contracts.log import NOTHING, Charge
 from agent.errors import InvariantBroken
 
+if TYPE_CHECKING:  # numbers need no policy's text nor signatures: 2 MiB
+    from agent.anonymizer.ledger import Ledger
 
-def charge_for(closed: Closed, terms: Terms, ledger: Ledger) -> tuple[Charge | None, NotCollected | None]:
+
+def charge_for(closed: Closed, terms: Terms, ledger: "Ledger") -> tuple[Charge | None, NotCollected | None]:
     """What releasing this window costs, None in a mode without a guarantee, or why it has no numbers.
 
     Looks at coverage, clock, budget and how many samples came, never at what they were nor at a count.

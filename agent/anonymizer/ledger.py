@@ -13,13 +13,10 @@ from itertools import pairwise
 from agent.anonymizer.budget import Budget, terms_of
 from agent.anonymizer.strength import charge, own
 from agent.anonymizer.transition import changes, strength
-from agent.contracts.log import Charge, Entry, Gap, LogLost, PolicyTaken, Release, newest_instant
+from agent.contracts.log import NOTHING, Charge, Entry, Gap, LogLost, PolicyTaken, Release, newest_instant
 from agent.errors import LogDamaged, WindowReleased
 from agent.policy.adopt import Adoption, Taken, fold
 from agent.policy.model import Guaranteed, Stream
-
-NOTHING = Charge(Fraction(0))
-"""The charge of a window from which no value leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +144,21 @@ class Ledger:
                 expected="windows of a stream in order, each once",
                 got="one again or out of order",
             )
-        if charge is not None and charge.rho:
+        if charge is None:
+            self._require_unguaranteed(stream, start)
+        elif charge.rho:
             if not self.adoption.taken:
                 raise LogDamaged(f"log entry {self.size}", expected="a policy before the first charge", got="none")
             self.budget.charge(stream, start, window_s, charge.rho, count)
         self._last_end[stream] = start + count * window_s
+
+    def _require_unguaranteed(self, stream: str, start: int) -> None:
+        """Null for a charge is no charge at all: right where the policy guarantees nothing, lost budget anywhere else (I4)."""
+        holds = self.adoption.in_force(start)
+        known = {one.name: one for one in holds.policy.streams} if holds is not None else {}
+        if stream not in known or isinstance(known[stream].privacy, Guaranteed):
+            raise LogDamaged(
+                f"log entry {self.size}",
+                expected=f"a charge for stream {stream[:32]!a}, whose policy guarantees something",
+                got="null",
+            )

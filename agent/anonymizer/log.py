@@ -25,7 +25,7 @@ from agent.anonymizer.checkpoint import (
     verified,
 )
 from agent.contracts.log import (
-    CHECKPOINT,
+    LOGGED,
     RELEASES,
     Decision,
     Entry,
@@ -103,7 +103,7 @@ class ReleaseLog:
         self._fold = fold
         self._progress = progress
         self._copy = KeptCheckpoint(copy) if copy is not None else None
-        self._shown = shown or folder / CHECKPOINT
+        self._shown = shown or folder / LOGGED
         self._path = folder / RELEASES
         self._head = TreeHead()
         self._decided = 0
@@ -126,6 +126,11 @@ class ReleaseLog:
     def size(self) -> int:
         """Entries in the log."""
         return self._head.size
+
+    @property
+    def head(self) -> Checkpoint | None:
+        """The tree head, once what it covers may be seen: None while a checkpoint is owed."""
+        return Checkpoint(self._origin, self._head.size, self._head.root()) if self.covered else None
 
     @property
     def room(self) -> int:

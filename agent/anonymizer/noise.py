@@ -2,7 +2,7 @@
 
 Gaussian: P[X = k] is proportional to exp(-k^2 / (2 sigma^2)). Laplace: to exp(-|k| rate), rate = epsilon / sensitivity.
 Invariant: no floating point anywhere, and the work for a draw does not depend on what is drawn: each draw's 64 random bits are
-compared with the 64-bit prefix of every threshold.
+compared with the 64-bit prefix of every threshold, once where several share one (those nearer than 2^-64 to 0 or 1).
 
 Why it is right: let F be the law's distribution function and T_k = floor(F(k) 2^192). A uniform U in [0, 2^192) gives the
 value k whose T_{k-1} <= U < T_k, so P[k] = (T_k - T_{k-1}) / 2^192, within 2^-192 of the law. U is read lazily: 64 bits
@@ -11,9 +11,9 @@ weight falls under 2^-200. Total variation to the law is at most K 2^-192 + 2^-1
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
-from math import isqrt
 from typing import Protocol
 
 import numpy as np
@@ -41,7 +41,9 @@ _CUT_BITS = 200
 _COMPARISONS_A_CHUNK = 1 << 20
 """Bounds the comparison matrix to 1 MiB."""
 
-_LARGE_BATCH = 64
+_FEW_DRAWS, _FEW_COMPARISONS = 64, 1 << 14
+"""What is compared all at once, in at most 272 KiB of scratch a table. With more, a row takes so long that the way to it no longer counts."""
+
 _UINT64_LE, _UINT8 = np.dtype("<u8"), np.dtype(np.uint8)
 
 _DIGIT = 8
@@ -64,20 +66,54 @@ class Noise(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Few:
+    """Where a few draws are compared: a row for each, with all prefixes, its uniform once for each of them, and which are below it.
+
+    Arrays of one shape are compared in one go; to broadcast, or to take new memory, would take longer than the comparisons.
+    """
+
+    prefixes: NDArray[np.uint64]
+    uniform: NDArray[np.uint64]
+    turned: NDArray[np.uint64]
+    below: NDArray[np.bool_]
+    below_bytes: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, prefixes: NDArray[np.uint64], rows: int) -> "_Few":
+        """Room for `rows` draws."""
+        shape = rows, prefixes.size
+        room = cls._of(np.zeros(shape, np.uint64), np.zeros(shape, np.uint64), np.zeros(shape, np.bool_))
+        room.prefixes[...] = prefixes
+        return room
+
+    def first(self, rows: int) -> "_Few":
+        """The same room for fewer."""
+        return self._of(self.prefixes[:rows], self.uniform[:rows], self.below[:rows])
+
+    @classmethod
+    def _of(cls, prefixes: NDArray[np.uint64], uniform: NDArray[np.uint64], below: NDArray[np.bool_]) -> "_Few":
+        return cls(prefixes, uniform, uniform.T, below, below.view(_UINT8))
+
+
 class _Table:
     """Draws from a symmetric law on -K .. K by its thresholds T_{-K} .. T_{K-1}, integers of 192 bits in rising order."""
 
     def __init__(self, thresholds: list[int]) -> None:
         self.bound = len(thresholds) // 2
-        self._prefixes = np.array([t >> _REST_BITS for t in thresholds], dtype=np.uint64)
-        self._values = np.arange(-self.bound, self.bound + 1, dtype=np.int64)
+        prefixes = [t >> _REST_BITS for t in thresholds]
+        # thresholds that share a prefix are below U together, or tied together
+        first = [k for k, prefix in enumerate(prefixes) if not k or prefix != prefixes[k - 1]]
+        self._prefixes = np.array([prefixes[k] for k in first], dtype=np.uint64)
+        self._first = np.array([*first, len(prefixes)], dtype=np.int64)
+        self._values = self._first - self.bound
         self._column = self._prefixes[:, np.newaxis].copy()
         self._sum = np.min_scalar_type(self._prefixes.size)  # narrow sums are quick ones
         self._next_prefix = np.append(self._prefixes, self._prefixes[-1:])  # one past the end compares like the last
         self._rows = max(1, _COMPARISONS_A_CHUNK // self._prefixes.size)
-        scratch = (min(_LARGE_BATCH, self._rows), self._prefixes.size)
-        self._below = np.zeros(scratch, dtype=np.bool_)  # new memory would take as long as the comparisons
-        self._below_bytes = self._below.view(_UINT8)
+        self._few_rows = min(_FEW_DRAWS, _FEW_COMPARISONS // self._prefixes.size)
+        self._few: dict[int, _Few] = {}
+        self._scratch = _Few.of(self._prefixes, self._few_rows)
         rests = [t & ((1 << _REST_BITS) - 1) for t in thresholds]
         self._rests = np.array([(r >> 64, r & (2**64 - 1)) for r in rests], dtype=np.uint64)
 
@@ -96,30 +132,44 @@ class _Table:
         most = (
             int(tail * 2 ** (_PREFIX_BITS - 1)) - 1
         )  # of F(-w - 1) = T_{-w-1}, of which a prefix is at most one short
-        return self.bound - int(np.searchsorted(self._prefixes[: self.bound], np.uint64(most), side="right"))
+        return self.bound - int(self._first[np.searchsorted(self._prefixes, np.uint64(most), side="right")])
+
+    def below(self, value: int) -> float:
+        """P[X < `value`]."""
+        place = value - 1 + self.bound
+        if place < 0:
+            return 0.0
+        if place >= 2 * self.bound:
+            return 1.0
+        prefix = int(self._prefixes[np.searchsorted(self._first, place, side="right") - 1])
+        return prefix / (1 << _PREFIX_BITS)
 
     def _chunk(self, uniform: NDArray[np.uint64], random_bytes: RandomBytes) -> NDArray[np.int64]:
-        """The draws: for each uniform the number of thresholds that are not above it, less K. Large batches are compared row by row
-        of thresholds, small ones draw by draw: the same comparisons, and which of the two depends on the batch's size alone."""
+        """The draws: for each uniform the number of thresholds that are not above it, less K. The same comparisons all at once, draw by
+        draw or prefix by prefix: which of the three depends on the sizes of batch and table alone."""
         count = uniform.size
-        if count < _LARGE_BATCH:
-            np.less(self._prefixes, uniform.reshape(-1, 1), self._below[:count])
-            found = np.add.reduce(self._below_bytes[:count], 1, self._sum)
+        if count <= self._few_rows:
+            few = self._few.get(count) or self._few.setdefault(count, self._scratch.first(count))
+            few.turned[...] = uniform
+            np.less(few.prefixes, few.uniform, few.below)
+            found = np.add.reduce(few.below_bytes, 1, self._sum)
+        elif count <= self._prefixes.size:
+            found = np.add.reduce((self._prefixes < uniform.reshape(-1, 1)).view(_UINT8), 1, self._sum)
         else:
             found = np.add.reduce((self._column < uniform).view(_UINT8), 0, self._sum)
         places: NDArray[np.int64] = found.astype(np.int64)
-        tied = self._next_prefix.take(places) == uniform
-        drawn: NDArray[np.int64] = self._values.take(places)
+        drawn: NDArray[np.int64] = self._values[places]
+        tied = self._next_prefix[places] == uniform
         if b"\1" in tied.tobytes():
             for row in np.flatnonzero(tied):
-                drawn[row] = self._break_tie(int(places[row]), uniform[row], random_bytes) - self.bound
+                drawn[row] = self._break_tie(int(places[row]), random_bytes) - self.bound
         return drawn
 
-    def _break_tie(self, first: int, prefix: np.uint64, random_bytes: RandomBytes) -> int:
-        """The number of thresholds <= U, those before `first` being below; those that share U's prefix are compared in full."""
+    def _break_tie(self, place: int, random_bytes: RandomBytes) -> int:
+        """The number of thresholds <= U: those of earlier prefixes, and of the prefix at `place`, U's own, those that are so in full."""
         rest = int.from_bytes(random_bytes(_REST_BITS // 8), "little")
-        last = int(np.searchsorted(self._prefixes, prefix, side="right"))
-        return first + sum(int(high) << 64 | int(low) <= rest for high, low in self._rests[first:last].tolist())
+        first, last = self._first[place : place + 2].tolist()
+        return int(first) + sum(int(high) << 64 | int(low) <= rest for high, low in self._rests[first:last].tolist())
 
 
 class DiscreteGaussian(_Table):
@@ -235,10 +285,3 @@ def _exp_minus(x: Fraction) -> int:
     for _ in range(halvings):
         total = total * total >> bits
     return total >> (bits - _WORKING_BITS)
-
-
-def ceil_sqrt(value: Fraction) -> int:
-    """The smallest integer n >= 0 with n^2 >= value."""
-    whole = -(-value.numerator // value.denominator)
-    root = isqrt(whole)
-    return root if root * root == whole else root + 1

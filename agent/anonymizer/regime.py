@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer import batch
+from agent.anonymizer.counts import TotalsTerms
 from agent.anonymizer.discard import Discard
-from agent.anonymizer.kinds import Terms, TotalsTerms, terms_for
+from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.ledger import Ledger, Standing
 from agent.anonymizer.rows import Columns
 from agent.anonymizer.siphash import Fill
+from agent.anonymizer.terms import Terms
 from agent.anonymizer.transition import changes
 from agent.anonymizer.window import NS, Moment, Part, StreamWindows, window_start
 from agent.contracts.board import Board
@@ -144,7 +146,7 @@ class Regime:
         return tables[number] if tables is not None else None
 
     def count(
-        self, connection: int, arrived: batch.Batch, offset_ns: int, now_utc_ns: int, inside: NDArray[np.bool_] | None
+        self, connection: int, arrived: batch.Batch, now: Moment, inside: NDArray[np.bool_] | None
     ) -> Counter[Discard]:
         """Count readings of a board's channel, of which those that `inside` marks (None for all) were taken while this policy was in force;
         returns how many of these were discarded, by reason."""
@@ -156,13 +158,13 @@ class Regime:
             if table is None or table[0] != arrived.channel:
                 continue
             if times_utc_ns is None:
-                times_utc_ns = arrived.times_boot_ns + offset_ns
+                times_utc_ns = arrived.times_boot_ns + now.offset_ns
             refused = windows.count(
                 times_utc_ns,
                 Columns(table[1].take(arrived.classes), arrived.values, arrived.identifiers, arrived.width),
-                now_utc_ns,
-                oldest_utc_ns=arrived.oldest_boot_ns + offset_ns,
-                newest_utc_ns=arrived.newest_boot_ns + offset_ns,
+                now.utc_ns,
+                oldest_utc_ns=arrived.oldest_boot_ns + now.offset_ns,
+                newest_utc_ns=arrived.newest_boot_ns + now.offset_ns,
                 inside=inside,
             )
             if self.accounts[number]:
@@ -265,9 +267,7 @@ class Regimes:
         runs = groupby(sorted(found), key=lambda each: each[1:])
         return [(self._regimes[order], number, len(list(run))) for (order, number), run in runs], given_up
 
-    def count(
-        self, connection: int, arrived: batch.Batch, since_boot_ns: int, offset_ns: int, now_utc_ns: int
-    ) -> Counter[Discard]:
+    def count(self, connection: int, arrived: batch.Batch, now: Moment, since_boot_ns: int) -> Counter[Discard]:
         """Count each reading that was taken at `since_boot_ns` or later under the policy in force when it was taken; returns how many were
         discarded, by reason.
 
@@ -275,15 +275,15 @@ class Regimes:
         """
         if not self._regimes:
             raise InvariantBroken("the gate is open without a policy in force")
-        begins_boot_ns = [regime.taken.effective * NS - offset_ns for regime in self._regimes[1:]]
+        begins_boot_ns = [regime.taken.effective * NS - now.offset_ns for regime in self._regimes[1:]]
         if arrived.oldest_boot_ns >= max([since_boot_ns, *begins_boot_ns]):
-            return self._regimes[-1].count(connection, arrived, offset_ns, now_utc_ns, None)
+            return self._regimes[-1].count(connection, arrived, now, None)
         discarded: Counter[Discard] = Counter()
         open_then = arrived.times_boot_ns >= since_boot_ns
         discarded[Discard.GATE] = int(np.count_nonzero(~open_then))
         belongs = np.searchsorted(np.array(begins_boot_ns, dtype=np.int64), arrived.times_boot_ns, side="right")
         for number, regime in enumerate(self._regimes):
-            discarded += regime.count(connection, arrived, offset_ns, now_utc_ns, open_then & (belongs == number))
+            discarded += regime.count(connection, arrived, now, open_then & (belongs == number))
         return discarded
 
     def meet(self, connection: int, board: Board | None) -> None:

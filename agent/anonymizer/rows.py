@@ -98,7 +98,7 @@ class Rows:
         if where.kept is not None:
             cells = cells[where.kept]
         added = np.bincount(cells, None, where.span * self._columns).reshape(where.span, self._columns)
-        unknown = int(np.add.reduce(added[:, self.cells]))
+        unknown = int(added[0, self.cells] if where.span == 1 else np.add.reduce(added[:, self.cells]))
         if where.first + where.span - self._base <= MAX_ROWS:
             at = self._room(where.first - self._base, where.span)
             self._rows[at : at + where.span] += added

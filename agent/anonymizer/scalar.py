@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from agent.anonymizer.cells import Field, Value, scaled
 from agent.anonymizer.discard import Discard
 from agent.anonymizer.duration import quantile
-from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, WideGaussian, ceil_sqrt
+from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, WideGaussian
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken, PolicyError
 from agent.policy.enforcement import LEVELS, MAX_LEVEL_RANGE
-from agent.policy.model import CoarsePrivacy, NoPrivacy, ScalarPrivacy, Stream
+from agent.policy.model import CoarsePrivacy, NoPrivacy, ScalarPrivacy, Stream, ceil_sqrt
 from agent.policy.vocabulary import QUANTITIES
 
 FINER = 10

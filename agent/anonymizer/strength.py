@@ -63,20 +63,27 @@ def charge(stream: Stream, strength: Fraction, m: int, c: int) -> Charge | None:
     """
     match stream.privacy:
         case CountPrivacy(totals=0):
-            return Charge(1 / (2 * strength)) if strength <= MAX_SIGMA_SQUARED else None
+            return _loggable(1 / (2 * strength)) if strength <= MAX_SIGMA_SQUARED else None
         case CountPrivacy(totals=steps):
             largest = Fraction(factorisation.coefficients(steps).s[0], 1 << factorisation.SCALE_BITS) ** 2 * strength
             if largest > MAX_VARIANCE or not factorisation.few_enough(steps, m, c):
                 return None
-            return Charge(factorisation.rho(strength, steps, m, c) / worst_presence(m, c))
+            return _loggable(factorisation.rho(strength, steps, m, c) / worst_presence(m, c))
         case UniquePrivacy():
-            return Charge(1 / (2 * strength**2)) if 2 * strength**2 <= MAX_SIGMA_SQUARED else None
+            return _loggable(1 / (2 * strength**2)) if 2 * strength**2 <= MAX_SIGMA_SQUARED else None
         case ScalarPrivacy() as privacy:
             sigma_squared = strength / privacy.step**2
             rho = privacy.span**2 / (2 * sigma_squared)
             drawn = replace(privacy, rho=worst_presence(privacy.m, privacy.c) * rho)
             if sigma_squared > MAX_WIDE_SIGMA_SQUARED or noise_sd(drawn) >= END_NOISE_SD:
                 return None
-            return Charge(rho)
+            return _loggable(rho)
         case _:
             return None
+
+
+def _loggable(rho: Fraction) -> Charge:
+    """`rho`, or the next multiple of 2^-56 above it: integers of an entry have 64 bits (agent.wire.cbor), and bounds on a counter's noise have more."""
+    if max(rho.numerator, rho.denominator) >> 64:
+        rho = Fraction(-(-(rho.numerator << 56) // rho.denominator), 1 << 56)
+    return Charge(rho)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.loss import continuation, origin_after
-from agent.contracts.log import CHECKPOINT, RELEASES, Entry, LogLost, decode_entry, iter_log
+from agent.contracts.log import LOGGED, RELEASES, Entry, LogLost, decode_entry, iter_log
 from agent.errors import InvariantBroken, LogShortened, StorageUnavailable
 from agent.local.files import sync_folder
 from agent.wire.tlog import decode_checkpoint
@@ -50,7 +50,7 @@ def begin_successor(
         sync_folder(folder)
         os.rename(beginning / RELEASES, folder / RELEASES)
         sync_folder(folder)
-        (beginning / CHECKPOINT).unlink(missing_ok=True)
+        (beginning / LOGGED).unlink(missing_ok=True)
         beginning.rmdir()
     except OSError as bad:
         raise StorageUnavailable(

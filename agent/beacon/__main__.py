@@ -10,7 +10,7 @@ from agent.local import daemon, settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; the exit code."""
-    options = daemon.command_line("agent.beacon", "show the unit's disclosure by radio").parse_args(arguments)
+    options = daemon.options("agent.beacon", "show the unit's disclosure by radio", arguments)
 
     def work() -> None:
         asyncio.run(serve(settings.load(options.config), options.exact_counters))

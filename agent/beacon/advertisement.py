@@ -1,9 +1,12 @@
-"""What a unit shouts: the 31 + 31 bytes of a legacy advertisement and its scan response (SPEC.md, BE-1 to BE-4). Pure.
+"""What a unit shouts: the 31 + 31 bytes of a legacy advertisement and its scan response, and where a controller can send more, a status
+of 13 bytes and the signed compact disclosure in further advertisements (SPEC.md, BE-1 to BE-4, BE-35 to BE-37). Pure.
 
 AD structures are those of the Bluetooth Core Specification Supplement, part A; the layout on air is Core 5.4, vol. 3, part C, 11.
 """
 
 import base64
+import enum
+from dataclasses import dataclass
 from uuid import UUID
 
 from agent.errors import DisclosureError
@@ -24,13 +27,66 @@ MAX_UNIT_CHARACTERS = MAX_NAME_BYTES - 2 - CODE_CHARACTERS
 COLOUR_LETTERS = {"yellow": "Y", "blue": "B", "white": "W"}
 """DTPR's hexagons: identifiable, de-identified, no personal data."""
 
-_FLAGS, _UUIDS_128, _COMPLETE_NAME = 0x01, 0x07, 0x09
+MAX_EXTENDED_BYTES = 229
+"""What a Linux scanner gets in one piece of an extended advertisement (RADIO.md B.3), and one PDU holds."""
+
+SERVICE_DATA_OVERHEAD_BYTES = 18
+"""Length, type and UUID."""
+
+STATUS_VERSION = 1
+STATUS_BYTES = 13
+
+_FLAGS, _UUIDS_128, _COMPLETE_NAME, _DATA_128 = 0x01, 0x07, 0x09, 0x21
 _DISCOVERABLE_LE_ONLY = 0x06
 
 
 def advertisement() -> bytes:
     """The advertising data: flags and our complete 128-bit service UUID, 21 bytes, the same for every unit."""
     return _structure(_FLAGS, bytes([_DISCOVERABLE_LE_ONLY])) + _structure(_UUIDS_128, SERVICE.bytes[::-1])
+
+
+class Flag(enum.IntFlag):
+    """What the status says at a glance."""
+
+    CAMERA = 1
+    PERSONAL = 2
+    UPCOMING = 4
+    STOPPED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """13 bytes for readers with an app: version, flags, sequence (2, least significant first), 8 bytes of the disclosure digest, 1 spare."""
+
+    flags: Flag
+    sequence: int
+    digest: bytes
+
+    def encode(self) -> bytes:
+        """The service data."""
+        head = bytes([STATUS_VERSION, self.flags]) + (self.sequence & 0xFFFF).to_bytes(2, "little")
+        return head + self.digest[:8] + b"\0"
+
+
+def read_status(data: bytes) -> Status:
+    """Decode the service data; raise DisclosureError. `digest` has 8 bytes; flags and the spare byte of later versions are not judged."""
+    if len(data) != STATUS_BYTES or data[0] != STATUS_VERSION:
+        raise DisclosureError("status", expected=f"{STATUS_BYTES} bytes of version {STATUS_VERSION}", got="others")
+    return Status(Flag(data[1] & 0x0F), int.from_bytes(data[2:4], "little"), data[4:12])
+
+
+def service_data(value: bytes) -> bytes:
+    """One AD structure: our service's data (CSS part A, 1.11). With 13 bytes it fills a legacy advertisement exactly."""
+    return _structure(_DATA_128, SERVICE.bytes[::-1] + value)
+
+
+def heard_service_data(data: bytes) -> bytes | None:
+    """Our service's data in an advertisement, None without any or in malformed data."""
+    try:
+        found = structures(data).get(_DATA_128, b"")
+    except DisclosureError:
+        return None
+    return found[16:] if found.startswith(SERVICE.bytes[::-1]) else None
 
 
 def scan_response(name: str) -> bytes:

@@ -31,8 +31,21 @@ class Objects:
         self.broadcast = broadcast
         self.advertised = broadcast
         self.with_interval = True
+        self.further = b""
         self._released = released
         self._number = 0
+        self._further_number = 0
+
+    @property
+    def further_path(self) -> str:
+        """The object path of the advertisement with the compact disclosure (BE-36); another for each content."""
+        return f"{APPLICATION}/further{self._further_number}"
+
+    def advertise_further(self, compact: bytes) -> str:
+        """From now on that object shows `compact`, under a new path, which is returned."""
+        self.further = compact
+        self._further_number += 1
+        return self.further_path
 
     @property
     def advertisement_path(self) -> str:
@@ -66,6 +79,8 @@ class Objects:
                 return _reply(message, "a{oa{sa{sv}}}", self._application() if message.path == APPLICATION else {})
             case "org.bluez.GattCharacteristic1", "ReadValue", [dict() as options] if GATT_CHARACTERISTIC in interfaces:
                 return self._read(message, options)
+            case "org.bluez.LEAdvertisement1", "Release", _ if message.path == self.further_path:
+                return _reply(message, "", None)  # extra: its end is no cause to be off air
             case "org.bluez.LEAdvertisement1", "Release", _ if ADVERTISEMENT in interfaces:
                 self._released()
                 return _reply(message, "", None)
@@ -97,6 +112,7 @@ class Objects:
         return {
             APPLICATION: {},
             self.advertisement_path: {ADVERTISEMENT: self._advertisement()},
+            **({self.further_path: {ADVERTISEMENT: self._further()}} if self.further else {}),
             **self._application(),
         }
 
@@ -111,6 +127,11 @@ class Objects:
         if self.with_interval:
             properties["MinInterval"] = properties["MaxInterval"] = Variant("u", int(ADVERTISING_INTERVAL_MS))
         return properties
+
+    def _further(self) -> dict[str, Variant]:
+        """Not connectable, one AD structure. That it is sent in an extended PDU follows from its length alone."""
+        data = {str(SERVICE): Variant("ay", self.further)}
+        return {"Type": Variant("s", "broadcast"), "ServiceData": Variant("a{sv}", data)}
 
 
 def _characteristic_path(place: int) -> str:

@@ -1,11 +1,13 @@
 """The radio through Bumble: a Bluetooth host in this process, on any HCI transport (usb, serial, a virtual controller's socket).
 
-One process owns the controller. Legacy PDUs only, so that every phone hears them (SPEC.md, BE-12 to BE-17).
+One process owns the controller. The connectable advertisement has legacy PDUs, so that every phone hears it (SPEC.md, BE-12 to BE-17);
+where the controller has more sets, `further_sets` uses them.
 """
 
 import asyncio
 import hashlib
 import logging
+import math
 import time
 from functools import partial
 from typing import Any
@@ -22,18 +24,17 @@ from bumble.transport.common import Transport
 
 from agent.beacon.advertisement import SERVICE
 from agent.beacon.cancellation import end_if_cancelled
+from agent.beacon.further_sets import FurtherSets
 from agent.beacon.radio import (
     ADVERTISING_INTERVAL_MS,
     EVIDENCE_EVERY_S,
+    READER_LIMIT_S,
     STEP_TIMEOUT_S,
     Cause,
     RadioDown,
     RetryingRadio,
 )
 from agent.contracts.lease import OnAir
-
-READER_LIMIT_S = 60.0
-"""A reading takes a few seconds; a reader that stays would keep a controller with one link from everyone else."""
 
 FAREWELL_S = 0.5
 EVENT_S = 0.2
@@ -158,6 +159,7 @@ class BumbleRadio(RetryingRadio):
 
     async def _serve(self, device: Device, transport: Transport) -> None:
         sent = ""
+        further = FurtherSets()
         while True:
             self._wake.clear()
             end_if_cancelled()
@@ -167,18 +169,26 @@ class BumbleRadio(RetryingRadio):
             assert broadcast is not None
             async with asyncio.timeout(STEP_TIMEOUT_S):
                 await self._ask_for_readers(device)
-                if sent != broadcast.name or not device.is_advertising:
+                if sent != broadcast.name:
+                    await further.stop()
+                if sent != broadcast.name or not _is_advertising(device):
                     await self._advertise(device, broadcast.advertisement, broadcast.scan_response)
-                    sent = broadcast.name if device.is_advertising else ""
+                    sent = broadcast.name if _is_advertising(device) else ""
                 await self._ask_for_advertising(device)
+                if sent:
+                    await further.show(device, broadcast)
                 await self._dismiss()
-            if not _is_lost(transport) and (self._readers or device.is_advertising):
+            if not _is_lost(transport) and (self._readers or _is_advertising(device)):
                 self._set_on_air(broadcast, OnAir.SERVING if self._readers else OnAir.ADVERTISING)
             try:
-                async with asyncio.timeout(EVIDENCE_EVERY_S):
+                async with asyncio.timeout(min(EVIDENCE_EVERY_S, self._longest_wait_s())):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    def _longest_wait_s(self) -> float:
+        """Until a reader's time is over."""
+        return max(0.05, min((until for _, until in self._readers.values()), default=math.inf) - time.monotonic())
 
     async def _advertise(self, device: Device, data: bytes, scan_response: bytes) -> None:
         """Start or change advertising; a controller may refuse while a reader is connected, which counts as serving."""
@@ -195,12 +205,12 @@ class BumbleRadio(RetryingRadio):
         A controller that was reset behind our back takes the change. Enabling once more would prove nothing: it would go on
         air under its defaults, without data or events. So the session ends, and the next one sets everything anew.
         """
-        if not device.is_advertising:
+        if not _is_advertising(device):
             return  # nobody claims so
         if await _disallowed(device):
             return
         await asyncio.sleep(EVENT_S)  # it may have ended for a reader, whose connection we are about to be told of
-        if device.is_advertising and not await _disallowed(device):
+        if _is_advertising(device) and not await _disallowed(device):
             raise self._reset("it was silent while we thought that it advertised")
 
     async def _ask_for_readers(self, device: Device) -> None:
@@ -250,6 +260,12 @@ async def _disallowed(device: Device) -> bool:
 def _status_of(response: hci.HCI_Command_Complete_Event[Any]) -> hci.HCI_ErrorCode:
     """The status of any command's answer."""
     return hci.HCI_ErrorCode(response.return_parameters.status)
+
+
+def _is_advertising(device: Device) -> bool:
+    """Is the connectable advertisement on, as far as the host knows? (Bumble's own answer counts every set.)"""
+    one = device.legacy_advertising_set
+    return one.enabled if one is not None else device.legacy_advertiser is not None
 
 
 def _is_lost(transport: Transport) -> bool:

@@ -40,7 +40,7 @@ def open_radio(settings: Settings) -> Radio:
         return BumbleRadio(settings.radio.transport)
     from agent.beacon.bluez import BluezRadio
 
-    return BluezRadio(settings.radio.adapter)
+    return BluezRadio(settings.radio.adapter, settings.radio.witness)
 
 
 class Beacon:
@@ -108,23 +108,31 @@ class Beacon:
             self._refuse(self._files.fault)
         if found.envelope is None or found == self._shown:
             return  # nothing yet, or the one on air is back in its place
-        broadcast = self._compile(found)
+        sequence = self._sequence + (found.governed != self._shown.governed)
+        broadcast = self._compile(found, sequence)
         if broadcast is not None:
-            self._sequence += 1
+            self._sequence = sequence
             self._shown = found
             self._radio.replace(broadcast)
 
-    def _compile(self, found: Shown) -> Broadcast | None:
+    def _compile(self, found: Shown, sequence: int) -> Broadcast | None:
+        """BE-19: as much of what was found as can be shown."""
         assert found.envelope is not None
-        sequence = self._sequence + 1
-        try:
-            return compile_broadcast(found.envelope, sequence, upcoming=found.upcoming, stop=found.stop)
-        except BadInput as bad:
-            self._refuse(bad)
-        try:
-            return compile_broadcast(found.envelope, sequence)
-        except BadInput:
-            return None
+        for shown in (found, Shown(*found.governed), Shown(found.envelope)):
+            assert shown.envelope is not None
+            try:
+                return compile_broadcast(
+                    shown.envelope,
+                    sequence,
+                    upcoming=shown.upcoming,
+                    stop=shown.stop,
+                    compact=shown.compact,
+                    checkpoint=shown.checkpoint,
+                    latest=shown.latest,
+                )
+            except BadInput as bad:
+                self._refuse(bad)
+        return None
 
     def _refuse(self, bad: BadInput) -> None:
         self._refusal = bad

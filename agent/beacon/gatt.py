@@ -1,5 +1,5 @@
-"""What a phone reads after connecting: a header and eight chunks of the signed envelope, the same of the upcoming one, and the stop
-notice (SPEC.md, BE-5 to BE-9). Pure.
+"""What a phone reads after connecting: a header and eight chunks of the signed envelope, the same of the upcoming one and of the last
+published figures, the stop notice, the tree head, and a text for scanner apps (SPEC.md, BE-5 to BE-9). Pure.
 
 Both sides are here: `attributes` and `beside` for the unit, `read_header` and `assemble` for a reader.
 """
@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from agent.beacon.advertisement import SERVICE
-from agent.contracts.public import MAX_ENVELOPE_BYTES, MAX_STOP_BYTES, MAX_UPCOMING_BYTES
+from agent.contracts.public import (
+    MAX_CHECKPOINT_BYTES,
+    MAX_ENVELOPE_BYTES,
+    MAX_LATEST_BYTES,
+    MAX_STOP_BYTES,
+    MAX_UPCOMING_BYTES,
+)
 from agent.errors import DisclosureError, EncodingError
 from agent.wire import cbor
 
@@ -25,7 +31,8 @@ MAX_HEADER_BYTES = 64
 MAX_SEQUENCE = 0xFFFF_FFFF
 
 assert MAX_ENVELOPE_BYTES <= MAX_UPCOMING_BYTES <= CHUNKS * CHUNK_BYTES
-assert MAX_STOP_BYTES <= CHUNK_BYTES
+assert MAX_LATEST_BYTES <= MAX_UPCOMING_BYTES
+assert max(MAX_STOP_BYTES, MAX_CHECKPOINT_BYTES) <= CHUNK_BYTES
 
 
 def _nth(offset: int) -> UUID:
@@ -37,6 +44,11 @@ CHUNK_UUIDS = tuple(_nth(2 + i) for i in range(CHUNKS))
 UPCOMING_HEADER_UUID = _nth(2 + CHUNKS)
 UPCOMING_CHUNK_UUIDS = tuple(_nth(3 + CHUNKS + i) for i in range(CHUNKS))
 STOP_UUID = _nth(3 + 2 * CHUNKS)
+TEXT_UUID = _nth(4 + 2 * CHUNKS)
+CHECKPOINT_UUID = _nth(5 + 2 * CHUNKS)
+LATEST_HEADER_UUID = _nth(6 + 2 * CHUNKS)
+LATEST_CHUNK_UUIDS = tuple(_nth(7 + 2 * CHUNKS + i) for i in range(CHUNKS))
+CHARACTERISTICS = 6 + 3 * CHUNKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +78,37 @@ def attributes(envelope: bytes, sequence: int) -> tuple[Attribute, ...]:
     return _attributes(envelope, sequence, MAX_ENVELOPE_BYTES, HEADER_UUID, CHUNK_UUIDS)
 
 
-def beside(upcoming: bytes | None, stop: bytes | None, sequence: int) -> tuple[Attribute, ...]:
-    """The same for the upcoming envelope, and the stop notice; all of a part that there is not are empty. Raises DisclosureError."""
-    if upcoming is None:
-        first = tuple(Attribute(uuid, b"") for uuid in (UPCOMING_HEADER_UUID, *UPCOMING_CHUNK_UUIDS))
-    else:
-        first = _attributes(upcoming, sequence, MAX_UPCOMING_BYTES, UPCOMING_HEADER_UUID, UPCOMING_CHUNK_UUIDS)
-    return (*first, Attribute(STOP_UUID, stop or b""))
+def beside(
+    upcoming: bytes | None,
+    stop: bytes | None,
+    sequence: int,
+    *,
+    text: str = "",
+    checkpoint: bytes | None = None,
+    latest: bytes | None = None,
+) -> tuple[Attribute, ...]:
+    """All that is served beside the envelope, in the order of the UUIDs; what there is not is empty. Raises DisclosureError."""
+    return (
+        *_part(upcoming, sequence, MAX_UPCOMING_BYTES, UPCOMING_HEADER_UUID, UPCOMING_CHUNK_UUIDS),
+        Attribute(STOP_UUID, stop or b""),
+        Attribute(TEXT_UUID, _short(text.encode(), "plain text")),
+        Attribute(CHECKPOINT_UUID, _short(checkpoint or b"", "checkpoint")),
+        *_part(latest, sequence, MAX_LATEST_BYTES, LATEST_HEADER_UUID, LATEST_CHUNK_UUIDS),
+    )
+
+
+def _short(value: bytes, what: str) -> bytes:
+    if len(value) > CHUNK_BYTES:
+        raise DisclosureError(what, expected=f"at most {CHUNK_BYTES} bytes", got=str(len(value)))
+    return value
+
+
+def _part(
+    message: bytes | None, sequence: int, limit: int, header_uuid: UUID, chunk_uuids: Sequence[UUID]
+) -> tuple[Attribute, ...]:
+    if message is None:
+        return tuple(Attribute(uuid, b"") for uuid in (header_uuid, *chunk_uuids))
+    return _attributes(message, sequence, limit, header_uuid, chunk_uuids)
 
 
 def _attributes(

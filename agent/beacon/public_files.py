@@ -1,14 +1,20 @@
-"""What the beacon reads of the public folder: the envelope, the upcoming one, the stop notice; each again only when it was replaced.
+"""What the beacon reads of the public folder: the envelope and what is shown beside it; each again only when it was replaced.
 
-Invariant: an envelope once read stays until another takes its place; the other two end with their files.
+Invariant: an envelope once read stays until another takes its place; the others end with their files.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.contracts.public import (
+    CHECKPOINT,
+    COMPACT,
     ENVELOPE,
+    LATEST,
+    MAX_CHECKPOINT_BYTES,
+    MAX_COMPACT_BYTES,
     MAX_ENVELOPE_BYTES,
+    MAX_LATEST_BYTES,
     MAX_STOP_BYTES,
     MAX_UPCOMING_BYTES,
     STOP,
@@ -25,6 +31,14 @@ class Shown:
     envelope: bytes | None = None
     upcoming: bytes | None = None
     stop: bytes | None = None
+    compact: bytes | None = None
+    checkpoint: bytes | None = None
+    latest: bytes | None = None
+
+    @property
+    def governed(self) -> tuple[bytes | None, ...]:
+        """What governance decides: the rest changes with time and figures, and under one disclosure."""
+        return self.envelope, self.upcoming, self.stop
 
 
 class PublicFiles:
@@ -68,5 +82,12 @@ class PublicFiles:
         self._changed = True
 
 
-_CAPS = {ENVELOPE: MAX_ENVELOPE_BYTES, UPCOMING: MAX_UPCOMING_BYTES, STOP: MAX_STOP_BYTES}
+_CAPS = {
+    ENVELOPE: MAX_ENVELOPE_BYTES,
+    UPCOMING: MAX_UPCOMING_BYTES,
+    STOP: MAX_STOP_BYTES,
+    COMPACT: MAX_COMPACT_BYTES,
+    CHECKPOINT: MAX_CHECKPOINT_BYTES,
+    LATEST: MAX_LATEST_BYTES,
+}
 """In the order of the fields of `Shown`."""

@@ -29,6 +29,9 @@ ADVERTISING_INTERVAL_MS = 318.75
 STEP_TIMEOUT_S = 10.0
 """For any single exchange with BlueZ or a controller; a kernel gives a controller 2 s for a command."""
 
+READER_LIMIT_S = 20.0
+"""A reading takes a few seconds; a reader that stays would keep a controller with few links from everyone else (BE-16)."""
+
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 2.0
 
@@ -44,7 +47,10 @@ class Cause(enum.StrEnum):
     BLUEZ_GONE = "bluez_gone"
     NO_ADAPTER = "no_adapter"
     POWERED_OFF = "adapter_powered_off"
+    BLOCKED = "adapter_blocked"
     REFUSED = "radio_refused"
+    SLOTS_FULL = "advertisement_slots_full"
+    NOT_HEARD = "not_heard"
     RELEASED = "advertisement_released"
     NO_TRANSPORT = "no_transport"
     TRANSPORT_LOST = "transport_lost"

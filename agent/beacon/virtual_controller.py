@@ -18,6 +18,7 @@ wrong, each repaired here and held by a test (SPEC.md, BE-25):
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from bumble import hci, ll
@@ -79,6 +80,19 @@ class Air(LocalLink):
         other = self.end_of(receiver_address, sender_address)
         if other is not None:
             asyncio.get_running_loop().call_soon(other.controller.on_ll_control_pdu, sender_address, packet)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one advertising event says: PDU kind, address, data; `stop` ends it when somebody connects. `sid` is None for legacy PDUs."""
+
+    kind: hci.HCI_LE_Advertising_Report_Event.EventType
+    address: hci.Address
+    data: bytes
+    scan_response: bytes
+    stop: Callable[[], None]
+    handle: int | None = None
+    sid: int | None = None
 
 
 class _Advertiser(LegacyAdvertiser):
@@ -211,34 +225,44 @@ class VirtualController(Controller):
     # -- on the air
 
     def shout(self) -> None:
-        """One advertising event: all others hear it, and one of them may connect."""
-        for listener in list(self.air.controllers):
-            if listener is not self and self.le_legacy_advertiser.enabled:
-                listener.hear(self)
+        """One advertising event of the one advertiser that every controller has."""
+        one = self.le_legacy_advertiser
+        kind = _KINDS.get(one.advertising_type)
+        if kind is not None:  # directed at somebody: not used here
+            said = Said(kind, one.address, one.advertising_data, one.scan_response_data, one.stop)
+            self.shout_to_all(said, lambda: one.enabled)
 
-    def hear(self, speaker: "VirtualController") -> None:
+    def shout_to_all(self, said: Said, goes_on: Callable[[], bool]) -> None:
+        """All others hear it, and one of them may connect."""
+        for listener in list(self.air.controllers):
+            if listener is not self and goes_on():
+                listener.hear(self, said)
+
+    def hear(self, speaker: "VirtualController", said: Said) -> None:
         """Report the advertiser to the host (repairs 2 and 7); connect if the host is waiting for it (repair 5)."""
-        advertiser = speaker.le_legacy_advertiser
-        kind = _KINDS.get(advertiser.advertising_type)
-        if kind is None:
-            return  # directed at somebody: not used here
+        if said.sid is not None:
+            return  # a PDU of Bluetooth 5
         if self.le_scan_enable and self._backlog() < MAX_BACKLOG_BYTES:
-            self._report(kind, advertiser.address, advertiser.advertising_data)
-            if self.le_scan_type == 1 and kind is not _Kind.ADV_NONCONN_IND:
-                self._report(_Kind.SCAN_RSP, advertiser.address, advertiser.scan_response_data)
+            self._report(said.kind, said.address, said.data)
+            if self.le_scan_type == 1 and said.kind is not _Kind.ADV_NONCONN_IND:
+                self._report(_Kind.SCAN_RSP, said.address, said.scan_response)
         pending = self.pending_le_connection
         if (
-            kind is _Kind.ADV_IND
+            said.kind is _Kind.ADV_IND
             and isinstance(pending, hci.HCI_LE_Create_Connection_Command)
-            and pending.peer_address == advertiser.address
+            and pending.peer_address == said.address
         ):
-            self._connect(speaker, pending)
+            self._connect(speaker, pending, said)
+
+    def _is_news(self, kind: int, address: hci.Address, data: bytes) -> bool:
+        key = (bytes(address), kind, data)
+        news = not self.filter_duplicates or key not in self._reported
+        self._reported.add(key)
+        return news
 
     def _report(self, kind: hci.HCI_LE_Advertising_Report_Event.EventType, address: hci.Address, data: bytes) -> None:
-        key = (bytes(address), int(kind), data)
-        if self.filter_duplicates and key in self._reported:
+        if not self._is_news(int(kind), address, data):
             return
-        self._reported.add(key)
         self.send_hci_packet(
             hci.HCI_LE_Advertising_Report_Event(
                 [
@@ -249,13 +273,15 @@ class VirtualController(Controller):
             )
         )
 
-    def _connect(self, peripheral: "VirtualController", pending: hci.HCI_LE_Create_Connection_Command) -> None:
+    def _connect(
+        self, peripheral: "VirtualController", pending: hci.HCI_LE_Create_Connection_Command, said: Said
+    ) -> None:
         public = pending.own_address_type == hci.OwnAddressType.PUBLIC
         own, other = (self.public_address if public else self.random_address), pending.peer_address
         if other in self.le_connections or own in peripheral.le_connections:
             return
         self.pending_le_connection = None
-        peripheral.le_legacy_advertiser.stop()
+        said.stop()
         interval, timeout = pending.connection_interval_min, pending.supervision_timeout
         for end, role, self_address, peer_address in (
             (peripheral, hci.Role.PERIPHERAL, other, own),
@@ -275,6 +301,15 @@ class VirtualController(Controller):
             end.send_hci_packet(
                 _complete(hci.HCI_ErrorCode.SUCCESS, connection.handle, role, peer_address, interval, timeout)
             )
+            if end is peripheral and said.handle is not None:
+                end.send_hci_packet(
+                    hci.HCI_LE_Advertising_Set_Terminated_Event(
+                        status=hci.HCI_ErrorCode.SUCCESS,
+                        advertising_handle=said.handle,
+                        connection_handle=connection.handle,
+                        num_completed_extended_advertising_events=0,
+                    )
+                )
 
 
 def _status(code: hci.HCI_ErrorCode) -> hci.HCI_StatusReturnParameters:

@@ -11,7 +11,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,9 @@ from bumble.gatt_client import CharacteristicProxy
 from bumble.host import Host
 from bumble.transport import open_transport
 
-from agent.beacon import advertisement, description, gatt
+from agent.beacon import advertisement, description
 from agent.beacon.cancellation import end_if_cancelled
+from agent.beacon.reading import Reading, read_unit
 from agent.errors import BadInput, DisclosureError
 
 HEARING_S = 4.0
@@ -33,9 +34,6 @@ HEARING_S = 4.0
 CONNECT_S = 5.0
 READ_S = 10.0
 MTU = 517
-READINGS_A_CONNECTION = 3
-"""How often a mix of two versions is read again before connecting anew."""
-
 _RADIO_ERRORS = (BaseBumbleError, OSError, RuntimeError, asyncio.InvalidStateError, TimeoutError)
 
 
@@ -99,17 +97,7 @@ async def listen(device: Device, seconds: float) -> Heard | None:
             await device.stop_scanning()
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What one connection gave: sealed envelopes with their headers, and the stop notice; None for what the unit has not."""
-
-    envelope: bytes
-    header: gatt.Header
-    upcoming: bytes | None
-    stop: bytes | None
-
-
-async def read(device: Device, address: hci.Address) -> Read:
+async def read(device: Device, address: hci.Address) -> Reading:
     """Connect, read headers and chunks until they agree, disconnect; raise DisclosureError or a radio error."""
     connection = await device.connect(address, timeout=CONNECT_S)
     try:
@@ -121,46 +109,27 @@ async def read(device: Device, address: hci.Address) -> Read:
                 await connection.disconnect()
 
 
-async def _read(connection: Connection) -> Read:
+async def discover(connection: Connection) -> dict[str, CharacteristicProxy[bytes]]:
+    """Agree on the MTU and learn the table: UUID -> characteristic; raise DisclosureError when there is none of ours."""
     peer = Peer(connection)
     await peer.request_mtu(MTU)
     services = await peer.discover_service(UUID(str(advertisement.SERVICE)))
     if not services:
         raise DisclosureError("GATT", expected="the disclosure service", got="none", remedy="connect again")
-    found: dict[str, CharacteristicProxy[bytes]] = {}
-    for characteristic in await services[0].discover_characteristics():
-        found[str(characteristic.uuid).lower()] = characteristic
+    return {str(one.uuid).lower(): one for one in await services[0].discover_characteristics()}
 
-    async def value(uuid: Any, *, required: bool = True) -> bytes:
+
+async def _read(connection: Connection) -> Reading:
+    found = await discover(connection)
+
+    async def value(uuid: Any) -> bytes | None:
         characteristic = found.get(str(UUID(str(uuid))).lower())
-        if characteristic is None:
-            if required:
-                raise DisclosureError("GATT", expected=f"the characteristic {uuid}", got="none")
-            return b""  # a unit of the first table has nothing beside its disclosure
-        return bytes(await characteristic.read_value())
+        return bytes(await characteristic.read_value()) if characteristic is not None else None
 
-    async def envelope(
-        header_uuid: Any, chunk_uuids: Sequence[Any], *, required: bool
-    ) -> tuple[bytes, gatt.Header] | None:
-        for attempt in range(READINGS_A_CONNECTION):
-            header = await value(header_uuid, required=required)
-            if not header and not required:
-                return None
-            wanted = gatt.read_header(header)
-            chunks = [await value(uuid) for uuid in chunk_uuids[: wanted.count]]
-            try:
-                return gatt.assemble(header, chunks), wanted
-            except DisclosureError as mixed:
-                if attempt + 1 == READINGS_A_CONNECTION:
-                    raise
-                report("error", where="read", error=type(mixed).__name__, got=str(mixed), again=True)
-        raise AssertionError("unreachable")
+    def again(mixed: DisclosureError) -> None:
+        report("error", where="read", error=type(mixed).__name__, got=str(mixed), again=True)
 
-    shown = await envelope(gatt.HEADER_UUID, gatt.CHUNK_UUIDS, required=True)
-    assert shown is not None
-    beside = await envelope(gatt.UPCOMING_HEADER_UUID, gatt.UPCOMING_CHUNK_UUIDS, required=False)
-    stop = await value(gatt.STOP_UUID, required=False)
-    return Read(*shown, beside[0] if beside is not None else None, stop or None)
+    return await read_unit(value, again)
 
 
 async def look(device: Device, key: bytes | None) -> bool:

@@ -1,4 +1,7 @@
-"""`dtpr-agent disclosure show`: what residents read, in their language, with the official texts beside it where they were imported."""
+"""`dtpr-agent disclosure show`: what residents read, in their language, with the official texts beside it where they were imported.
+
+`disclosure read`, in its own module, does the same with what a unit nearby says by radio.
+"""
 
 import argparse
 import base64
@@ -8,9 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.beacon.compact import compact_of, seal_compact
+from agent.cli import disclosure_read
 from agent.cli.taxonomy import default_folder, load_taxonomy
 from agent.contracts.public import ENVELOPE, read_envelope
+from agent.disclosure.compact import compact_of, seal_compact
 from agent.disclosure.datachain import Disclosure, compile_disclosure, decode_disclosure
 from agent.disclosure.plain_language import Statement, heading, notes, statements
 from agent.disclosure.taxonomy import ATTRIBUTION, CHANGES_MADE, Taxonomy, official
@@ -36,8 +40,11 @@ _CBOR_MAP = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`show [FILE]`."""
+    """`show [FILE]`, `read`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    disclosure_read.add_arguments(
+        actions.add_parser("read", help="read a unit nearby by radio, as a phone does, and say whether it verifies")
+    )
     show = actions.add_parser("show", help="what residents read")
     show.add_argument(
         "file",
@@ -71,7 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the disclosure; raises PolicyError, DisclosureError, SettingsError, TaxonomyError. No signature is looked at."""
+    """Print the disclosure; raises PolicyError, DisclosureError, SettingsError, TaxonomyError. `show` looks at no signature."""
+    if args.action == "read":
+        return disclosure_read.run(args)
     locale_of(args.locale)
     path: Path | None = args.file
     if path is None:

@@ -12,8 +12,11 @@ from agent.errors import DtprError
 COMMANDS = {
     "demo": ("agent.cli.demo.command", "see a whole unit at work on this machine: board, radio, broker, daemons"),
     "subscribe": ("agent.operations.subscribe", "print and verify the releases below a topic root"),
+    "log": ("agent.cli.log", "copy the release log as tiles (C2SP tlog-tiles) that anyone can audit"),
+    "audit": ("agent.cli.audit", "hold what a unit published against its log, and its log against its rules"),
+    "fleet": ("agent.cli.fleet", "a city's units together: who has which key; simulate them at a real broker"),
     "policy": ("agent.cli.policy", "check, explain, compare, compile, sign and verify policies; see where they stand"),
-    "disclosure": ("agent.cli.disclosure", "show what residents read, in their language"),
+    "disclosure": ("agent.cli.disclosure", "show what residents read, in their language; read a unit nearby by radio"),
     "reader": ("agent.cli.reader", "write the resident's page, with the keys that a city vouches for"),
     "sign": ("agent.cli.sign", "make the printed sign for a unit's pole"),
     "taxonomy": ("agent.cli.taxonomy", "take over DTPR's official texts and icons, and see how they fit"),

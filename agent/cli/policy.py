@@ -6,8 +6,10 @@ will do as well.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
+from agent.anonymizer.kinds import encodable
 from agent.cli import governance
 from agent.contracts.public import MAX_STATE_BYTES, STATE, State, decode_state
 from agent.disclosure.datachain import compile_disclosure, to_datachain
@@ -77,6 +79,7 @@ def run_check(args: argparse.Namespace) -> int:
     name = str(args.file)
     top = toml.parse(read_policy(args.file), name, PolicyError)
     policy = policy_of(top)
+    _require_encodable(policy, top)
     disclosure = compile_disclosure(policy)
     findings = lint(policy, top)
     refused = any(finding.severity is Severity.ERROR for finding in findings)
@@ -88,6 +91,15 @@ def run_check(args: argparse.Namespace) -> int:
     for finding in findings:
         print(finding)
     return PolicyError.exit_code if refused else 0
+
+
+def _require_encodable(policy: Policy, top: toml.Table) -> None:
+    """Refuse, at its privacy table, a stream of which no window could be written: what the unit would say when the policy is offered to it."""
+    for stream, table in zip(policy.streams, top.tables("stream"), strict=True):
+        try:
+            encodable(replace(policy, streams=(stream,)))
+        except PolicyError as bad:
+            table.refuse("privacy", expected=bad.expected, got=bad.got, remedy=bad.remedy)
 
 
 def run_compile(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from agent.anonymizer.ledger import Ledger
-from agent.cli import privacy_plot, privacy_report
+from agent.cli import privacy_plot, privacy_report, privacy_text
 from agent.cli.policy import load
 from agent.cli.privacy_report import Spent
 from agent.contracts.log import RELEASES, Gap, Release
@@ -14,6 +14,7 @@ from agent.local.files import write_atomic
 from agent.local.randomness import random_bytes
 from agent.publisher.cursor import START
 from agent.publisher.follow import Follower
+from firmware_bridge.simulator.file import load_replay
 
 _ENTRIES = 1000
 """Read at a time."""
@@ -33,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.svg",
         help="draw a day of the demo's street, true and as it would be published",
     )
+    report.add_argument(
+        "--counts",
+        type=Path,
+        metavar="FILE.csv",
+        help="true counts (a time column, then classes), as for `demo --replay`: what the threshold would take of them; "
+        "without it the demo's street's",
+    )
     report.add_argument("--json", action="store_true", help="the figures as JSON, exact numbers as text")
     report.set_defaults(run=run_report)
 
@@ -43,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_report(args: argparse.Namespace) -> int:
-    """Print the report, write the plot; raises PolicyError, LogDamaged, SettingsError, StorageUnavailable."""
+    """Print the report, write the plot; raises PolicyError, LogDamaged, ReplayError, SettingsError, StorageUnavailable."""
     plot: Path | None = args.plot
     if plot is not None and plot.suffix != ".svg":
         raise SettingsError(
@@ -54,11 +62,12 @@ def run_report(args: argparse.Namespace) -> int:
         )
     policy = load(args.policy)
     spent = read_log(args.log) if args.log is not None else None
-    found = privacy_report.report(policy, spent)
+    counts = load_replay(args.counts) if args.counts is not None else None
+    found = privacy_report.report(policy, spent, counts)
     if args.json:
         print(json.dumps(privacy_report.as_json(found), ensure_ascii=False, indent=1))
     else:
-        print(privacy_report.text(found, str(args.policy), str(args.log or "")), end="")
+        print(privacy_text.text(found, str(args.policy), str(args.log or "")), end="")
     if plot is not None:
         if not plot.parent.is_dir():
             raise SettingsError(str(plot.parent), expected="a folder to write in", got="none")

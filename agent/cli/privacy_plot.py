@@ -1,18 +1,16 @@
-"""A day of the demo's street as it is and as a policy would publish it, drawn as SVG: parameters can be chosen by looking. Pure but for its noise.
-
-The street has bikes, people and vehicles; a policy's classes take them in turn. What a street does not have is made of them: one vehicle in
-forty ends a stay, each person carries a device, and a measured value rises with the vehicles from low to high.
+"""A day of the demo's street (privacy_day) as it is and as a policy would publish it, drawn as SVG: parameters can be chosen by looking. Pure
+but for its noise.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from fractions import Fraction
 from html import escape
 from itertools import islice
 from math import log10
 
 from agent.anonymizer.noise import DiscreteLaplace, RandomBytes, gaussian
+from agent.cli.privacy_day import counted, street_day
 from agent.policy.model import (
     CoarsePrivacy,
     CountPrivacy,
@@ -25,12 +23,8 @@ from agent.policy.model import (
 )
 from agent.policy.vocabulary import QUANTITIES
 from agent.policy.words import exact_words, time_words
-from firmware_bridge.simulator import street
 
-DAY = datetime(2025, 9, 3)  # noqa: DTZ001  # a Wednesday, the street's own wall time
-DAY_S = 86_400
 MAX_PANELS = 12
-ONE_STAY_IN = 40
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 960, 250, 70, 46, 860, 150
 _HEAD = 'font-family="sans-serif" font-size="14" font-weight="bold" fill="#222"'
@@ -68,16 +62,6 @@ class Panel:
         return "; ".join(words)
 
 
-def street_day(window_s: int) -> list[tuple[int, int, int]]:
-    """Crossings of bikes, people and vehicles in each window of a working day."""
-    windows = [[0, 0, 0] for _ in range(DAY_S // window_s)]
-    for slot in islice(street.slots(DAY), 24 * 60):
-        begins_s = (slot.starts_at - DAY).seconds
-        for after_ms, number in slot.crossings:
-            windows[(begins_s + after_ms // 1000) // window_s][number] += 1
-    return [(bikes, people, vehicles) for bikes, people, vehicles in windows]
-
-
 def panels(policy: Policy, random_bytes: RandomBytes) -> list[Panel]:
     """At most MAX_PANELS, in the policy's order; one draw of noise each."""
     return list(islice((panel for stream in policy.streams for panel in _panels(stream, random_bytes)), MAX_PANELS))
@@ -85,19 +69,13 @@ def panels(policy: Policy, random_bytes: RandomBytes) -> list[Panel]:
 
 def _panels(stream: Stream, random_bytes: RandomBytes) -> Iterator[Panel]:
     privacy = stream.privacy
-    day = street_day(stream.window_s)
     every = f"every {time_words(stream.window_s)}"
     if isinstance(privacy, CountPrivacy | ThresholdOnly):
-        lengths = max(1, len(stream.bins_s) + 1) if stream.kind == "duration" else 1
-        for number, name in enumerate(stream.classes):
-            true = [counts[number % len(counts)] for counts in day]
-            title = f"{stream.name}: {name}, {every}"
-            if stream.kind == "duration":
-                true = [count // (ONE_STAY_IN * lengths) for count in ([c[2] for c in day])]
-                title = f"{stream.name}: {name}, stays of one length, {every}"
-            yield _count(title, stream.window_s, true, privacy, random_bytes)
+        stays = ", stays of one length" if stream.kind == "duration" else ""
+        for name, true in zip(stream.classes, counted(stream), strict=True):
+            yield _count(f"{stream.name}: {name}{stays}, {every}", stream.window_s, true, privacy, random_bytes)
     elif isinstance(privacy, UniquePrivacy):
-        devices = [people for _, people, _ in day]
+        (devices,) = counted(stream)
         laplace = DiscreteLaplace(privacy.address_epsilon)
         noisy = [n + x for n, x in zip(devices, laplace.draw(len(devices), random_bytes).tolist(), strict=True)]
         yield Panel(
@@ -108,7 +86,7 @@ def _panels(stream: Stream, random_bytes: RandomBytes) -> Iterator[Panel]:
             float(laplace.half_width(Fraction(1, 20))),
         )
     else:
-        yield _scalar(stream, privacy, day, every, random_bytes)
+        yield _scalar(stream, privacy, street_day(stream.window_s), every, random_bytes)
 
 
 def _count(

@@ -1,31 +1,35 @@
-"""What a policy's noise does to the numbers and what it costs a person, in figures and in words that a data steward can read. Pure.
+"""What a policy's noise does to the numbers and what it costs a person, in figures. Pure.
 
 Every figure follows from the policy; where a log is given, what was spent so far follows from its entries alone (DESIGN.md I4).
 """
 
-import textwrap
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, assert_never
 
 from agent.anonymizer.ledger import Ledger
-from agent.anonymizer.noise import MAX_SIGMA_SQUARED, DiscreteGaussian, DiscreteLaplace, ceil_sqrt
+from agent.anonymizer.noise import MAX_SIGMA_SQUARED, DiscreteGaussian, DiscreteLaplace
+from agent.cli.privacy_day import by_file, columns, on_the_street
+from agent.cli.privacy_lost import Lost, by_hour
 from agent.disclosure.presence import MONTH_S, presence
+from agent.errors import SettingsError
 from agent.policy.epsilon import DELTA, epsilon
-from agent.policy.guarantee import NO_GUARANTEE, measured
+from agent.policy.guarantee import measured
 from agent.policy.model import (
     CoarsePrivacy,
     CountPrivacy,
     NoPrivacy,
     Policy,
+    Privacy,
     ScalarPrivacy,
     Stream,
     ThresholdOnly,
     UniquePrivacy,
+    ceil_sqrt,
 )
 from agent.policy.vocabulary import QUANTITIES
-from agent.policy.words import day_words, exact_words, time_words
+from agent.policy.words import exact_words, time_words
+from firmware_bridge.simulator.replay import Replay
 
 TAIL = Fraction(1, 20)
 """Beyond the interval that is shown lie at most so many of all numbers."""
@@ -49,18 +53,18 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """`deviation` (rounded up to thousandths) and the half width of the 95 % interval of a number, in `unit`; `shown_from` its threshold."""
+    """`deviation` (rounded up to thousandths) and the half width of the 95 % interval of a number, in `unit`."""
 
     of: str
     unit: str
     deviation: Fraction
     within: Fraction
-    shown_from: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamFigures:
-    """One stream: its noises (none for a mode without a guarantee), what a person-period costs and what 30 days do."""
+    """One stream: its noises (none for a mode without a guarantee), what a person-period costs and what 30 days do; `shown_from` is
+    its threshold, 0 where nothing is hidden, and `lost` what that takes of the true counts that `lost_on` names."""
 
     name: str
     kind: str
@@ -71,6 +75,9 @@ class StreamFigures:
     presence: str
     period: Cost | None
     month: Cost | None
+    shown_from: int
+    lost_on: str
+    lost: tuple[Lost, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +113,16 @@ class Report:
     spent: Spent | None
 
 
-def report(policy: Policy, spent: Spent | None = None) -> Report:
-    """The figures of a policy."""
+def report(policy: Policy, spent: Spent | None = None, counts: Replay | None = None) -> Report:
+    """The figures of a policy; true `counts` are a file's, else the demo's street's. Raises SettingsError when they fit no window or no stream."""
+    hiding = [stream for stream in policy.streams if stream.kind == "count" and _shown_from(stream.privacy)]
+    if counts is not None and not hiding:
+        raise SettingsError(
+            "--counts",
+            expected="a policy that counts by class and hides small numbers",
+            got="none such stream",
+            remedy="leave --counts out",
+        )
     periods = -(-MONTH_S // policy.period_s)
     told = presence(policy)
     unit = policy.unit
@@ -122,12 +137,12 @@ def report(policy: Policy, spent: Spent | None = None) -> Report:
         right_in_100=told.period,
         right_in_100_month=told.month,
         unprotected=told.open,
-        streams=tuple(_stream(policy, stream, periods) for stream in policy.streams),
+        streams=tuple(_stream(policy, stream, periods, counts) for stream in policy.streams),
         spent=spent,
     )
 
 
-def _stream(policy: Policy, stream: Stream, periods: int) -> StreamFigures:
+def _stream(policy: Policy, stream: Stream, periods: int, counts: Replay | None) -> StreamFigures:
     privacy = stream.privacy
     period = time_words(policy.period_s)
     noises: tuple[Noise, ...] = ()
@@ -136,14 +151,14 @@ def _stream(policy: Policy, stream: Stream, periods: int) -> StreamFigures:
         case CountPrivacy():
             rho = privacy.rho
             what = "each class and length" if stream.kind == "duration" else "each class"
-            noises = (_gaussian(f"the number of {what}", privacy.sigma_squared, privacy.tau),)
+            noises = (_gaussian(f"the number of {what}", privacy.sigma_squared),)
             if privacy.totals:
-                noises += (_gaussian("each running total", privacy.total_sigma_squared, None),)
+                noises += (_gaussian("each running total", privacy.total_sigma_squared),)
             presence = f"at most {_times(privacy.m, 'reading')} in {period}, {privacy.c} in a window"
         case UniquePrivacy():
             rho = privacy.rho
             within = DiscreteLaplace(privacy.address_epsilon).half_width(TAIL)
-            noises = (Noise("the number", "devices", _root(privacy.sigma_squared), Fraction(within), privacy.tau),)
+            noises = (Noise("the number", "devices", _root(privacy.sigma_squared), Fraction(within)),)
             presence = (
                 f"in at most {_times(privacy.m, 'window')} in {period}, with at most "
                 f"{_times(privacy.addresses, 'address', 'addresses')} in each"
@@ -152,7 +167,7 @@ def _stream(policy: Policy, stream: Stream, periods: int) -> StreamFigures:
             rho = privacy.rho
             unit = QUANTITIES[stream.quantity].unit
             squared = privacy.mean_sigma_squared
-            noises = (Noise("the mean", unit, _root(squared), _root(_REACH**2 * squared), None),)
+            noises = (Noise("the mean", unit, _root(squared), _root(_REACH**2 * squared)),)
             presence = f"in at most {_times(privacy.m, 'sample')} in {period}, {privacy.c} in a window"
         case CoarsePrivacy() | ThresholdOnly() | NoPrivacy():
             presence = ""
@@ -168,16 +183,38 @@ def _stream(policy: Policy, stream: Stream, periods: int) -> StreamFigures:
         presence=presence,
         period=Cost.of(rho) if noises else None,
         month=Cost.of(rho * periods) if noises else None,
+        shown_from=_shown_from(privacy),
+        **_lost(stream, counts),
     )
 
 
-def _gaussian(of: str, sigma_squared: Fraction, shown_from: int | None) -> Noise:
+def _shown_from(privacy: Privacy) -> int:
+    if isinstance(privacy, ThresholdOnly):
+        return privacy.k
+    return privacy.tau if isinstance(privacy, CountPrivacy | UniquePrivacy) and privacy.threshold.hides else 0
+
+
+def _lost(stream: Stream, counts: Replay | None) -> dict[str, Any]:
+    """What the threshold takes, of a stream's true numbers on the street or in a file, which only counts by class have."""
+    if stream.kind == "scalar":
+        return {"lost_on": "", "lost": ()}
+    if counts is None or stream.kind != "count":
+        on, true = "on a working day of the demo's street", on_the_street(stream)
+    else:
+        named = zip(stream.classes, columns(stream, counts), strict=True)
+        pairs = ", ".join(f"{name} is {counts.classes[column]}" for name, column in named)
+        on, true = f"by {counts.name} ({pairs})", by_file(stream, counts)
+    lost = by_hour(stream, true)
+    return {"lost_on": on if lost else "", "lost": lost}
+
+
+def _gaussian(of: str, sigma_squared: Fraction) -> Noise:
     """Noise of a whole number; the interval is exact where the law's table is small."""
     if 1 <= sigma_squared <= MAX_SIGMA_SQUARED:
         within = DiscreteGaussian(sigma_squared).half_width(TAIL)
     else:
         within = ceil_sqrt(_REACH**2 * sigma_squared)
-    return Noise(of, "", _root(sigma_squared), Fraction(within), shown_from)
+    return Noise(of, "", _root(sigma_squared), Fraction(within))
 
 
 def _root(squared: Fraction) -> Fraction:
@@ -200,90 +237,6 @@ def spent(ledger: Ledger, begins_at: int, lost: int) -> Spent:
         lifetime=Cost.of(ledger.budget.lifetime),
         newest_period=Cost.of(newest),
     )
-
-
-def text(found: Report, name: str, log: str = "") -> str:
-    """The report in words; `name` is what the policy's file is called, `log` the log's folder."""
-    return "\n".join(_lines(found, name, log)) + "\n"
-
-
-def _lines(found: Report, name: str, log: str) -> Iterator[str]:
-    period = time_words(found.period_s)
-    month = time_words(found.period_s * found.periods)
-    yield f"{name}: {found.unit}, version {found.version}"
-    yield ""
-    yield "One person, over all streams with noise together"
-    if found.period.rho:
-        yield from _row(f"in {period}", f"{_cost(found.period)}; the policy's cap is rho {exact_words(found.cap.rho)}")
-        yield from _row(f"in {month}", f"{_cost(found.month)}, for one who is there every time")
-        yield from _row(
-            "which means",
-            f"whoever guesses from their numbers whether a person was there is right at most {found.right_in_100} times in 100 "
-            f"for {period}, {found.right_in_100_month} for {month}; 50 is guessing",
-        )
-    else:
-        yield from _row(f"in {period}", "no stream has noise: nothing is promised about any person")
-    if found.unprotected:
-        yield from _row("not protected", f"{', '.join(found.unprotected)}: people cause them and they carry no noise")
-    for stream in found.streams:
-        yield ""
-        yield f"{stream.name}: {stream.kind}, {stream.says}; every {time_words(stream.window_s)}"
-        for noise in stream.noises:
-            yield from _row("noise", _noise(noise))
-            if noise.shown_from is not None:
-                yield from _row("shown", f"from {noise.shown_from}; under it the word `suppressed` stands instead")
-        if stream.period is None or stream.month is None:
-            yield from _row("noise", f"none: {_bare(stream)}")
-            continue
-        yield from _row("one person", f"{stream.presence}: {_cost(stream.period)}")
-        yield from _row(f"in {month}", _cost(stream.month))
-    yield ""
-    if found.spent is not None:
-        yield from _spent(found.spent, period, log)
-        yield ""
-    yield from textwrap.wrap(
-        f"epsilon is what the same protection is called in (epsilon, delta) differential privacy at delta = 1/{DELTA.denominator:,}, rounded up; "
-        "rho (zCDP) is what the unit counts in. Smaller is safer. Twice the rho is 0.7 times the deviation.",
-        width=100,
-    )
-
-
-def _row(head: str, words: str) -> Iterator[str]:
-    """One fact, its words wrapped beside its head."""
-    first, *more = textwrap.wrap(words, width=96)
-    yield f"    {head:<16} {first}"
-    yield from (f"    {'':<16} {line}" for line in more)
-
-
-def _noise(noise: Noise) -> str:
-    unit = f" {noise.unit}" if noise.unit else ""
-    return (
-        f"standard deviation {exact_words(noise.deviation)}{unit}; at least 95 of 100 times {noise.of} is within "
-        f"{exact_words(noise.within)}{unit} of the true one"
-    )
-
-
-def _bare(stream: StreamFigures) -> str:
-    if stream.mode == "none":
-        return "as measured, for what no person causes"
-    return f"{stream.mode}, {NO_GUARANTEE}"
-
-
-def _cost(cost: Cost) -> str:
-    return f"rho {exact_words(cost.rho)}, epsilon {exact_words(cost.epsilon)}"
-
-
-def _spent(spent: Spent, period: str, log: str) -> Iterator[str]:
-    yield f"So far, by the log {log}"
-    if not spent.ends_at:
-        yield from _row("windows", "none yet")
-        return
-    yield from _row(
-        "windows",
-        f"{spent.released} released and {spent.lost} lost (charged as if released), from {day_words(spent.begins_at)} to {day_words(spent.ends_at)}",
-    )
-    yield from _row(f"newest {period}", _cost(spent.newest_period))
-    yield from _row("lifetime", f"{_cost(spent.lifetime)}, for one who was there in every {period} so far")
 
 
 def as_json(found: Report) -> dict[str, Any]:

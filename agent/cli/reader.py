@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import agent
-from agent.beacon.compact import PHRASES
-from agent.beacon.numbers import REGISTRY
 from agent.cli.taxonomy import default_folder, load_taxonomy
+from agent.disclosure.compact import PHRASES
+from agent.disclosure.numbers import REGISTRY
 from agent.disclosure.taxonomy import ATTRIBUTION, CHANGES_MADE, Taxonomy, official
 from agent.disclosure.wording import LOCALES
 from agent.errors import BadInput, PolicyError, StorageUnavailable

@@ -4,10 +4,10 @@ import argparse
 import re
 from pathlib import Path
 
-from agent.beacon.compact import compact_of, read_compact, seal_compact
 from agent.cli.disclosure import load_disclosure, signing_key
 from agent.cli.sign_page import SIZES, Sign, sign
 from agent.cli.taxonomy import default_folder, load_taxonomy
+from agent.disclosure.compact import compact_of, read_compact, seal_compact
 from agent.disclosure.datachain import Disclosure
 from agent.disclosure.icon import MAX_ICON_BYTES, check_icon
 from agent.disclosure.wording import LOCALES, locale_of

@@ -1,15 +1,18 @@
 """What a window says in public: an Aggregate, and its SenML pack, the payload of a Release.
 
     [{"bn":"<city>/<site>/<unit>/<stream>/","bt":<start>,"n":"window","u":"s","v":900}, coverage, state, noise_sd,
-     threshold, guarantee, policy, disclosure, log_index, then one record a field: "cell/<name>"]
+     threshold, sums (just where the threshold is above 0), guarantee, policy, disclosure, log_index, total_noise_sd (with running totals),
+     then one record a field: "cell/<name>"]
 
 Invariant: for one stream under one policy and one noise (PackTerms) every pack has the same byte length, whatever the window held (I6).
 Records that can vary are padded with blanks to a width that follows from the terms. Times are whole Unix seconds, UTC.
 """
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from agent.contracts.cells import (
     CELLS,
@@ -27,6 +30,7 @@ from agent.contracts.governed import (
     COVERAGE_STEP_PERCENT,
     MAX_LOG_INDEX,
     NAME,
+    SUMS,
     Aggregate,
     NotCollected,
     PackTerms,
@@ -46,11 +50,13 @@ __all__ = [
     "MAX_PACK_BYTES",
     "MIN_VALUE_DIGITS",
     "NAME",
+    "SUMS",
     "Aggregate",
     "Cell",
     "Field",
     "NotCollected",
     "PackTerms",
+    "Template",
     "Value",
     "decode",
     "encode",
@@ -65,7 +71,10 @@ MAX_PACK_BYTES = 47 * 1024
 def encode(aggregate: Aggregate) -> bytes:
     """The pack's bytes; raise EncodingError when a field is outside its bounds."""
     t = aggregate.terms
-    frame = _frame(t, str(t.noise_sd), str(t.total_noise_sd))
+    return _written(aggregate, _frame(t, str(t.noise_sd), str(t.total_noise_sd)))
+
+
+def _written(aggregate: Aggregate, frame: "_Frame") -> bytes:
     check(aggregate)
     parts = [
         f"{frame.base}{aggregate.window_start}{frame.window}{aggregate.coverage}",
@@ -86,13 +95,54 @@ def pack_bytes(terms: PackTerms) -> int:
     return len(encode(Aggregate(terms, start, 0, NotCollected.GATE, 0, nothing)))
 
 
+class Template:
+    """Encodes and decodes the packs of one stream, whose terms are the same in all: the decoding several times faster than that of an unknown pack."""
+
+    __slots__ = ("_frame", "_log_index_at", "terms")
+
+    def __init__(self, terms: PackTerms) -> None:
+        self.terms = terms
+        self._frame = _frame.__wrapped__(terms, str(terms.noise_sd), str(terms.total_noise_sd))
+        blank = Aggregate(terms, FIRST_START, 0, NotCollected.GATE, 0, (Cell.NOT_COLLECTED,) * len(terms.fields))
+        self._log_index_at = [record.n for record in layout(blank)[0]].index("log_index")
+
+    def encode(self, aggregate: Aggregate) -> bytes:
+        """What the function `encode` returns for a window of these very terms."""
+        assert aggregate.terms is self.terms
+        return _written(aggregate, self._frame)
+
+    def decode(self, payload: bytes) -> Aggregate | None:
+        """What `decode` returns, or None for a pack that has other terms or is none: only what encodes to just these bytes is returned."""
+        try:
+            items = json.loads(payload, parse_float=Decimal)
+            state = items[2]["vs"]
+            read = Aggregate(
+                terms=self.terms,
+                window_start=items[0]["bt"],
+                coverage_percent=int(items[1]["v"] * 100),
+                reason=None if state == "complete" else NotCollected(state.removeprefix("not_collected:")),
+                log_index=items[self._log_index_at]["v"],
+                values=tuple([_quick(item) for item in items[-len(self.terms.fields) :]]),
+            )
+            return read if _written(read, self._frame) == payload else None
+        except (EncodingError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError):
+            return None
+
+
+def _quick(item: dict[str, Any]) -> Value:
+    words = item.get("vs")
+    value: Value = item["v"] if words is None else CELLS.get(words, words)
+    return value
+
+
 def decode(payload: bytes) -> Aggregate:
     """The strict inverse of `encode`; raise EncodingError for anything that `encode` would not have written."""
     records = senml.decode(payload)
-    if len(records) < _HEAD + 1:
-        raise EncodingError("aggregate", expected=f"at least {_HEAD + 1} records", got=str(len(records)))
-    cells = [record for record in records[_HEAD:] if record.n != _TOTAL_NOISE_SD]
-    head = {record.n: record for record in records[: len(records) - len(cells)]}
+    if len(records) < _LEAST_RECORDS:
+        raise EncodingError("aggregate", expected=f"at least {_LEAST_RECORDS} records", got=str(len(records)))
+    first = next((at for at, record in enumerate(records) if (record.n or "").startswith("cell/")), len(records))
+    head = {record.n: record for record in records[:first]}
+    cells = records[first:]
     window = records[0]
     names = (window.bn or "").split("/")
     if len(names) != 5 or names[4]:
@@ -123,6 +173,8 @@ def decode(payload: bytes) -> Aggregate:
         fields=_fields(payload, [(record.n or "").removeprefix("cell/") for record in cells], noise_unit, guarantee),
         total_noise_sd=Decimal(_number(head, _TOTAL_NOISE_SD)) if _TOTAL_NOISE_SD in head else None,
     )
+    if terms.sums is not None and _text(head, "sums") != terms.sums:
+        raise EncodingError("aggregate sums", expected=terms.sums, got="other words")
     aggregate = Aggregate(
         terms=terms,
         window_start=_whole(window.bt, "bt"),
@@ -138,7 +190,9 @@ def decode(payload: bytes) -> Aggregate:
     return aggregate
 
 
-_HEAD = 9
+_LEAST_RECORDS = 10
+"""The shortest head, and one cell."""
+
 _TOTAL_NOISE_SD = "total_noise_sd"
 _STATE_WIDTH = len('{"n":"state","vs":""}') + max(len(f"not_collected:{reason}") for reason in NotCollected)
 _LOG_INDEX_WIDTH = len('{"n":"log_index","v":}') + len(str(MAX_LOG_INDEX - 1))
@@ -157,13 +211,14 @@ def layout(a: Aggregate) -> tuple[list[Record], list[int]]:
         Record(n="state", vs=a.state),
         Record(n="noise_sd", u=t.noise_unit, v=t.noise_sd),
         Record(n="threshold", u=t.noise_unit, v=t.threshold),
+        *([] if t.sums is None else [Record(n="sums", vs=t.sums)]),
         Record(n="guarantee", vs=t.guarantee.words()),
         Record(n="policy", v=t.policy_version),
         Record(n="disclosure", vs=t.disclosure_digest.hex()),
         Record(n="log_index", v=a.log_index),
     ]
-    widths = [0] * _HEAD
-    widths[2], widths[8] = _STATE_WIDTH, _LOG_INDEX_WIDTH
+    widths = [0] * len(records)
+    widths[2], widths[-1] = _STATE_WIDTH, _LOG_INDEX_WIDTH
     if t.total_noise_sd is not None:
         records.append(Record(n=_TOTAL_NOISE_SD, u=t.noise_unit, v=t.total_noise_sd))
         widths.append(0)
@@ -196,14 +251,15 @@ def _frame(t: PackTerms, noise_sd: str, total_noise_sd: str) -> _Frame:
     length = len(senml.encode(records, widths))
     if length > MAX_PACK_BYTES:
         raise EncodingError("aggregate", expected=f"at most {MAX_PACK_BYTES} bytes", got=str(length))
-    window, coverage, *fixed = (senml.encode_record(record) for record in records[:_HEAD])
+    window, coverage, *fixed = (senml.encode_record(record) for record in records[: len(records) - len(t.fields)])
+    total = "" if t.total_noise_sd is None else f"}},{fixed.pop()}".removesuffix("}")
     base, start, rest = window.partition(str(FIRST_START))
     assert start
     return _Frame(
         base=f"[{base}",
         window=f"{rest},{coverage.removesuffix('0.00}')}",
         fixed=",".join(fixed[1:-1]).removesuffix("}"),
-        total="" if t.total_noise_sd is None else f"}},{senml.encode_record(records[_HEAD])}".removesuffix("}"),
+        total=total,
         cells=tuple(
             (
                 f'{{"n":"cell/{field.name}","u":"{field.unit}","v":',

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from agent.contracts import board
 from agent.contracts.guarantee import Guarantee, PureGuarantee
 
 FIRST_START, END_START = 10**9, 10**10
@@ -31,8 +32,11 @@ SINCE = "total/since"
 """Since when running totals run (Unix seconds): the start of their first window."""
 DEVICES = ("devices", "devices_sd", "devices_is")
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,31}(?:/[a-z][a-z0-9_]{0,31})?")
-WORDS = re.compile(r"[a-z][a-z0-9_]{0,31}")
+WORDS = board.NAME
+"""A class, or any other word of a cell."""
+
+NAME = re.compile(f"{WORDS.pattern}(?:/{WORDS.pattern})?")
+"""A class, or a class and what of it."""
 
 
 class Cell(enum.StrEnum):

@@ -19,6 +19,9 @@ COVERAGE_STEP_PERCENT = 5
 
 MAX_LOG_INDEX = 10**15
 
+SUMS = "biased low: suppressed numbers are missing"
+"""What a pack says of sums of its stream's published numbers, just where a threshold hides some."""
+
 END_NOISE_SD = 10**9
 """A standard deviation of the noise is below it."""
 
@@ -67,6 +70,11 @@ class PackTerms:
     disclosure_digest: bytes
     fields: tuple[Field, ...]
     total_noise_sd: Decimal | None = None
+
+    @property
+    def sums(self) -> str | None:
+        """SUMS where numbers may be hidden, None where sums are right on average."""
+        return SUMS if self.threshold else None
 
     @property
     def kind(self) -> str:

@@ -3,12 +3,12 @@
     releases    records, one after another: length u32 | CRC-32C u32 (both little endian, CRC over the body) | body
                 then zeros up to the preallocated end. A body is an entry or, when the top bit of `length` is set and the CRC is
                 inverted, a checkpoint: a signed note (wire/tlog) and zeros up to a whole sector of the file
-    checkpoint  the newest of these notes by itself, in the public folder (memory, not the card): how far a running log may be read
+    logged      the newest of these notes by itself, in the public folder (memory, not the card): how far a running log may be read
 
 A note has the origin, the number of entries before it, their root hash, and three extension lines: `bytes N`, where the last of these
 entries ends, `decisions N`, how many of them are governance's, and `until N`, the newest instant that they speak of. The first record of a log is the note of 0 entries.
 
-A reader of a running log never reads past `bytes` of `checkpoint`: the anonymizer replaces it only after the record is on the disk.
+A reader of a running log never reads past `bytes` of `logged`: the anonymizer replaces it only after the record is on the disk.
 """
 
 import struct
@@ -24,7 +24,7 @@ from agent.wire.crc32c import crc32c
 from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, decode_checkpoint
 
 RELEASES = "releases"
-CHECKPOINT = "checkpoint"
+LOGGED = "logged"
 
 RECORD = struct.Struct("<II")
 MAX_ENTRY_BYTES = 48 * 1024
@@ -49,6 +49,10 @@ class Charge:
     """What one reading in this window costs: zCDP rho, exact."""
 
     rho: Fraction
+
+
+NOTHING = Charge(Fraction(0))
+"""The charge of a window from which no value leaves."""
 
 
 @dataclass(frozen=True, slots=True)

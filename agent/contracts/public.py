@@ -1,8 +1,11 @@
-"""/run/dtpr-public/: anonymizer -> beacon, publisher and anyone on the unit. Nothing here depends on a reading.
+"""/run/dtpr-public/: anonymizer -> beacon, publisher and anyone on the unit. Nothing here depends on a reading but what is released.
 
     envelope    COSE_Sign1 by the unit over {1: disclosure bytes, 2: issued_at}; what travels by air
     upcoming    the same over {…, 3: not_before} for a policy on notice, which cannot be in force earlier; absent when there is none
     stop        COSE_Sign1 by the unit over {1: reason, 2: [role/name, …], 3: since}; absent unless a stop order is in force
+    compact     COSE_Sign1 by the unit: the disclosure in short (disclosure/compact), for one extended advertisement
+    checkpoint  signed note (wire/tlog): the release log's tree head with a line `time N`, signed anew every minute; absent without a log
+    latest      COSE_Sign1 by the unit: the figures last published (contracts/latest); absent before there are any
     state       JSON, fixed keys: the gate and its reason, the policies, the clock
 
 Each is replaced atomically. The envelope's own hash names nothing; the disclosure digest is SHA-256 over the disclosure bytes.
@@ -10,7 +13,6 @@ Each is replaced atomically. The envelope's own hash names nothing; the disclosu
 
 import dataclasses
 import enum
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import EncodingError, MessageError
 from agent.wire import cbor, cose
+from agent.wire.sha256 import sha256
 
 if TYPE_CHECKING:  # as in wire/cose: only sealing needs cryptography
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,6 +28,9 @@ if TYPE_CHECKING:  # as in wire/cose: only sealing needs cryptography
 ENVELOPE = "envelope"
 UPCOMING = "upcoming"
 STOP = "stop"
+COMPACT = "compact"
+CHECKPOINT = "checkpoint"
+LATEST = "latest"
 STATE = "state"
 
 MAX_ENVELOPE_BYTES = 3900
@@ -35,6 +41,22 @@ MAX_UPCOMING_BYTES = MAX_ENVELOPE_BYTES + 6
 
 MAX_STOP_BYTES = 500
 """One GATT value."""
+
+MAX_COMPACT_BYTES = 700
+"""A QR code of a sign still has modules of half a millimetre; a policy's longest organisation and address need less."""
+
+MAX_CHECKPOINT_BYTES = 500
+"""One GATT value; with the longest names a note has under 400."""
+
+MAX_LATEST_BYTES = MAX_ENVELOPE_BYTES
+"""It travels in chunks, as the envelope does."""
+
+HEAD_TIME = "time "
+"""Begins the checkpoint's line that says when it was signed (Unix seconds)."""
+
+HEAD_EVERY_S = 60
+HEAD_FRESH_S = 300
+"""A tree head signed longer ago, by the reader's clock, is stale: somebody may be replaying it."""
 
 MAX_STATE_BYTES = 4096
 
@@ -183,7 +205,7 @@ class Envelope:
     @property
     def digest(self) -> bytes:
         """The disclosure digest: SHA-256, 32 bytes."""
-        return hashlib.sha256(self.disclosure).digest()
+        return sha256(self.disclosure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,9 @@ class Header:
         )
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 def unpack_header(message: memoryview | bytes | bytearray) -> Header:
     """Read the header of one whole message; raise MessageError when message and header disagree."""
     if len(message) < HEADER.size:
@@ -94,8 +97,9 @@ def unpack_header(message: memoryview | bytes | bytearray) -> Header:
     kind, version, count, sequence, board_ms, received, body_length = HEADER.unpack_from(message)
     if version != VERSION:
         raise MessageError("reading.sock version", expected=str(VERSION), got=str(version))
-    if kind not in Kind._value2member_map_:
+    known = _KINDS.get(kind)
+    if known is None:
         raise MessageError("reading.sock kind", expected="1 to 4", got=str(kind))
     if HEADER.size + body_length > len(message):
         raise MessageError("reading.sock body", expected=f"{body_length} bytes", got=str(len(message) - HEADER.size))
-    return Header(Kind(kind), count, sequence, board_ms, received, body_length)
+    return Header(known, count, sequence, board_ms, received, body_length)

@@ -9,7 +9,6 @@ Invariant: a compact form decodes only if its elements, marks, contexts and colo
 derives from its policy, and its feedback that policy's. No clock, no imported text, no tree head is in it.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from agent.policy.compile import compile_policy, decompile_policy
 from agent.policy.model import Policy
 from agent.policy.words import date_words
 from agent.wire import cbor
+from agent.wire.sha256 import sha256
 
 FORM = 1
 COLOURS = ("yellow", "blue", "white")
@@ -145,9 +145,9 @@ def _disclosure(policy: Policy) -> Disclosure:
     )
     return Disclosure(
         cbor=data,
-        digest=hashlib.sha256(data).digest(),
+        digest=sha256(data),
         policy=policy,
-        policy_digest=hashlib.sha256(compiled).digest(),
+        policy_digest=sha256(compiled),
         elements=elements,
         colour=colour,
     )

@@ -1,6 +1,8 @@
 """Secrets by reference: systemd's credentials folder first, else a file whose mode keeps others out."""
 
+import base64
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,10 @@ if TYPE_CHECKING:  # as in wire/cose: a daemon without a signing key loads no cr
 
 UNIT_KEY = "unit-key"
 MAX_BYTES = 16 * 1024
+
+_PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----\r?\n([A-Za-z0-9+/]{64})\r?\n-----END PRIVATE KEY-----\s*")
+_ED25519 = bytes.fromhex("302e020100300506032b657004220420")
+"""PKCS #8 of an Ed25519 key up to its 32 bytes (RFC 8410 section 7)."""
 
 
 def load_credential(name: str, path: Path) -> bytes:
@@ -43,13 +49,10 @@ def load_credential(name: str, path: Path) -> bytes:
 def load_signing_key(path: Path) -> "Ed25519PrivateKey":
     """The unit's Ed25519 signing key (PKCS #8 PEM); raise SettingsError."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     data = load_credential(UNIT_KEY, path)
-    try:
-        key = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError):
-        key = None
+    secret = _secret(data)
+    key = _other_pem(data) if secret is None else Ed25519PrivateKey.from_private_bytes(secret)
     if not isinstance(key, Ed25519PrivateKey):
         raise SettingsError(
             str(path),
@@ -58,3 +61,20 @@ def load_signing_key(path: Path) -> "Ed25519PrivateKey":
             remedy="create one with `dtpr-agent key new`",
         )
     return key
+
+
+def _secret(data: bytes) -> bytes | None:
+    """The key's 32 bytes when `data` is what `dtpr-agent key new` and OpenSSL write."""
+    found = _PEM.fullmatch(data)
+    der = base64.b64decode(found[1]) if found else b""
+    return der[len(_ED25519) :] if der.startswith(_ED25519) else None
+
+
+def _other_pem(data: bytes) -> object:
+    """Any other private key in PEM, None for none. What reads them all takes 2 MiB for good: a daemon with a usual key does not load it."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return load_pem_private_key(data, password=None)
+    except (ValueError, TypeError):
+        return None

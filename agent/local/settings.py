@@ -53,11 +53,15 @@ class Mqtt:
 
 @dataclass(frozen=True, slots=True)
 class Radio:
-    """`backend` is "bluez" (with `adapter`) or "bumble" (with `transport`, a Bumble transport name)."""
+    """`backend` is "bluez" (with `adapter`) or "bumble" (with `transport`, a Bumble transport name).
+
+    `witness`, "" for none, is a second adapter of BlueZ's: on air is then only what that one hears.
+    """
 
     backend: str
     adapter: str
     transport: str
+    witness: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +190,19 @@ def _mqtt(table: toml.Table) -> Mqtt:
 
 def _radio(table: toml.Table) -> Radio:
     backend = table.choice("backend", ("bluez", "bumble"))
+    witness = table.text("witness", None, pattern=r"hci[0-9]{1,2}", expected="a second adapter such as hci1")
     radio = Radio(
         backend=backend,
         adapter=table.text("adapter", "hci0", pattern=r"hci[0-9]{1,2}", expected="an adapter such as hci0"),
         transport=table.text("transport", max_length=300, expected="a Bumble transport such as usb:0")
         if backend == "bumble"
         else "",
+        witness=witness or "",
     )
+    if radio.witness and (backend != "bluez" or radio.witness == radio.adapter):
+        table.refuse(
+            "witness", expected="another adapter than the one that advertises, with backend bluez", got=radio.witness
+        )
     table.done()
     return radio
 

@@ -1,6 +1,9 @@
 """Receives a topic filter's messages from a broker, reconnecting for as long as it is asked to. The only user of paho on this side.
 
 The session outlives a lost connection (MQTT 5), so that a network gap loses nothing; it ends with the generator.
+
+Invariant: a message is acknowledged only after whoever reads the generator has asked for the next one: what was received and not yet dealt with when
+the process dies, the broker still has.
 """
 
 import select
@@ -10,15 +13,16 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt.client import Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.errors import BrokerUnavailable
+from agent.errors import BrokerUnavailable, MessageError
 from agent.local.randomness import random_bytes
 from agent.local.settings import Mqtt
+from agent.operations.client import MAX_PACKET_BYTES, BufferedClient
 from agent.operations.verification import Received
 from agent.publisher.connection import Login
 
@@ -27,9 +31,6 @@ RETRY_S = 0.2
 
 FIRST_CONNECT_WITHIN_S = 10.0
 SESSION_EXPIRY_S = 600
-MAX_PACKET_BYTES = 1024 * 1024
-"""The broker drops what is longer: memory stays bounded."""
-
 _UNSUPPORTED_VERSION = 132
 _REMEDY = "check host, port, TLS and credentials"
 
@@ -70,17 +71,23 @@ class _Reception:
         self._client = self._make_client()
 
     def turn(self, timeout_s: float) -> None:
-        sock = self._client.socket()
+        client = self._client
+        sock = client.socket()
         if sock is None:
             self._connect()
             return
-        pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        writers = [sock] if self._client.want_write() else []
-        readable, writable, _ = select.select([sock], writers, [], 0 if pending else timeout_s)
+        client.flush()  # what acknowledges the messages before
+        pending = client.pending()
+        readable, _, _ = select.select([sock], [sock] if client.unsent() else [], [], 0 if pending else timeout_s)
         if readable or pending:
-            self._client.loop_read()
-        if writable and self._client.socket() is not None:
-            self._client.loop_write()
+            now = time.monotonic()
+            try:
+                for published in client.published():
+                    self.messages.append(
+                        Received(published.topic, published.payload, published.user_properties, published.retain, now)
+                    )
+            except MessageError as bad:
+                raise BrokerUnavailable(self._broker, why=f"it does not speak MQTT: {bad}", remedy=_REMEDY) from None
         if self._client.socket() is not None:
             self._client.loop_misc()
         if self._fault is not None:
@@ -95,6 +102,7 @@ class _Reception:
                 self._client.disconnect(properties=properties)
             else:
                 self._client.disconnect()
+            self._client.flush()
         sock = self._client.socket()
         if sock is not None:
             sock.close()
@@ -109,6 +117,7 @@ class _Reception:
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
             properties.MaximumPacketSize = MAX_PACKET_BYTES
             kept = {"clean_start": False, "properties": properties}
+        self._client.forget()
         try:
             self._client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s, **kept)
         except ssl.SSLError as bad:
@@ -121,14 +130,15 @@ class _Reception:
     def _broker(self) -> str:
         return f"MQTT broker {self._mqtt.host}:{self._mqtt.port}"
 
-    def _make_client(self) -> Client:
-        client = Client(
+    def _make_client(self) -> BufferedClient:
+        client = BufferedClient(
             CallbackAPIVersion.VERSION2,
             self._client_id,
             clean_session=None if self._mqtt5 else True,
             protocol=MQTTv5 if self._mqtt5 else MQTTv311,
             reconnect_on_failure=False,
         )
+        client.forget()
         client.connect_timeout = 5.0
         if self._context is not None:
             client.tls_set_context(self._context)
@@ -136,7 +146,6 @@ class _Reception:
             client.username_pw_set(self._login.username, self._login.password)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
         return client
 
     def _on_connect(self, client: Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
@@ -159,11 +168,3 @@ class _Reception:
     def _fall_back(self) -> None:
         self._mqtt5 = not self._mqtt5
         self._client = self._make_client()
-
-    def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = None
-        pairs = tuple(getattr(message.properties, "UserProperty", ()))
-        self.messages.append(Received(topic, bytes(message.payload), pairs, message.retain, time.monotonic()))

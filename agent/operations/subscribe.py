@@ -1,10 +1,11 @@
-"""`dtpr-agent subscribe`: the releases below a topic root as a table, or as NDJSON; verified by the keys given (OP-9 to OP-11)."""
+"""`dtpr-agent subscribe`: the releases below a topic root as a table, NDJSON or CSV; verified by the keys given (OP-9 to OP-16)."""
 
 import argparse
 import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -15,27 +16,35 @@ from types import FrameType
 
 from agent.contracts.public import TOPIC_NAME
 from agent.errors import SettingsError
-from agent.local import settings as agent_settings
 from agent.local.settings import Mqtt
+from agent.operations.broker import add_broker_arguments, broker_of, context_for, login_for, read_small
+from agent.operations.keyring import MAX_KEYS, Keyring
+from agent.operations.keys import MAX_DIRECTORY_BYTES, decode_directory
 from agent.operations.reception import receive
+from agent.operations.rows import HEADER, rows
 from agent.operations.table import Table
+from agent.operations.tally import Silence, Tally
 from agent.operations.verification import Received, Record, Verification
-from agent.publisher.connection import Login, tls_context
+from agent.publisher.connection import Login
 from agent.publisher.topics import VERSION
 
-MAX_SECRET_BYTES = 16 * 1024
+KEY_SUFFIXES = (".pub", ".pem", ".key")
+
+SILENCE_EVERY_S = 1.0
+GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def records(
     mqtt: Mqtt,
     *,
     filters: tuple[str, ...],
-    keys: Sequence[bytes] = (),
+    keys: Sequence[bytes] | Keyring = (),
     context: SSLContext | None = None,
     login: Login | None = None,
+    shared: bool = False,
 ) -> Generator[tuple[Record, Received] | None, None, None]:
-    """Every verified record and the message it is about, and None from time to time; raises BrokerUnavailable."""
-    verification = Verification(keys)
+    """Every verified record and the message it is about, and None whenever nothing waits; raises BrokerUnavailable."""
+    verification = Verification(keys, shared=shared)
     for message in receive(mqtt, filters, context, login or Login(None, None)):
         if message is None:
             yield from verification.overdue(time.monotonic())
@@ -44,36 +53,65 @@ def records(
             yield from verification.take(message)
 
 
+def topic_filters(root: str, city: str, site: str, unit: str, group: str | None = None) -> tuple[str, ...]:
+    """What is subscribed to. In a group each Release and checkpoint goes to one member (MQTT 5, 4.8.2); what is retained, and signatures that
+    come as messages of their own, go to all, because a broker shares no retained messages."""
+    base = f"{root}/{VERSION}/{city}/{site}/{unit}"
+    if group is None:
+        return (f"{base}/#",)
+    shared = (f"$share/{group}/{base}/{ending}" for ending in ("agg/+", "checkpoint"))
+    return (f"{base}/state", f"{base}/disclosure", f"{base}/disclosure/upcoming", f"{base}/agg/+/sig", *shared)
+
+
+def arrivals(args: argparse.Namespace, *below: str) -> Generator[Received | None, None, None]:
+    """What arrives on these filters below `<root>/v1/`, and None from time to time; `args` are those of `add_broker_arguments`."""
+    mqtt = broker_of(args)
+    filters = tuple(f"{mqtt.root}/{VERSION}/{each}" for each in below)
+    return receive(mqtt, filters, context_for(mqtt), login_for(mqtt))
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the subcommand."""
-    parser.add_argument("--config", type=Path, help="take the broker from this agent.toml")
-    parser.add_argument("--host", help="broker (default localhost)")
-    parser.add_argument("--port", type=int, help="its port (default 8883, or 1883 on loopback)")
-    parser.add_argument("--tls", action="store_true", help="use TLS on loopback too")
-    parser.add_argument("--plain", action="store_true", help="no TLS although the broker is not on loopback")
-    parser.add_argument("--ca-file", type=Path, help="authorities for the broker's certificate (default the system's)")
-    parser.add_argument("--client-certificate", type=Path, help="PEM; with --client-key")
-    parser.add_argument("--client-key", type=Path, help="PEM; with --client-certificate")
-    parser.add_argument("--username", help="for the broker")
-    parser.add_argument("--password-file", type=Path, help="holds the password")
-    parser.add_argument("--root", help="first topic level (default dtpr)")
+    add_broker_arguments(parser)
     for level in ("city", "site", "unit"):
         parser.add_argument(f"--{level}", default="+", help=f"only this {level}")
     parser.add_argument(
         "--key", action="append", default=[], metavar="HEX|FILE", help="a unit's public key; may be repeated"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        metavar="F|DIR",
+        help="the units' keys: a key directory as `fleet keys` writes it, or a folder of key files (*.pub, *.pem, *.key)",
+    )
+    parser.add_argument(
+        "--group", metavar="NAME", help="share the load with all others of this group: each release goes to one"
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="one JSON object a line")
+    shape.add_argument(
+        "--csv", action="store_true", help="one row a cell; everything that is no release goes to standard error"
+    )
     parser.add_argument("--raw", action="store_true", help="with --json: topic, payload and user properties too")
+    parser.add_argument(
+        "--rate", type=float, metavar="S", help="every S seconds say on standard error how many came and how fast"
+    )
     parser.add_argument("--seconds", type=float, help="stop after so long")
     parser.add_argument("--count", type=int, help="stop after so many releases")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print until told to stop; returns 0. Raises SettingsError and BrokerUnavailable."""
-    mqtt = _mqtt(args)
-    keys = [load_public_key(text) for text in args.key]
-    filters = (f"{mqtt.root}/{VERSION}/{_level(args.city)}/{_level(args.site)}/{_level(args.unit)}/#",)
-    stream = records(mqtt, filters=filters, keys=keys, context=_context(mqtt), login=_login(mqtt))
+    mqtt = broker_of(args)
+    if args.group is not None and not GROUP.fullmatch(args.group):
+        raise SettingsError("--group", expected="letters, digits, - and _", got=repr(args.group)[:40])
+    if args.rate is not None and args.rate <= 0:
+        raise SettingsError("--rate", expected="seconds above 0", got=str(args.rate))
+    filters = topic_filters(mqtt.root, _level(args.city), _level(args.site), _level(args.unit), args.group)
+    shared = args.group is not None
+    stream = records(
+        mqtt, filters=filters, keys=_keyring(args), context=context_for(mqtt), login=login_for(mqtt), shared=shared
+    )
     with contextlib.suppress(ValueError):  # not the main thread: whoever runs us stops us
         signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -92,7 +130,7 @@ def load_public_key(text: str) -> bytes:
         key = bytes.fromhex(text)
         if len(key) == 32:
             return key
-    content = _secret(Path(text), "a public key: 64 hex digits, or a file of them or in PEM")
+    content = read_small(Path(text), "a public key: 64 hex digits, or a file of them or in PEM")
     with contextlib.suppress(ValueError):
         key = bytes.fromhex(content.decode("ascii").strip())
         if len(key) == 32:
@@ -113,19 +151,66 @@ def load_public_key(text: str) -> bytes:
     )
 
 
+def _keyring(args: argparse.Namespace) -> Keyring:
+    keys = [load_public_key(text) for text in args.key]
+    if args.keys is None:
+        return Keyring(keys)
+    if args.keys.is_dir():
+        found = sorted(
+            path for path in args.keys.iterdir() if path.suffix in KEY_SUFFIXES and not path.name.startswith(".")
+        )
+        if not found or len(found) > MAX_KEYS:
+            raise SettingsError(
+                str(args.keys), expected=f"1 to {MAX_KEYS} key files named *.pub, *.pem or *.key", got=str(len(found))
+            )
+        return Keyring([*keys, *(load_public_key(str(path)) for path in found)])
+    content = read_small(args.keys, "a key directory or a folder of key files", MAX_DIRECTORY_BYTES)
+    return Keyring(keys, decode_directory(content, str(args.keys)))
+
+
 def _print(stream: Iterator[tuple[Record, Received] | None], args: argparse.Namespace) -> None:
-    ends_at = None if args.seconds is None else time.monotonic() + args.seconds
+    began = time.monotonic()
+    ends_at = None if args.seconds is None else began + args.seconds
     table = Table(unicode=_has_check_mark())
-    releases = 0
+    tally, silence = Tally(began), Silence()
+    told = looked = began
+    if args.csv:
+        sys.stdout.write(f"{HEADER}\n")
     for item in stream:
-        if item is not None:
-            record, message = item
-            lines = [_json(record, message, raw=args.raw)] if args.json else table.lines(record)
-            sys.stdout.write("".join(f"{line}\n" for line in lines))
+        now = time.monotonic()
+        if item is None:
             sys.stdout.flush()
-            releases += record["type"] == "release"
-        if (ends_at is not None and time.monotonic() >= ends_at) or (args.count is not None and releases >= args.count):
-            return
+        else:
+            record, message = item
+            tally.take(record)
+            silence.take(record, now)
+            _show(record, message, table, args)
+        if args.group is None and now - looked >= SILENCE_EVERY_S:
+            looked = now
+            for record in silence.overdue(now):
+                _show(record, _NO_MESSAGE, table, args)
+        if args.rate is not None and now - told >= args.rate:
+            told = now
+            print(tally.line(now, silence.count), file=sys.stderr, flush=True)
+        if (ends_at is not None and now >= ends_at) or (args.count is not None and tally.releases >= args.count):
+            break
+    sys.stdout.flush()
+    if args.rate is not None:
+        print(tally.line(time.monotonic(), silence.count), file=sys.stderr, flush=True)
+
+
+_NO_MESSAGE = Received(None, b"", (), False, 0.0)
+
+
+def _show(record: Record, message: Received, table: Table, args: argparse.Namespace) -> None:
+    if args.json:
+        lines = [_json(record, message, raw=args.raw)]
+    elif args.csv and record["type"] == "release":
+        lines = rows(record)
+    else:
+        lines = table.lines(record)
+    output = sys.stderr if args.csv and record["type"] != "release" else sys.stdout
+    output.write("".join(f"{line}\n" for line in lines))
 
 
 def _json(record: Record, message: Received, *, raw: bool) -> str:
@@ -146,64 +231,6 @@ def _has_check_mark() -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def _mqtt(args: argparse.Namespace) -> Mqtt:
-    if args.config is not None:
-        mqtt = agent_settings.load(args.config).mqtt
-        host, tls = args.host or mqtt.host, mqtt.tls
-        ca_file, certificate, key = mqtt.ca_file, mqtt.client_certificate, mqtt.client_key
-        username, password_file, root, port = mqtt.username, mqtt.password_file, mqtt.root, args.port or mqtt.port
-    else:
-        host = args.host or "localhost"
-        tls = args.tls or not (agent_settings.is_loopback(host) or args.plain)
-        ca_file, certificate, key = args.ca_file, args.client_certificate, args.client_key
-        username, password_file, root = args.username, args.password_file, "dtpr"
-        port = args.port or (8883 if tls else 1883)
-    if (certificate is None) != (key is None):
-        raise SettingsError(
-            "--client-certificate", expected="--client-certificate and --client-key together", got="one of the two"
-        )
-    return Mqtt(
-        host=host,
-        port=port,
-        root=args.root or root,
-        tls=tls,
-        ca_file=ca_file,
-        client_certificate=certificate,
-        client_key=key,
-        username=username,
-        password_file=password_file,
-        keepalive_s=30,
-    )
-
-
-def _context(mqtt: Mqtt) -> SSLContext | None:
-    if not mqtt.tls:
-        return None
-    try:
-        return tls_context(mqtt)
-    except OSError as bad:
-        raise SettingsError(
-            "TLS", expected="an authority, a certificate and a key that can be loaded", got=bad.strerror or str(bad)
-        ) from None
-
-
-def _login(mqtt: Mqtt) -> Login:
-    if mqtt.password_file is None:
-        return Login(mqtt.username, None)
-    return Login(mqtt.username, _secret(mqtt.password_file, "a password file").decode(errors="replace").rstrip("\r\n"))
-
-
-def _secret(path: Path, what: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SECRET_BYTES + 1)
-    except (OSError, ValueError) as bad:
-        raise SettingsError(str(path)[:100], expected=what, got=getattr(bad, "strerror", None) or str(bad)) from None
-    if len(content) > MAX_SECRET_BYTES:
-        raise SettingsError(str(path), expected=f"at most {MAX_SECRET_BYTES} bytes", got="more")
-    return content
 
 
 def _level(text: str) -> str:

@@ -7,6 +7,10 @@ from agent.operations.verification import Record
 from agent.operations.wording import cells_words, instant, label
 
 MAX_LINE_CHARACTERS = 400
+
+MAX_REMEMBERED = 10_000
+"""Streams of which it was said what their sums are; when there are more it is said again."""
+
 _MARKS = {True: "✓", False: "✗", None: "?"}
 _PLAIN_MARKS = {True: "yes", False: "NO", None: "?"}
 _COLUMNS = ("window begins (UTC)", "unit", "stream", "length")
@@ -20,6 +24,7 @@ class Table:
         self._widths = [len("2026-11-21 19:00:00"), 10, 10, 6]
         self._cells_width = 30
         self._headed = False
+        self._said: dict[tuple[str, ...], str | None] = {}
 
     def lines(self, record: Record) -> list[str]:
         """The lines for one record, without newlines."""
@@ -46,6 +51,11 @@ class Table:
                     lines.append(f"# {record['unit']} was stopped by {record['stop_by']}: {record['stop_reason']}")
                 if record["offer_refused"]:
                     lines.append(f"# {record['unit']} refused an offer: {record['offer_refused']}")
+            case "silent":
+                lines = [
+                    f"! {record['unit']} {record['stream']} is silent: {record['silent_s']} s since a release, newest window "
+                    f"{instant(record['newest_window_start'])}"
+                ]
             case "checkpoint":
                 lines = [f"# log of {record['unit']}: {record['size']} entries  {self._mark(record)}"]
             case _:
@@ -67,13 +77,25 @@ class Table:
         notes += [] if record["disclosure_announced"] else ["its disclosure was not announced"]
         row = "  ".join(value.ljust(width) for value, width in zip(values, self._widths, strict=True))
         ending = f"  {cells.ljust(self._cells_width)}  {record['state']}  {self._marks[record['verified']]}"
-        lines = [] if self._headed else [self._head()]
+        lines = self._sums(record)
+        lines += [] if self._headed else [self._head()]
         self._headed = True
         if record["missing_before"]:
             lines.append(
                 f"# {record['missing_before']} windows of {record['unit']} {record['stream']} missing before this"
             )
         return [*lines, row + ending + "".join(f"  ({note})" for note in notes)]
+
+    def _sums(self, record: Record) -> list[str]:
+        """What is wrong with sums of a stream's numbers, once, and again when it changes."""
+        stream = tuple(record[name] for name in ("city", "site", "unit", "stream"))
+        sums = record["sums"]
+        if self._said.get(stream) == sums:
+            return []
+        if len(self._said) >= MAX_REMEMBERED:
+            self._said.clear()
+        self._said[stream] = sums
+        return [f"# sums of {record['unit']} {record['stream']}: {sums or 'right on average'}"]
 
     def _head(self) -> str:
         row = "  ".join(value.ljust(width) for value, width in zip(_COLUMNS, self._widths, strict=True))

@@ -19,12 +19,13 @@ from decimal import Decimal
 from typing import Any
 
 from agent.contracts import aggregate
-from agent.contracts.aggregate import Aggregate, Cell, Value
+from agent.contracts.aggregate import Aggregate, Cell, Template, Value
 from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
-from agent.errors import BadInput, DisclosureError, EncodingError, MessageError, SignatureError
+from agent.errors import BadInput, DisclosureError, MessageError, SignatureError
+from agent.operations.keyring import Keyring
 from agent.publisher.topics import VERSION
-from agent.wire import cose, tlog
+from agent.wire import tlog
 
 Record = dict[str, Any]
 
@@ -36,6 +37,9 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 
 MAX_REMEMBERED = 100_000
 """Windows, units and digests remembered, each: more units than a city has, a month of a small town's windows."""
+
+MAX_TEMPLATES = 20_000
+"""Streams whose terms are kept ready to decode by; about 6 kB each."""
 
 SIGNATURE_WITHIN_S = 2.0
 """How long a Release without the `sig` property waits for its `…/sig` message (MQTT 3.1.1)."""
@@ -67,12 +71,30 @@ class _Name:
     def fields(self) -> Record:
         return {"city": self.city, "site": self.site, "unit": self.unit}
 
+    @property
+    def path(self) -> str:
+        """As a key directory and a log's origin have it."""
+        return f"{self.city}/{self.site}/{self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the last Release of a stream told about all of them."""
+
+    template: Template
+    fields: Record
+
 
 class Verification:
-    """Remembers what it needs to tell repeats, conflicts and gaps; `keys` are 32-byte Ed25519 public keys."""
+    """Remembers what it needs to tell repeats, conflicts and gaps; `keys` are 32-byte Ed25519 public keys, or a keyring.
 
-    def __init__(self, keys: Sequence[bytes] = ()) -> None:
-        self._keys = tuple(keys)
+    With `shared` other subscribers of a group get a part of the Releases (OP-14): what is missing here is no gap.
+    """
+
+    def __init__(self, keys: Sequence[bytes] | Keyring = (), *, shared: bool = False) -> None:
+        self._keys = keys if isinstance(keys, Keyring) else Keyring(keys)
+        self._shared = shared
+        self._known: OrderedDict[tuple[_Name, str], _Known] = OrderedDict()
         self._announced: OrderedDict[tuple[_Name, str], None] = OrderedDict()
         self._windows: OrderedDict[tuple[_Name, str, int], bytes] = OrderedDict()
         self._newest: OrderedDict[tuple[_Name, str], int] = OrderedDict()
@@ -87,6 +109,8 @@ class Verification:
         try:
             if topic is None:
                 raise MessageError("topic", expected="UTF-8", got="other bytes")
+            if topic.split("/")[5:6] == ["log"]:
+                return done  # tiles, for mirrors; they are longer
             if len(message.payload) > MAX_PAYLOAD_BYTES:
                 raise MessageError(
                     "payload", expected=f"at most {MAX_PAYLOAD_BYTES} bytes", got=str(len(message.payload))
@@ -156,62 +180,30 @@ class Verification:
             return _fault(message.topic, bad)
 
     def _release(self, name: _Name, stream: str, message: Received, signature: str | None) -> Record:
-        governed = aggregate.decode(message.payload)
-        if (governed.terms.city, governed.terms.site, governed.terms.unit, governed.terms.stream) != (
-            name.city,
-            name.site,
-            name.unit,
-            stream,
-        ):
-            raise MessageError("payload", expected="the unit and stream of its topic", got="another base name")
-        verified, notes = self._verify_release(message.payload, signature)
-        digest = governed.terms.disclosure_digest.hex()
+        known = self._known.get((name, stream))
+        governed = None if known is None else known.template.decode(message.payload)
+        if known is None or governed is None:
+            governed = aggregate.decode(message.payload)
+            known = _read(name, stream, governed)
+            _remember(self._known, (name, stream), known, MAX_TEMPLATES)
+        verified, notes = self._keys.release(name.path, message.payload, signature)
+        digest = known.fields["disclosure"]
         advisory = dict(message.user_properties)
         for key, value in (("log-index", str(governed.log_index)), ("disclosure", digest)):
             if advisory.get(key, value) != value:
                 notes.append(f"user property {key} differs from the payload")
-        record = {
-            "type": "release",
-            **name.fields(),
-            "stream": stream,
+        return {
+            **known.fields,
             "window_start": governed.window_start,
-            "window_s": governed.terms.window_s,
             "state": governed.state,
-            "coverage": float(governed.coverage),
-            "kind": governed.terms.kind,
+            "coverage": governed.coverage_percent / 100,
             "cells": {label: _json(value) for label, value in governed.cells},
-            "threshold": governed.terms.threshold,
-            "noise_sd": float(governed.terms.noise_sd),
-            "noise_unit": governed.terms.noise_unit,
-            "total_noise_sd": _json(governed.terms.total_noise_sd),
-            "guarantee": governed.terms.guarantee.words(),
-            "policy_version": governed.terms.policy_version,
             "log_index": governed.log_index,
-            "disclosure": digest,
             "disclosure_announced": (name, digest) in self._announced,
             "verified": verified,
+            **self._place(name, governed, message.payload, believed=verified is not False),
+            "notes": notes,
         }
-        record |= self._place(name, governed, message.payload, believed=verified is not False)
-        return {**record, "notes": notes}
-
-    def _verify_release(self, payload: bytes, signature: str | None) -> tuple[bool | None, list[str]]:
-        if not self._keys:
-            return None, []
-        if signature is None:
-            return False, ["no signature"]
-        try:
-            message = base64.b64decode(signature, validate=True)
-        except (binascii.Error, ValueError):
-            return False, ["the signature is not base64"]
-        for key in self._keys:
-            try:
-                cose.verify1(message, key, detached_payload=payload)
-            except SignatureError:
-                continue
-            except EncodingError as bad:
-                return False, [f"the signature is not a COSE_Sign1: {bad}"]
-            return True, []
-        return False, ["signed by none of the given keys"]
 
     def _place(self, name: _Name, governed: Aggregate, payload: bytes, *, believed: bool) -> Record:
         """Repeat, conflict, gap. What failed verification is not remembered: a forger must not make a true Release a conflict."""
@@ -220,10 +212,10 @@ class Verification:
         fingerprint = hashlib.sha256(payload).digest()
         known = self._windows.get(window)
         newest = self._newest.get(stream)
-        missing = 0
+        missing = None if self._shared else 0
         if believed and known is None:
             _remember(self._windows, window, fingerprint)
-            if newest is not None and governed.window_start > newest + governed.terms.window_s:
+            if newest is not None and not self._shared and governed.window_start > newest + governed.terms.window_s:
                 missing = (governed.window_start - newest) // governed.terms.window_s - 1
             _remember(self._newest, stream, max(governed.window_start, newest or 0))
         return {
@@ -260,9 +252,9 @@ class Verification:
             message = base64.b64decode(item["envelope"], validate=True)
         except (binascii.Error, ValueError):
             raise DisclosureError("disclosure envelope", expected="base64", got="other text") from None
-        envelope, verified = self._open(message)
+        envelope = read_envelope(message)
+        verified, notes = self._keys.opened(name.path, lambda key: _opens(message, key))
         disclosure = decode_disclosure(envelope.disclosure)
-        notes = [] if verified is not False else ["signed by none of the given keys"]
         digest = envelope.digest.hex()
         unit = disclosure.policy.unit
         if item["digest"] != digest:
@@ -283,14 +275,6 @@ class Verification:
             "notes": notes,
         }
         return record, envelope
-
-    def _open(self, message: bytes) -> tuple[Envelope, bool | None]:
-        for key in self._keys:
-            try:
-                return open_envelope(message, key), True
-            except SignatureError:
-                continue
-        return read_envelope(message), False if self._keys else None
 
     def _state(self, name: _Name, payload: bytes) -> Record:
         item = _object(payload, None, "state")
@@ -315,8 +299,10 @@ class Verification:
 
     def _checkpoint(self, name: _Name, payload: bytes) -> Record:
         checkpoint = tlog.decode_checkpoint(payload)
-        verified = None if not self._keys else self._signed(name, payload, checkpoint.origin)
-        notes = [] if verified is not False else ["signed by none of the given keys"]
+        signers = dict.fromkeys((name.unit, checkpoint.origin))
+        verified, notes = self._keys.opened(
+            name.path, lambda key: any(_signed(payload, signer, key) for signer in signers)
+        )
         before = self._heads.get(name)
         if before is not None and before.origin == checkpoint.origin and verified is not False:
             if checkpoint.size < before.size:
@@ -335,15 +321,49 @@ class Verification:
             "notes": notes,
         }
 
-    def _signed(self, name: _Name, note: bytes, origin: str) -> bool:
-        for key in self._keys:
-            for signer in (name.unit, origin):
-                try:
-                    tlog.open_checkpoint(note, signer, key)
-                except SignatureError:
-                    continue
-                return True
+
+def _read(name: _Name, stream: str, governed: Aggregate) -> _Known:
+    """What all Releases of these terms have in common; raise MessageError when they are another topic's."""
+    terms = governed.terms
+    if (terms.city, terms.site, terms.unit, terms.stream) != (name.city, name.site, name.unit, stream):
+        raise MessageError("payload", expected="the unit and stream of its topic", got="another base name")
+    fields: Record = {
+        "type": "release",
+        **name.fields(),
+        "stream": stream,
+        "window_start": None,
+        "window_s": terms.window_s,
+        "state": None,
+        "coverage": None,
+        "kind": terms.kind,
+        "cells": None,
+        "threshold": terms.threshold,
+        "sums": terms.sums,
+        "noise_sd": float(terms.noise_sd),
+        "noise_unit": terms.noise_unit,
+        "total_noise_sd": _json(terms.total_noise_sd),
+        "guarantee": terms.guarantee.words(),
+        "policy_version": terms.policy_version,
+        "log_index": None,
+        "disclosure": terms.disclosure_digest.hex(),
+    }
+    return _Known(Template(terms), fields)
+
+
+def _opens(envelope: bytes, key: bytes) -> bool:
+    try:
+        open_envelope(envelope, key)
+    except SignatureError:
         return False
+    return True
+
+
+def _signed(note: bytes, signer: str, key: bytes) -> bool:
+    try:
+        tlog.open_checkpoint(note, signer, key)
+    except SignatureError:
+        return False
+    return True
 
 
 def _object(payload: bytes, keys: Iterable[str] | None, where: str) -> Record:
@@ -366,10 +386,10 @@ def _json(value: Value | None) -> int | float | str | None:
     return value
 
 
-def _remember(memory: "OrderedDict[Any, Any]", key: Any, value: Any) -> None:
+def _remember(memory: "OrderedDict[Any, Any]", key: Any, value: Any, cap: int = MAX_REMEMBERED) -> None:
     memory[key] = value
     memory.move_to_end(key)
-    if len(memory) > MAX_REMEMBERED:
+    if len(memory) > cap:
         memory.popitem(last=False)
 
 

@@ -5,7 +5,6 @@ the log only through `judge_policy` (signed by enough, this unit's, higher than 
 PolicyTaken at `effective_from`: after its notice on air, or at once when it is stricter in everything (I3, I7).
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from math import lcm
 
@@ -24,6 +23,7 @@ from agent.policy.model import Policy, Unit
 from agent.policy.order import compare
 from agent.policy.signed import read_signed, verify_policy
 from agent.policy.stop import decompile_stop
+from agent.wire.sha256 import sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,4 +218,4 @@ def _payload(message: bytes) -> bytes:
 
 def payload_digest(message: bytes) -> bytes:
     """SHA-256 over what was signed, whoever signed it."""
-    return hashlib.sha256(_payload(message)).digest()
+    return sha256(_payload(message))

@@ -7,7 +7,6 @@ elsewhere, instants Unix seconds, exact numbers [numerator, denominator] in lowe
 
 import dataclasses
 import datetime
-import hashlib
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +14,7 @@ from agent.errors import EncodingError, PolicyError
 from agent.policy.model import Policy, Stream, Threshold
 from agent.policy.parse import policy_of
 from agent.wire import cbor, toml
+from agent.wire.sha256 import sha256
 
 MAX_POLICY_BYTES = 32 * 1024
 
@@ -60,7 +60,7 @@ def compile_policy(policy: Policy) -> bytes:
 
 def policy_digest(policy: Policy) -> bytes:
     """SHA-256 over the compiled policy, 32 bytes."""
-    return hashlib.sha256(compile_policy(policy)).digest()
+    return sha256(compile_policy(policy))
 
 
 def decompile_policy(data: bytes) -> Policy:

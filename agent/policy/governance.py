@@ -13,12 +13,9 @@ from typing import Any
 
 from agent.errors import EncodingError, PolicyError
 from agent.policy.fields import level, moment, public_key
-from agent.policy.values import DAY_S, instant
+from agent.policy.values import check_life, instant
 from agent.wire import cbor, toml
 from agent.wire.cose import key_id
-
-MAX_LIFE_S = 1_827 * DAY_S
-"""Five years: people leave and keys get lost; a root that nobody renews ends."""
 
 MAX_ROLES = 8
 MAX_SIGNERS = 32
@@ -185,13 +182,7 @@ def _roles(tables: Sequence[toml.Table]) -> tuple[Role, ...]:
 def _check_dates(root: TrustRoot, table: toml.Table) -> None:
     if root.expires <= root.issued:
         table.refuse("expires", expected="later than issued", got="the same or an earlier time")
-    if root.expires - root.issued > MAX_LIFE_S:
-        table.refuse(
-            "expires",
-            expected="at most 5 years after issued",
-            got=f"{(root.expires - root.issued) // DAY_S} days after it",
-            remedy="sign a new version before it ends",
-        )
+    check_life(table, root.issued, root.expires, "sign a new version before it ends")
 
 
 def _check_threshold(root: TrustRoot, table: toml.Table) -> None:

@@ -143,7 +143,7 @@ class CountPrivacy:
     @property
     def tau(self) -> int:
         """The threshold on the noisy value, an exact integer."""
-        return self.threshold.k + _ceil_sqrt(self.threshold.z**2 * self.sigma_squared)
+        return self.threshold.k + ceil_sqrt(self.threshold.z**2 * self.sigma_squared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class UniquePrivacy:
     @property
     def tau(self) -> int:
         """The threshold on the noisy number of set cells."""
-        return self.threshold.k + _ceil_sqrt(self.threshold.z**2 * self.sigma_squared)
+        return self.threshold.k + ceil_sqrt(self.threshold.z**2 * self.sigma_squared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,8 +349,8 @@ def worst_presence(m: int, c: int) -> Fraction:
     return Fraction(whole * c**2 + rest**2)
 
 
-def _ceil_sqrt(value: Fraction) -> int:
-    """Smallest integer n >= 0 with n^2 >= value."""
+def ceil_sqrt(value: Fraction) -> int:
+    """The smallest integer n >= 0 with n^2 >= value."""
     whole = -(-value.numerator // value.denominator)  # ceil; n^2 >= value iff n^2 >= ceil(value)
     root = isqrt(whole)
     return root if root * root == whole else root + 1

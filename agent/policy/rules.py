@@ -21,14 +21,10 @@ from agent.policy.model import (
     ThresholdOnly,
     UniquePrivacy,
 )
+from agent.policy.values import DAY_S, check_life
 from agent.policy.vocabulary import QUANTITIES
 from agent.policy.words import exact_words, time_words
 from agent.wire import toml
-
-DAY_S = 86_400
-
-MAX_LIFE_S = 1_827 * DAY_S
-"""Five years, two leap days included: every policy has a sunset that people live to see."""
 
 MIN_NOTICE_S = DAY_S
 """A real unit is announced for a day at least; only a demonstration may be quicker."""
@@ -87,13 +83,7 @@ def _dates(policy: Policy, table: toml.Table) -> None:
         table.refuse("effective", expected="issued or later", got="an earlier time")
     if policy.expires <= policy.effective:
         table.refuse("expires", expected="later than effective", got="the same or an earlier time")
-    if policy.expires - policy.issued > MAX_LIFE_S:
-        table.refuse(
-            "expires",
-            expected="at most 5 years after issued",
-            got=f"{(policy.expires - policy.issued) // DAY_S} days after it",
-            remedy="a policy ends within five years; issue a new version then",
-        )
+    check_life(table, policy.issued, policy.expires, "a policy ends within five years; issue a new version then")
     if not policy.demo and policy.notice_s < MIN_NOTICE_S:
         table.refuse(
             "notice",

@@ -7,7 +7,6 @@ All raise SignatureError (not signed as it must be) or PolicyError (malformed, o
 and nothing else, whatever the bytes.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -21,6 +20,7 @@ from agent.policy.stop import StopOrder, decompile_stop
 from agent.policy.units import Units, VouchedUnit, decompile_units
 from agent.policy.words import day_words
 from agent.wire import cose
+from agent.wire.sha256 import sha256
 
 __all__ = [
     "MAX_SIGNED_BYTES",
@@ -76,7 +76,7 @@ def verify_policy(message: bytes, root: TrustRoot, now_s: int) -> SignedPolicy:
     compiled, signers = _verified(message, root, Kind.POLICY, standing)
     policy = decompile_policy(compiled)
     _check_city(policy.unit.city, root, Kind.POLICY)
-    return SignedPolicy(policy, compiled, hashlib.sha256(compiled).digest(), signers)
+    return SignedPolicy(policy, compiled, sha256(compiled), signers)
 
 
 def verify_units(message: bytes, root: TrustRoot, now_s: int) -> Units:

@@ -13,6 +13,9 @@ from agent.wire import toml
 
 DAY_S = 86_400
 
+MAX_LIFE_S = 1_827 * DAY_S
+"""Five years, two leap days included: what people decide ends while they live to see it, and keys get lost meanwhile."""
+
 MAX_DENOMINATOR = 1_000_000
 """Exact fractions stay small enough to read, to sign and to sample from."""
 
@@ -26,6 +29,17 @@ _JOINERS = "\u200c\u200d"
 _EARLIEST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 _LATEST = datetime.datetime(2200, 1, 1, tzinfo=datetime.UTC)
 _A_TIME = 'a length of time such as "15 minutes"'
+
+
+def check_life(table: toml.Table, issued: int, expires: int, remedy: str) -> None:
+    """Refuse, at `expires`, what does not end within MAX_LIFE_S of `issued` (Unix seconds both)."""
+    if expires - issued > MAX_LIFE_S:
+        table.refuse(
+            "expires",
+            expected="at most 5 years after issued",
+            got=f"{(expires - issued) // DAY_S} days after it",
+            remedy=remedy,
+        )
 
 
 def words(table: toml.Table, key: str, max_length: int, expected: str) -> str:

@@ -10,7 +10,7 @@ from agent.publisher.daemon import Daemon
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; the exit code."""
-    options = daemon.command_line("agent.publisher", "the release log to the MQTT broker").parse_args(arguments)
+    options = daemon.options("agent.publisher", "the release log to the MQTT broker", arguments)
     os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")  # a dead name server must not hold up a stop
 
     def work() -> None:

@@ -11,12 +11,13 @@ from collections import deque
 from pathlib import Path
 
 from agent.contracts.log import Release
+from agent.contracts.log_end import Head
 from agent.errors import LogDamaged, MessageError, StorageUnavailable
 from agent.local.files import read_capped, write_atomic
 from agent.publisher import cursor as cursors
 from agent.publisher.cursor import MAX_CURSOR_BYTES, START, Cursor
 from agent.publisher.faults import Code
-from agent.publisher.follow import Follower, Head, Logged
+from agent.publisher.follow import Follower, Logged
 
 WRITE_EVERY_S = 0.2
 READ_AHEAD = 32

@@ -86,7 +86,7 @@ class Connection:
         self._mqtt = mqtt
         self._tls = context is not None
         self._fault: BrokerFault | None = None
-        self._max_packet_bytes = 0
+        self.max_packet_bytes = 0
         self._tls_words = ""
         self._inbound = Inbound(mqtt5=mqtt5)
         self._client = self._make_client(context, login, client_id)
@@ -120,11 +120,11 @@ class Connection:
         size = (
             len(message.payload) + len(message.topic) + sum(len(k) + len(v) for k, v in message.user_properties) + 128
         )
-        if self._max_packet_bytes and size > self._max_packet_bytes:
+        if self.max_packet_bytes and size > self.max_packet_bytes:
             raise BrokerFault(
                 Code.BROKER_LIMIT,
                 self._broker,
-                why=f"it takes at most {self._max_packet_bytes} bytes a packet, a message needs {size}",
+                why=f"it takes at most {self.max_packet_bytes} bytes a packet, a message needs {size}",
                 remedy="raise the broker's maximum packet size",
             )
         properties = self._properties(message, PacketTypes.PUBLISH)
@@ -216,7 +216,7 @@ class Connection:
 
     def _take_limits(self, properties: Properties | None) -> None:
         self.window = max(1, min(OWN_WINDOW, getattr(properties, "ReceiveMaximum", OWN_WINDOW)))
-        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", 0)
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", 0)
         for name, words in (("MaximumQoS", "QoS 1"), ("RetainAvailable", "retained messages")):
             if getattr(properties, name, 1) == 0:
                 self._fault = BrokerFault(

@@ -18,30 +18,17 @@ from agent.contracts.log import (
     RELEASES,
     Entry,
     Release,
-    covered_bytes,
     decode_entry,
-    iter_log,
     iter_records,
-    notes_in,
 )
-from agent.errors import EncodingError, LogDamaged, MessageError, StorageUnavailable
+from agent.contracts.log_end import BLOCK_BYTES, Head, head_of, last_head
+from agent.errors import LogDamaged, MessageError, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
 from agent.publisher.cursor import START, Cursor
 from agent.publisher.topics import is_stream
-from agent.wire.tlog import MAX_NOTE_BYTES, decode_checkpoint
+from agent.wire.tlog import MAX_NOTE_BYTES
 
 POLL_S = 0.2
-_CHUNK_BYTES = 64 * 1024
-"""More than a checkpoint and one record of the greatest size, so that a chunk without a whole entry is damage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """How far the log may be read: the checkpoint's `entries` and `offset`, and its note as signed."""
-
-    entries: int
-    offset: int
-    note: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +66,7 @@ class Follower:
             note = read_capped(path, MAX_NOTE_BYTES)
             if note is None:
                 return self._head
-            self._head, self._seen = _head(note, str(path)), stamp
+            self._head, self._seen = head_of(note, str(path)), stamp
         except MessageError as bad:
             raise LogDamaged(
                 str(path), expected="a checkpoint", got=str(bad), remedy="run `dtpr-agent audit`"
@@ -89,39 +76,13 @@ class Follower:
         return self._head
 
     def _last(self) -> Head | None:
-        """Of the last checkpoint in the log; what is read is on the disk first."""
+        """What is read is on the disk first."""
         path = self._folder / RELEASES
         if not path.exists():
             return None
-        note, at = b"", 0
-        while True:
-            begin = at
-            for record in iter_log(self._read(begin, _CHUNK_BYTES, durable=begin == 0)):
-                at = begin + record.end
-                note = record.body if record.is_checkpoint else note
-            if at == begin:
-                break
-        if not note:
-            if self._read(0, _CHUNK_BYTES).strip(b"\0"):
-                raise self._damaged(0, "a log that begins with its checkpoint", "damage")
-            return None
-        head = _head(note, str(path))
-        self._require_no_later(at, head)
-        return head
-
-    def _require_no_later(self, at: int, head: Head) -> None:
-        """Two checkpoints behind the last whole record: they were durable, and what is broken before them is damage."""
-        begin, later, origin = at, set[int](), decode_checkpoint(head.note).origin
-        while block := self._read(begin, _CHUNK_BYTES):
-            for note in notes_in(block, origin):
-                with contextlib.suppress(EncodingError):
-                    size = decode_checkpoint(note).size
-                    later |= {size} if size > head.entries else set()
-            if len(later) > 1:
-                raise self._damaged(at, "whole records up to the last checkpoint", "damage")
-            if len(block) < _CHUNK_BYTES:
-                return
-            begin += _CHUNK_BYTES - MAX_NOTE_BYTES
+        with self._opened() as fd:
+            os.fdatasync(fd)
+        return last_head(self._read, str(path))
 
     def entries(self, cursor: Cursor, limit: int) -> Iterator[Logged]:
         """At most `limit` entries after `cursor`; fewer, or none, at the checkpoint or at the end of a chunk."""
@@ -130,9 +91,9 @@ class Follower:
             if head is not None and cursor.offset == head.offset and cursor.entries != head.entries:
                 raise self._damaged(cursor.offset, f"entry {head.entries} to end here", f"entry {cursor.entries}")
             return
-        data = self._read(cursor.offset, min(_CHUNK_BYTES, head.offset - cursor.offset))
+        data = self._read(cursor.offset, min(BLOCK_BYTES, head.offset - cursor.offset))
         whole = cursor.offset + len(data) >= head.offset
-        if cursor.offset + len(data) < head.offset and len(data) < _CHUNK_BYTES:
+        if cursor.offset + len(data) < head.offset and len(data) < BLOCK_BYTES:
             raise self._damaged(cursor.offset + len(data), "the log to reach its checkpoint", "the end of the file")
         at = cursor
         for end, entry in iter_records(data):
@@ -162,14 +123,17 @@ class Follower:
         records = list(iter_records(self._read(cursor.last_start, length)))
         return len(records) == 1 and origin.follows(records[0][1], cursor.last_start + records[0][0]) == cursor
 
-    def _read(self, offset: int, length: int, *, durable: bool = False) -> bytes:
+    def _read(self, offset: int, length: int) -> bytes:
+        with self._opened() as fd:
+            return os.pread(fd, length, offset)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
         path = self._folder / RELEASES
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                if durable:
-                    os.fdatasync(fd)
-                return os.pread(fd, length, offset)
+                yield fd
             finally:
                 os.close(fd)
         except OSError as bad:
@@ -179,14 +143,6 @@ class Follower:
         return LogDamaged(
             f"{self._folder / RELEASES} byte {offset}", expected=expected, got=got, remedy="run `dtpr-agent audit`"
         )
-
-
-def _head(note: bytes, where: str) -> Head:
-    try:
-        checkpoint = decode_checkpoint(note)
-        return Head(checkpoint.size, covered_bytes(checkpoint), note)
-    except EncodingError as bad:
-        raise LogDamaged(where, expected="a checkpoint", got=str(bad), remedy="run `dtpr-agent audit`") from None
 
 
 def _unreadable(path: Path, bad: OSError) -> StorageUnavailable | LogDamaged:

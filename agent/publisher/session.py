@@ -8,13 +8,14 @@ import logging
 import time
 from ssl import SSLContext
 
-from agent.contracts.log import CHECKPOINT
+from agent.contracts.log import LOGGED
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
 from agent.publisher.backlog import Backlog
 from agent.publisher.connection import Connection, Login
 from agent.publisher.faults import BrokerFault, Code, VersionRefused, backoff_s
 from agent.publisher.follow import POLL_S
+from agent.publisher.log_tiles import LogTiles
 from agent.publisher.message import Message, release_messages
 from agent.publisher.topics import Topics
 from agent.publisher.unit import Unit
@@ -37,8 +38,9 @@ class Session:
 
     def __init__(self, settings: Settings, context: SSLContext | None, login: Login) -> None:
         self.unit = Unit(settings.paths.public, settings.mqtt.root, tls=settings.mqtt.tls)
-        shown = settings.paths.public / CHECKPOINT
+        shown = settings.paths.public / LOGGED
         self.backlog = Backlog(settings.paths.log, shown, settings.paths.cursor)
+        self.tiles = LogTiles(settings.paths.log, shown, settings.paths.cursor.with_name("tiles"))
         self.connecting = False
         self.stopping = False
         self._mqtt = settings.mqtt
@@ -171,6 +173,18 @@ class Session:
             mids = [connection.publish(message) for message in messages]
             self._mids.update(mids)
             self.backlog.sent(mids)
+        self._send_tiles(connection, topics)
+
+    def _send_tiles(self, connection: Connection, topics: Topics) -> None:
+        """The log's whole tiles, once everything else is on its way; they take half of the window at most (PB-30)."""
+        state = self.unit.state
+        while self.backlog.caught_up and state is not None and len(self._mids) < max(1, connection.window // 2):
+            message = self.tiles.next_message(topics, state.collect_within_s, connection.max_packet_bytes)
+            if message is None:
+                return
+            mid = connection.publish(message)
+            self._mids.add(mid)
+            self.tiles.sent(mid)
 
     def _next_messages(self, connection: Connection, topics: Topics) -> tuple[Message, ...] | None:
         ready = self.backlog.ready()
@@ -190,6 +204,7 @@ class Session:
         for mid in connection.acknowledged:
             self._mids.discard(mid)
             self.backlog.acknowledge(mid)
+            self.tiles.acknowledge(mid)
         connection.acknowledged.clear()
 
     def _goodbye(self, connection: Connection) -> None:
@@ -217,6 +232,7 @@ class Session:
         self._connection = self._topics = None
         self._mids.clear()
         self.backlog.rewind()
+        self.tiles.rewind()
         if fault is not None:
             self._failed(fault)
 

@@ -1,10 +1,11 @@
-"""Topic names: `<root>/v1/<city>/<site>/<unit>/{agg/<stream>[/sig],state,disclosure[/upcoming],checkpoint}` (PB-1). Pure."""
+"""Topic names: `<root>/v1/<city>/<site>/<unit>/{agg/<stream>[/sig],state,disclosure[/upcoming],checkpoint,log/…}` (PB-1). Pure."""
 
 import re
 from dataclasses import dataclass
 
 from agent.contracts.public import TOPIC_NAME, State
 from agent.errors import MessageError
+from agent.wire.tiles import Tile, topic_of
 
 VERSION = "v1"
 
@@ -45,6 +46,10 @@ class Topics:
     def checkpoint(self) -> str:
         """Retained."""
         return f"{self.base}/checkpoint"
+
+    def tile(self, tile: Tile) -> str:
+        """Where a whole tile or bundle of the log goes, once (PB-30)."""
+        return f"{self.base}/{topic_of(tile)}"
 
     def data(self, stream: str) -> str:
         """Where a stream's Releases go; raise MessageError for a name that is not one topic level."""

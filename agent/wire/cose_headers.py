@@ -1,6 +1,7 @@
 """The header maps of COSE messages (RFC 9052 section 3), and algorithms by name. Pure; used by `cose` alone."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from agent.errors import EncodingError, SignatureError
@@ -54,6 +55,7 @@ def check_headers(protected: bytes, unprotected: Mapping[Any, Any], what: str) -
     return header
 
 
+@lru_cache(maxsize=8)
 def header_map(protected: bytes, what: str) -> Mapping[Any, Any]:
     """Decode a protected header; raise EncodingError, or SignatureError where it must be understood and is not."""
     header = cbor.decode(protected) if protected else {}

@@ -14,8 +14,6 @@ from typing import Any
 
 from agent.errors import EncodingError
 
-MEDIA_TYPE = "application/senml+json"
-
 MAX_PACK_BYTES = 64 * 1024
 """The largest message between daemons (DESIGN.md section 2); contracts/aggregate allows somewhat less."""
 

@@ -1,32 +1,32 @@
 """Merkle tree heads and signed notes: RFC 6962 section 2.1, C2SP tlog-checkpoint and signed-note (Ed25519, type 1).
 
-Only what a growing log and its readers need today: the running root, and signing and opening a checkpoint. Tiles and proofs
-come with the audit.
+What a growing log and its readers need: the running root, and signing and opening a checkpoint. Tiles are in wire/tiles, proofs in
+wire/proofs, cosignatures of witnesses in wire/cosignature.
 """
 
 import base64
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.errors import EncodingError, SignatureError
 from agent.wire.cose import public_bytes, verify_ed25519
+from agent.wire.sha256 import sha256
 
 if TYPE_CHECKING:  # as in wire/cose: reading a checkpoint loads no cryptography
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 MAX_NOTE_BYTES = 4096
-EMPTY_ROOT = hashlib.sha256(b"").digest()
+EMPTY_ROOT = sha256(b"")
 
 
 def leaf_hash(entry: bytes) -> bytes:
     """RFC 6962: SHA-256(0x00 || entry)."""
-    return hashlib.sha256(b"\x00" + entry).digest()
+    return sha256(b"\x00" + entry)
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """RFC 6962: SHA-256(0x01 || left || right)."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right)
 
 
 class TreeHead:
@@ -79,13 +79,7 @@ class Checkpoint:
 
 def key_hash(name: str, public_key: bytes) -> bytes:
     """signed-note: first four bytes of SHA-256(name || 0x0A || 0x01 || public key)."""
-    return hashlib.sha256(name.encode() + b"\n\x01" + public_key).digest()[:4]
-
-
-def verifier_key(name: str, public_key: bytes) -> str:
-    """signed-note vkey text: `name+hash+base64(0x01 || key)`."""
-    key = base64.b64encode(b"\x01" + public_key).decode()
-    return f"{name}+{key_hash(name, public_key).hex()}+{key}"
+    return sha256(name.encode() + b"\n\x01" + public_key)[:4]
 
 
 def sign_checkpoint(checkpoint: Checkpoint, name: str, key: "Ed25519PrivateKey") -> bytes:
@@ -97,12 +91,12 @@ def sign_checkpoint(checkpoint: Checkpoint, name: str, key: "Ed25519PrivateKey")
 
 def decode_checkpoint(note: bytes) -> Checkpoint:
     """Read a signed note without verifying it (a reader on the same unit); raise EncodingError."""
-    return _split(note)[0]
+    return split_note(note)[0]
 
 
 def open_checkpoint(note: bytes, name: str, public_key: bytes) -> Checkpoint:
     """Verify and read a signed note; raise EncodingError or SignatureError."""
-    checkpoint, signatures = _split(note)
+    checkpoint, signatures = split_note(note)
     wanted = key_hash(name, public_key)
     for signer, blob in signatures:
         if signer == name and blob[:4] == wanted:
@@ -112,7 +106,8 @@ def open_checkpoint(note: bytes, name: str, public_key: bytes) -> Checkpoint:
     raise SignatureError("checkpoint", expected=f"a signature by {name}", got="none by that key")
 
 
-def _split(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
+def split_note(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
+    """The checkpoint and every signature line as (name, key hash and signature), nothing verified; raise EncodingError."""
     if len(note) > MAX_NOTE_BYTES:
         raise EncodingError("checkpoint", expected=f"at most {MAX_NOTE_BYTES} bytes", got=str(len(note)))
     try:

@@ -4,7 +4,6 @@ Fractions keep decimals exact: `rho = 0.125` is 1/8, never a float.
 """
 
 import datetime
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -169,7 +168,7 @@ class Table:
 
     def _nearest_unread(self, key: str) -> str:
         unread = [name for name in self._values if name not in self._known]
-        near = difflib.get_close_matches(key, unread, n=1, cutoff=0.7)  # below, other known keys begin to look near
+        near = _close(key, unread, 0.7)  # below, other known keys begin to look near
         return f"is {near[0]!r} at {self.where(near[0])} meant to be {key!r}?" if near else f"add {key} = …"
 
 
@@ -244,8 +243,15 @@ def _exact(text: str) -> Fraction | _Odd:
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """`did you mean …?` with the nearest of `choices`, or nothing."""
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    near = _close(word, list(choices), 0.6)
     return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _close(word: str, choices: list[str], cutoff: float) -> list[str]:
+    """At most one of `choices`. The daemons, which read policies that were checked before they were signed, need no difflib in memory."""
+    import difflib  # the same
+
+    return difflib.get_close_matches(word, choices, n=1, cutoff=cutoff)
 
 
 class _Source:

@@ -12,7 +12,7 @@ from agent.errors import ReplayError
 from agent.wire import cbor
 from firmware_bridge.simulator.batch import IDENTIFIER_BYTES, Batch, RandomBytes, little_endian
 
-A_SECOND = {"count": 4, "duration": 2, "scalar": 1, "unique": 20}
+A_SECOND = {"count": 40, "duration": 20, "scalar": 1, "unique": 20}
 """Readings a second, by kind."""
 
 STAYS_MS = (90_000, 4 * 60_000, 11 * 60_000, 25 * 60_000, 50 * 60_000, 100 * 60_000, 5 * 3_600_000)

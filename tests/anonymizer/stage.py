@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,11 +213,18 @@ port = "/dev/null"
         """The disclosure digest of the policy that agent.toml names."""
         return compile_disclosure(parse_policy(self.text, "policy.toml")).digest
 
-    def start(self, *, counters: bool = True, wait: bool = True, preexec: Callable[[], None] | None = None) -> None:
+    def start(
+        self,
+        *,
+        counters: bool = True,
+        wait: bool = True,
+        preexec: Callable[[], None] | None = None,
+        program: Sequence[str] = ("-m", "agent.anonymizer"),
+    ) -> None:
         """Start the daemon and wait for its sockets."""
         for name in ("r", "l", "public/state"):
             (self.folder / name).unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "agent.anonymizer", "--config", str(self.settings)]
+        argv = [sys.executable, *program, "--config", str(self.settings)]
         passed: tuple[int, ...] = ()
         if counters:
             self._counters, writer = os.pipe()
@@ -291,7 +298,7 @@ port = "/dev/null"
         return self.latest
 
     def _checkpoint(self) -> tlog.Checkpoint:
-        note = (self.folder / "public" / log_contract.CHECKPOINT).read_bytes()
+        note = (self.folder / "public" / log_contract.LOGGED).read_bytes()
         origin = tlog.decode_checkpoint(note).origin
         assert origin.partition("/after/")[0] == ORIGIN
         return tlog.open_checkpoint(note, origin, KEY.public_key().public_bytes_raw())

@@ -9,7 +9,7 @@ import pytest
 
 from agent.anonymizer.checkpoint import KeptCheckpoint
 from agent.anonymizer.log import KEEP_EVERY, ReleaseLog
-from agent.contracts.log import CHECKPOINT, RELEASES, StopTaken, iter_log
+from agent.contracts.log import LOGGED, RELEASES, StopTaken, iter_log
 from agent.errors import InvariantBroken, LogDamaged, LogShortened, StorageUnavailable
 from agent.wire.tlog import decode_checkpoint
 from tests.anonymizer.stage import KEY, ORIGIN
@@ -22,7 +22,7 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.log = folder / "log"
         self.copy = folder / "elsewhere" / "checkpoint"
-        self.shown = folder / "public" / CHECKPOINT
+        self.shown = folder / "public" / LOGGED
 
     def open(self) -> ReleaseLog:
         return ReleaseLog(self.log, ORIGIN, KEY, copy=self.copy, shown=self.shown)

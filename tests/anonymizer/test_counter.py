@@ -14,7 +14,7 @@ from agent.local.randomness import random_bytes
 from agent.policy import factorisation
 from agent.policy.factorisation import MAX_STEPS, coefficients, rho, scale_squared
 from agent.policy.parse import parse_policy
-from tests.anonymizer.totals_error import honaker_online, worst_total
+from tests.anonymizer.totals_error import NSR, honaker_online, worst_sd
 from tests.policy.test_parse import changed
 
 Ints = NDArray[np.int64]
@@ -271,16 +271,10 @@ def test_the_noise_is_as_large_as_published() -> None:
     assert abs(white.std() / math.sqrt(scale) - 1) < 5 / math.sqrt(2 * runs * steps) < 0.05 / 2
 
 
-NSR = {1024: 3.081, 2048: 3.299, 4096: 3.518, 8192: 3.737, 16384: 3.956}
-"""PRIVACY.md 3.2: the standard deviation of the total at its worst step, rho = 1/2."""
-
-
 @pytest.mark.parametrize("steps", NSR)
 def test_the_worst_error_is_that_of_the_table(steps: int) -> None:
     """Within 0.1 % of the column NSR at rho = 1/2, and at most 0.39 of Honaker's online tree; from the integers, without sampling."""
-    places = [int(steps * part) for part in (0.3, 0.45, 0.5, 0.53, 0.55, 0.57, 0.6, 0.65, 0.8)] + [steps - 1]
-    sigma = math.sqrt(scale_squared(Fraction(1, 2), steps, 1, 1))
-    worst = sigma * worst_total(steps, places)
+    worst = worst_sd(steps)
     assert abs(worst / NSR[steps] - 1) < 0.001
     assert worst / honaker_online(steps) <= 0.39
     assert rho(scale_squared(Fraction(1, 2), steps, 1, 1), steps, 1, 1) <= Fraction(1, 2)

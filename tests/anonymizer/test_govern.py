@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from agent.anonymizer.counts import CountTerms
 from agent.anonymizer.govern import govern
-from agent.anonymizer.kinds import CountTerms, terms_for
+from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.threshold import shown, value_digits
 from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Aggregate, Cell

@@ -8,11 +8,11 @@ from tests.anonymizer.test_kinds import Life, brought
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-@pytest.mark.parametrize("how", ["back", "forward", "untrusted", "stop"])
+@pytest.mark.parametrize("how", ["back", "forward", "untrusted", "unvouched", "stop"])
 def test_keys_do_not_outlive_a_window_that_can_have_no_number(
     monkeypatch: pytest.MonkeyPatch, how: str, ahead: bool
 ) -> None:
-    """AN-4, AN-25, AN-412: after a step of the clock or a stop order key and bitmap are overwritten at once, also those of a reading that
+    """AN-4, AN-25, AN-412: after a step of the clock, the loss of its trust or a stop order key and bitmap are overwritten at once, also those of a reading that
     was a little ahead; the readings are discarded for it, and the window closes without numbers when its time comes."""
     opened: list[distinct.Sightings] = []
     made = distinct.Sightings.__init__
@@ -39,8 +39,8 @@ def test_keys_do_not_outlive_a_window_that_can_have_no_number(
     if how == "stop":
         life.stop("complaint")
     else:
-        life.clock_trusted = how != "untrusted"
-        life.offset_ns += (60 if how == "forward" else -3600) * 10**9
+        life.clock_trusted = how not in ("untrusted", "unvouched")
+        life.offset_ns += {"forward": 60, "unvouched": 0}.get(how, -3600) * 10**9
         life.look()
     assert kept() == []
     reason = NotCollected.STOPPED if how == "stop" else NotCollected.CLOCK
@@ -52,6 +52,11 @@ def test_keys_do_not_outlive_a_window_that_can_have_no_number(
         assert kept() == []
         assert life.of("visitors")[-1].window_start == last
         life.offset_ns += 3600 * 10**9
+    if how == "unvouched":
+        life.on(60)
+        assert kept() == []
+        assert life.of("visitors")[-1].window_start == last
+        life.clock_trusted = True
     life.on(20)
     pack = next(pack for pack in life.of("visitors") if pack.window_start == before // 10 * 10)
     assert pack.reason is reason

@@ -15,7 +15,7 @@ from agent.anonymizer.kinds import encodable, terms_for
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, NotCollected
 from agent.contracts.board import Board, Channel
-from agent.contracts.log import Charge, Gap, Release
+from agent.contracts.log import Charge, Gap, Release, decode_entry
 from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, TAG_UINT32_LE, Body, Header, Kind, unpack_header
 from agent.errors import PolicyError
 from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
@@ -493,6 +493,19 @@ def test_for_one_period_the_older_noise_holds(name: str, changed: str) -> None:
     assert (life.of(name)[-1].terms.noise_sd, life.charges(name)[-1]) == (before, charge)
     life.on(610)
     assert life.of(name)[-1].terms.noise_sd < before
+
+
+def test_a_charge_that_bounds_a_counter_can_be_logged() -> None:
+    """AN-34, I4: what follows running totals owes their bound, a fraction of more than 64 bits; the entry has the next one above."""
+    life = Life("passing")
+    life.offer(policy("passing", version=2, passing='totals = "period" -> totals = "none"'))
+    life.on(40)
+    charge = [charge for charge in life.charges("passing") if charge is not None and charge.rho][-1]
+    exact = 1 / (2 * life.collection.ledger.standing(life.collection.ledger.adoption.taken[-1].policy.streams[0], life.utc_s).strength)  # fmt: skip
+    assert exact.denominator >> 64
+    assert exact <= charge.rho < exact + Fraction(1, 1 << 55)
+    for entry in life.entries:
+        assert decode_entry(entry.encode()) == entry
 
 
 def test_for_one_period_nothing_without_a_guarantee_follows_one() -> None:

@@ -17,7 +17,7 @@ from agent.anonymizer import log as log_module
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.contracts.log import (
-    CHECKPOINT,
+    LOGGED,
     RELEASES,
     SECTOR_BYTES,
     Charge,
@@ -44,7 +44,7 @@ def entry(number: int) -> Entry:
 
 
 def checkpoint(folder: Path) -> tlog.Checkpoint:
-    return tlog.open_checkpoint((folder / CHECKPOINT).read_bytes(), ORIGIN, PUBLIC)
+    return tlog.open_checkpoint((folder / LOGGED).read_bytes(), ORIGIN, PUBLIC)
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -78,7 +78,7 @@ def test_a_new_log_is_empty_and_signed(tmp_path: Path) -> None:
         ORIGIN, 0, tlog.EMPTY_ROOT, ("bytes 0", "decisions 0", "until 0")
     )
     (record,) = iter_log((tmp_path / "log" / RELEASES).read_bytes())
-    assert (record.is_checkpoint, record.body) == (True, (tmp_path / "log" / CHECKPOINT).read_bytes())
+    assert (record.is_checkpoint, record.body) == (True, (tmp_path / "log" / LOGGED).read_bytes())
     log.close()
 
 
@@ -123,24 +123,24 @@ def tail_of(tmp_path: Path, count: int) -> tuple[int, bytes]:
     """A log of two covered entries and an append of `count` more, nobody saw: (where it began, the file's used bytes)."""
     filled(tmp_path, 2)
     covered = len(written(tmp_path))
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     log = ReleaseLog(tmp_path, ORIGIN, KEY)
     log.append([entry(2 + i) for i in range(count)])
     log.close()
-    (tmp_path / CHECKPOINT).write_bytes(note)
+    (tmp_path / LOGGED).write_bytes(note)
     return covered, written(tmp_path)
 
 
 def test_recovery_at_every_truncation_of_the_tail(tmp_path: Path) -> None:
     """AN-53: whatever length reached the disk, whole records are kept and covered, the torn one is gone, what follows is zero."""
     covered, used = tail_of(tmp_path, 2)
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     third = covered + len(pack_record(entry(2).encode()))
     fourth = third + len(pack_record(entry(3).encode()))
     for length in range(covered, len(used) + 1):
         for padded in (len(used) + 3000, length) if length % 41 == 0 else (len(used) + 3000,):
             (tmp_path / RELEASES).write_bytes(used[:length].ljust(padded, b"\0"))
-            (tmp_path / CHECKPOINT).write_bytes(note)
+            (tmp_path / LOGGED).write_bytes(note)
             expected = 2 + (length >= third) + (length >= fourth)
             assert entries(tmp_path) == [entry(i) for i in range(expected)]
             assert checkpoint(tmp_path).size == expected
@@ -152,14 +152,14 @@ def test_recovery_at_every_truncation_of_the_tail(tmp_path: Path) -> None:
 def test_recovery_at_every_bit_flip_of_the_tail(tmp_path: Path) -> None:
     """AN-53: a flipped bit makes its record torn; those before it stay. A checkpoint that is torn is signed again."""
     covered, used = tail_of(tmp_path, 2)
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     third = covered + len(pack_record(entry(2).encode()))
     fourth = third + len(pack_record(entry(3).encode()))
     for at in range(covered, len(used)):
         flipped = bytearray(used)
         flipped[at] ^= 1 << at % 8
         (tmp_path / RELEASES).write_bytes(bytes(flipped) + bytes(3000))
-        (tmp_path / CHECKPOINT).write_bytes(note)
+        (tmp_path / LOGGED).write_bytes(note)
         assert entries(tmp_path) == [entry(i) for i in range(2 + (at >= third) + (at >= fourth))]
 
 
@@ -168,7 +168,7 @@ def test_damage_below_the_checkpoint_is_named_and_nothing_is_changed(tmp_path: P
     damage also without it."""
     used = filled(tmp_path, 2)
     data = (tmp_path / RELEASES).read_bytes()[: used + 100]
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     for at in range(used):
         flipped = bytearray(data)
         flipped[at] ^= 1 << at % 8
@@ -176,7 +176,7 @@ def test_damage_below_the_checkpoint_is_named_and_nothing_is_changed(tmp_path: P
         with pytest.raises(LogDamaged, match="at least 2 entries"):
             ReleaseLog(tmp_path, ORIGIN, KEY)
         assert (tmp_path / RELEASES).read_bytes() == bytes(flipped)
-        assert (tmp_path / CHECKPOINT).read_bytes() == note
+        assert (tmp_path / LOGGED).read_bytes() == note
     (tmp_path / RELEASES).write_bytes(data + bytes(SECTOR_BYTES))
     filled(tmp_path / "four", 4)
     data = written(tmp_path / "four")
@@ -185,7 +185,7 @@ def test_damage_below_the_checkpoint_is_named_and_nothing_is_changed(tmp_path: P
         flipped = bytearray(data)
         flipped[at] ^= 1 << at % 8
         (tmp_path / "four" / RELEASES).write_bytes(flipped)
-        (tmp_path / "four" / CHECKPOINT).unlink(missing_ok=True)
+        (tmp_path / "four" / LOGGED).unlink(missing_ok=True)
         with pytest.raises(LogDamaged):
             ReleaseLog(tmp_path / "four", ORIGIN, KEY)
         assert (tmp_path / "four" / RELEASES).read_bytes() == bytes(flipped)
@@ -204,13 +204,13 @@ def test_a_file_shorter_than_its_checkpoint_is_damage(tmp_path: Path, length: in
 def test_what_readers_are_shown_is_derived(tmp_path: Path) -> None:
     """AN-51: absent after a power cut, or spoiled, it is made again from the log; a foreign log is not trusted."""
     filled(tmp_path, 2)
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     for bad in (None, note[:-9], note.replace(b"\n2\n", b"\n1\n"), b"", b"\xff" * 5000):
-        (tmp_path / CHECKPOINT).unlink(missing_ok=True)
+        (tmp_path / LOGGED).unlink(missing_ok=True)
         if bad is not None:
-            (tmp_path / CHECKPOINT).write_bytes(bad)
+            (tmp_path / LOGGED).write_bytes(bad)
         ReleaseLog(tmp_path, ORIGIN, KEY).close()
-        assert (tmp_path / CHECKPOINT).read_bytes() == note
+        assert (tmp_path / LOGGED).read_bytes() == note
     with pytest.raises(LogDamaged):
         ReleaseLog(tmp_path, "springfield/bridge/another", KEY)
     (tmp_path / RELEASES).unlink()
@@ -233,7 +233,7 @@ def test_a_checkpoint_by_another_key_or_over_other_entries_is_damage(tmp_path: P
         ),
         b"nothing\n",
     )
-    (tmp_path / CHECKPOINT).unlink()
+    (tmp_path / LOGGED).unlink()
     for lie in lies:
         (tmp_path / RELEASES).write_bytes(data[: last.start] + pack_checkpoint(lie, last.start) + bytes(2000))
         with pytest.raises(LogDamaged, match="over 2 entries"):
@@ -258,11 +258,11 @@ def test_what_a_checkpoint_covered_is_never_lost(
         ]
         log.append(new)
         written += new
-        note, covered, end = (folder / CHECKPOINT).read_bytes(), len(written), log.end
+        note, covered, end = (folder / LOGGED).read_bytes(), len(written), log.end
     extra = [entry(1), entry(2), entry(3)]
     log.append(extra)
     log.close()
-    (folder / CHECKPOINT).write_bytes(note)
+    (folder / LOGGED).write_bytes(note)
     os.truncate(folder / RELEASES, min(end + cut, (folder / RELEASES).stat().st_size))
     recovered = entries(folder)
     assert recovered[:covered] == written
@@ -352,7 +352,7 @@ def test_a_failed_sync_ends_the_process_and_removes_nothing(tmp_path: Path, monk
     filled(tmp_path, 2)
     used = len(written(tmp_path))
     log = ReleaseLog(tmp_path, ORIGIN, KEY)
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
 
     def fails(fd: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -361,7 +361,7 @@ def test_a_failed_sync_ends_the_process_and_removes_nothing(tmp_path: Path, monk
     with pytest.raises(InvariantBroken, match="sync failed"):
         log.append([entry(2)])
     monkeypatch.undo()
-    assert (tmp_path / CHECKPOINT).read_bytes() == note
+    assert (tmp_path / LOGGED).read_bytes() == note
     assert (tmp_path / RELEASES).read_bytes()[used : used + 20] == pack_record(entry(2).encode())[:20]
     log.close()
     assert entries(tmp_path) == [entry(0), entry(1), entry(2)]
@@ -450,12 +450,12 @@ def test_a_tail_record_that_cannot_follow_is_no_entry(tmp_path: Path) -> None:
     """AN-53: whole records that an older, failed append left behind a newer one are removed on opening, not covered."""
     log = ReleaseLog(tmp_path, ORIGIN, KEY)
     log.append([release(0, 40)])
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     covered = log.end
     log.append([release(3, 40)])
     end = log.end
     log.close()
-    (tmp_path / CHECKPOINT).write_bytes(note)
+    (tmp_path / LOGGED).write_bytes(note)
     data = bytearray((tmp_path / RELEASES).read_bytes())
     stale = pack_record(release(2, 40).encode()) + pack_record(release(4, 40).encode())
     data[end : end + len(stale)] = stale

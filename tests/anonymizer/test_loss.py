@@ -17,6 +17,7 @@ from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.loss import continuation, origin_after
 from agent.anonymizer.successor import begin_successor
 from agent.contracts.log import (
+    LOGGED,
     RELEASES,
     Charge,
     Decision,
@@ -122,7 +123,7 @@ def put_back(tmp_path: Path) -> tuple[Path, Path, LogShortened]:
     log.append(WORLD.entries[-3:])
     log.close()
     (folder / RELEASES).write_bytes(old)
-    (folder / "checkpoint").unlink()
+    (folder / LOGGED).unlink()
     with pytest.raises(LogShortened) as told:
         ReleaseLog(folder, ORIGIN, KEY, copy=kept)
     return folder, kept, told.value

@@ -1,10 +1,12 @@
 """The discrete Gaussian: exact table, exact ties, constant work, the right law, and only the kernel's randomness."""
 
 import decimal
+import math
 import os
 import subprocess
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -131,6 +133,28 @@ def test_every_draw_costs_the_same_comparisons(monkeypatch: pytest.MonkeyPatch) 
         assert script.asked == [320]
 
 
+@pytest.mark.parametrize("sigma_squared", [Fraction(1), Fraction(16), Fraction(90_000)])
+@pytest.mark.parametrize("batch", [1, 2, 16, 63, 64, 65, 700])
+def test_a_batch_of_any_size_is_drawn_exactly(sigma_squared: Fraction, batch: int) -> None:
+    """AN-11, AN-12: few draws, many, and some at a time of a wide table; at thresholds, just under them and between, from one end, where
+    many share their 64 bits, to the other."""
+    law, line = DiscreteGaussian(sigma_squared), thresholds(sigma_squared)
+    prefixes = {threshold >> 128 for threshold in line}
+    assert len(prefixes) < len(line)
+    stride = max(1, len(line) // batch)
+    for start in range(0, len(line), max(1, len(line) // 20)):
+        places = [(start + stride * row) % len(line) for row in range(batch)]
+        shifts = [(0, -1, 1 << 150)[row % 3] for row in range(batch)]
+        uniforms = [min(max(line[p] + s, 0), 2**192 - 1) for p, s in zip(places, shifts, strict=True)]
+        ties = [uniform for uniform in uniforms if uniform >> 128 in prefixes]
+        script = Script(
+            b"".join((uniform >> 128).to_bytes(8, "little") for uniform in uniforms),
+            *((uniform % 2**128).to_bytes(16, "little") for uniform in ties),
+        )
+        assert law.draw(batch, script).tolist() == [bisect_right(line, uniform) - law.bound for uniform in uniforms]
+        assert script.asked == [8 * batch] + [16] * len(ties)
+
+
 def test_a_short_source_is_our_own_fault() -> None:
     with pytest.raises(InvariantBroken):
         DiscreteGaussian(Fraction(1)).draw(2, lambda count: bytes(8))
@@ -246,3 +270,12 @@ def test_random_and_numpy_random_are_never_called_on_the_release_path() -> None:
         check=False,
     )
     assert (done.stdout.strip(), done.returncode) == ("clean", 0), done.stderr
+
+
+def test_what_lies_below_is_the_laws_sum() -> None:
+    """`below` against masses added up in floating point, also where thresholds share a prefix and beyond both ends."""
+    law = noise.DiscreteGaussian(Fraction(16))
+    mass = [math.exp(-(k**2) / 32) for k in range(-80, 81)]
+    for value in (-80, -30, -5, 0, 1, 7, 40, 80):
+        assert law.below(value) == pytest.approx(sum(mass[: value + 80]) / sum(mass), rel=1e-12, abs=2**-63)
+    assert (law.below(-law.bound), law.below(law.bound + 1)) == (0.0, 1.0)

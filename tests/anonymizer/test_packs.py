@@ -1,5 +1,8 @@
 """The examples of SPEC.md for every kind, and what holds for all of them."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 
 from agent.anonymizer.seal import seal
@@ -9,6 +12,7 @@ from agent.contracts.log import decode_entry
 from agent.contracts.release import charged, governed
 from agent.errors import EncodingError
 from tests import packs
+from tests.anonymizer.chi_square import exact_law
 from tests.anonymizer.stage import KEY
 from tests.anonymizer.test_seal import SPEC, blocks
 from tests.packs import COUNT, THRESHOLD_ONLY, TOTALS, UNIQUE, changed
@@ -63,3 +67,19 @@ def test_what_would_be_too_long_is_known_from_the_terms() -> None:
     fields = tuple(aggregate.Field(f"class{number:04}", "count", 6) for number in range(1100))
     with pytest.raises(EncodingError, match="bytes"):
         aggregate.pack_bytes(changed(COUNT, fields=fields).terms)
+
+
+@pytest.mark.parametrize("sigma_squared", [Fraction(1), Fraction(16), Fraction(64), Fraction(900)])
+@pytest.mark.parametrize("k", [1, 5, 11])
+def test_sums_over_a_threshold_are_low(sigma_squared: Fraction, k: int) -> None:
+    """AN-59: by the exact law; noise that lifts a number over the threshold puts back less than 0.13 sigma, so any cell that holds more loses."""
+    sigma = float(sigma_squared) ** 0.5
+    reach = int(14 * sigma) + 2
+    law, noise = exact_law(sigma_squared, reach), np.arange(-reach, reach + 1)
+    tau = k + round(2 * sigma)
+    for x in range(tau + 1):
+        shown = x + noise >= tau
+        lifted = float((law * noise)[shown].sum())
+        lost = x * float(law[~shown].sum())
+        assert x > k or lifted < 0.13 * sigma
+        assert lifted < lost or x < 0.13 * sigma

@@ -1,10 +1,14 @@
 """How far a running total is off at its worst step, by mechanism, from numbers alone: ours exactly, and Honaker's tree."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
-from agent.policy.factorisation import coefficients
+from agent.policy.factorisation import coefficients, scale_squared
+
+NSR = {1024: 3.081, 2048: 3.299, 4096: 3.518, 8192: 3.737, 16384: 3.956}
+"""PRIVACY.md 3.2: the standard deviation of the total at its worst step, rho = 1/2, by number of windows."""
 
 
 def worst_total(steps: int, places: list[int]) -> float:
@@ -17,6 +21,12 @@ def worst_total(steps: int, places: list[int]) -> float:
     for j in range(steps - 1, -1, -1):
         rows[:, j] = s[j] * (wanted[j] - r[j] * (rows[:, j + 1 :] @ c[1 : steps - j]))
     return float(np.sqrt((rows**2).sum(axis=1)).max())
+
+
+def worst_sd(steps: int) -> float:
+    """Our column of that table: the worst total's standard deviation at rho = 1/2 for one event."""
+    places = [int(steps * part) for part in (0.3, 0.45, 0.5, 0.53, 0.55, 0.57, 0.6, 0.65, 0.8)] + [steps - 1]
+    return math.sqrt(scale_squared(Fraction(1, 2), steps, 1, 1)) * worst_total(steps, places)
 
 
 def honaker_online(steps: int) -> float:

@@ -2,7 +2,8 @@
 
 import functools
 
-from agent.anonymizer.collection import Collection, Due
+from agent.anonymizer.closing import Due
+from agent.anonymizer.collection import Collection
 from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import RandomBytes

@@ -16,6 +16,8 @@ from typing import Any
 from dbus_fast import BusType, Message, MessageType, NameFlag, Variant
 from dbus_fast.aio import MessageBus
 
+from tests.beacon.fake_central import FakeCentral
+
 ADAPTER_PATH = "/org/bluez/hci0"
 ADAPTER, GATT, ADVERTISING = "org.bluez.Adapter1", "org.bluez.GattManager1", "org.bluez.LEAdvertisingManager1"
 PROPERTIES, MANAGER = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"
@@ -23,7 +25,7 @@ MAX_ADVERTISEMENT_BYTES, MAX_ATTRIBUTE_BYTES, MAX_INSTANCES = 31, 512, 5
 OTHER = ":other.program"
 """Who owns the advertisement that is not ours."""
 
-KNOWN = {"Type", "ServiceUUIDs", "LocalName", "Discoverable", "MinInterval", "MaxInterval"}
+KNOWN = {"Type", "ServiceUUIDs", "ServiceData", "LocalName", "Discoverable", "MinInterval", "MaxInterval"}
 """Properties that may be sent; anything else (SecondaryChannel crashes 5.66) is refused loudly."""
 
 
@@ -34,11 +36,15 @@ class FakeBluez:
         self.bus = bus
         self.powered = True
         self.present = True
+        self.power_state = ""
+        self.max_bytes = 0
+        """MaxAdvLen as newer BlueZ publishes it; 0 for 5.66, which does not."""
         self.fail = ""
         """How RegisterAdvertisement fails: "", "failed", "mute", "interval", "application"."""
         self.advertisements: dict[tuple[str, str], dict[str, Any]] = {}
         self.applications: dict[tuple[str, str], dict[str, str]] = {}
         self.registrations = 0
+        self.central = FakeCentral(self)
         self.tasks: set[asyncio.Future[None]] = set()
 
     # -- what clients call
@@ -54,17 +60,18 @@ class FakeBluez:
             return None
         match message.path, message.interface, message.member:
             case "/", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects":
-                return _reply(message, "a{oa{sa{sv}}}", {ADAPTER_PATH: self._interfaces()} if self.present else {})
+                own = {ADAPTER_PATH: self._interfaces()} if self.present else {}
+                return _reply(message, "a{oa{sa{sv}}}", own | self.central.objects())
+            case path, _, _ if path != ADAPTER_PATH and (answer := self.central.receive(message)) is not None:
+                return answer
             case path, _, _ if path != ADAPTER_PATH or not self.present:
                 return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownObject", "no such object")
             case _, "org.freedesktop.DBus.Properties", "GetAll":
                 return _reply(message, "a{sv}", self._interfaces().get(message.body[0], {}))
             case _, "org.bluez.GattManager1", "RegisterApplication":
-                self._start(message, self._register_application(message))
-                return True
+                return self.start(message, self._register_application(message))
             case _, "org.bluez.LEAdvertisingManager1", "RegisterAdvertisement":
-                self._start(message, self._register_advertisement(message))
-                return True
+                return self.start(message, self._register_advertisement(message))
             case _, "org.bluez.LEAdvertisingManager1", "UnregisterAdvertisement":
                 known = self.advertisements.pop((message.sender or "", message.body[0]), None)
                 if known is None:
@@ -76,18 +83,54 @@ class FakeBluez:
     def _interfaces(self) -> dict[str, dict[str, Variant]]:
         used = len(self.advertisements)
         return {
-            ADAPTER: {"Powered": Variant("b", self.powered), "Address": Variant("s", "00:AA:01:00:00:01")},
+            ADAPTER: {
+                "Powered": Variant("b", self.powered),
+                "Address": Variant("s", "00:AA:01:00:00:01"),
+                **({"PowerState": Variant("s", self.power_state)} if self.power_state else {}),
+            },
             GATT: {},
             ADVERTISING: {
                 "ActiveInstances": Variant("y", used),
                 "SupportedInstances": Variant("y", MAX_INSTANCES - used),
+                **(
+                    {"SupportedCapabilities": Variant("a{sv}", {"MaxAdvLen": Variant("y", self.max_bytes)})}
+                    if self.max_bytes
+                    else {}
+                ),
             },
         }
 
-    def _start(self, message: Message, work: Any) -> None:
+    def start(self, message: Message, work: Any) -> bool:
+        """Answer later."""
         task = asyncio.ensure_future(self._guard(message, work))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return True
+
+    def heard(self) -> str | None:
+        """The local name in our client's scan response; None when it is not on air."""
+        for (sender, _), shown in self.advertisements.items():
+            if sender != OTHER and self.present and self.powered and shown["scan_response"]:
+                return bytes.fromhex(shown["scan_response"])[2:].decode()
+        return None
+
+    def table(self) -> list[str]:
+        """The UUIDs of the application's characteristics."""
+        return [uuid for known in self.applications.values() for uuid in known]
+
+    async def read(self, wanted: str, options: dict[str, Variant]) -> bytes:
+        """What a reader gets: no more than an attribute holds."""
+        ((sender, _), characteristics), *others = self.applications.items()
+        assert not others
+        options = {"mtu": Variant("q", 517), "link": Variant("s", "LE"), **options}
+        (value,) = await self._ask(
+            sender, characteristics[wanted], "org.bluez.GattCharacteristic1", "ReadValue", "a{sv}", options
+        )
+        return bytes(value)[:MAX_ATTRIBUTE_BYTES]
+
+    async def signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
+        """Tell everyone."""
+        await self.bus.send(Message.new_signal(path, interface, member, signature, body))
 
     async def _guard(self, message: Message, work: Any) -> None:
         try:
@@ -113,7 +156,7 @@ class FakeBluez:
                 if characteristic["Service"].value != services[0] or characteristic["Flags"].value != ["read"]:
                     raise ValueError("Invalid characteristic")
                 characteristics[str(uuid.UUID(characteristic["UUID"].value))] = path
-        if len(characteristics) != 19:
+        if len(characteristics) != 30:
             raise ValueError("Wrong number of characteristics")
         self.applications[sender, root] = characteristics
         return _reply(message, "", None)
@@ -140,10 +183,14 @@ class FakeBluez:
             raise ValueError("Failed to parse advertisement.")
         data = bytes([2, 1, 6]) if properties.get("Discoverable") else b""
         uuids = b"".join(uuid.UUID(text).bytes[::-1] for text in properties.get("ServiceUUIDs", []))
-        data += bytes([1 + len(uuids), 7]) + uuids
+        data += bytes([1 + len(uuids), 7]) + uuids if uuids else b""
+        for text, value in properties.get("ServiceData", {}).items():
+            structure = uuid.UUID(text).bytes[::-1] + bytes(value.value)
+            data += bytes([1 + len(structure), 0x21]) + structure
         name = properties.get("LocalName", "").encode()
-        scan_response = bytes([1 + len(name), 9]) + name
-        if max(len(data), len(scan_response)) > MAX_ADVERTISEMENT_BYTES:
+        scan_response = bytes([1 + len(name), 9]) + name if name else b""
+        limit = max(MAX_ADVERTISEMENT_BYTES, self.max_bytes)
+        if len(data) > limit or len(scan_response) > MAX_ADVERTISEMENT_BYTES:
             raise ValueError("Failed to register advertisement")
         self.advertisements[sender, path] = {"advertisement": data.hex(), "scan_response": scan_response.hex()}
         self._on_air()
@@ -156,47 +203,65 @@ class FakeBluez:
         match what:
             case {"do": "fail", "how": str(how)}:
                 self.fail = how
-            case {"do": "power", "on": bool(on)}:
+            case {"do": "capable", "bytes": int(most)}:
+                self.max_bytes = most
+            case {"do": "power", "on": bool(on), **state}:
                 self.powered = on
+                self.power_state = str(state.get("state", ""))
                 if not on:
+                    await self.central.end()
                     await self._release_all()
-                await self._signal(ADAPTER_PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as",
-                                   [ADAPTER, {"Powered": Variant("b", on)}, []])  # fmt: skip
+                await self.signal(ADAPTER_PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as",
+                                   [ADAPTER, {name: self._interfaces()[ADAPTER][name] for name in ("Powered", *(["PowerState"] * bool(self.power_state)))}, []])  # fmt: skip
             case {"do": "unplug"}:
                 self.present = False
                 await self._release_all()
-                await self._signal(
+                await self.signal(
                     "/", MANAGER, "InterfacesRemoved", "oas", [ADAPTER_PATH, [ADAPTER, GATT, ADVERTISING]]
                 )
             case {"do": "plug"}:
                 self.present = True
-                await self._signal("/", MANAGER, "InterfacesAdded", "oa{sa{sv}}", [ADAPTER_PATH, self._interfaces()])
+                await self.signal("/", MANAGER, "InterfacesAdded", "oa{sa{sv}}", [ADAPTER_PATH, self._interfaces()])
             case {"do": "release"}:
                 await self._release_all()
             case {"do": "forget"}:
                 self.advertisements = {key: value for key, value in self.advertisements.items() if key[0] == OTHER}
             case {"do": "forget application"}:
                 self.applications.clear()
-            case {"do": "other"}:
-                self.advertisements[OTHER, "/other"] = {"advertisement": "020106", "scan_response": ""}
+            case {"do": "other", **more}:
+                for number in range(more.get("count", 1)):
+                    self.advertisements[OTHER, f"/other{number}"] = {"advertisement": "020106", "scan_response": ""}
+            case {"do": "no others"}:
+                self.advertisements = {key: value for key, value in self.advertisements.items() if key[0] != OTHER}
+            case {"do": "reader", "paired": bool(paired)}:
+                self.central.paired = paired
+                await self.central.join()
             case {"do": "read", "uuid": str(wanted), **options}:
                 return await self._read(wanted, options)
+            case {"do": "central", "deaf": bool(deaf)}:
+                self.central.deaf = deaf
+            case {"do": "central", "refuse": int(count)}:
+                self.central.refuse_connects = count
+            case {"do": "central", "hide": str(uuid_)}:
+                self.central.hidden.add(uuid_)
+            case {"do": "central", "hold_after": int(count)}:
+                self.central.hold_after = count
+            case {"do": "central", "until": "held"}:
+                await self.central.held.wait()
+            case {"do": "central", "go": True}:
+                self.central.go.set()
+            case {"do": "central", "state": True}:
+                return {"connected": self.central.connected, "reads": self.central.reads}
             case {"do": "registrations"}:
                 return {"registrations": self.registrations, "applications": len(self.applications)}
         return {"done": what["do"]}
 
     async def _read(self, wanted: str, options: dict[str, Any]) -> dict[str, Any]:
-        ((sender, _), characteristics), *others = self.applications.items()
-        assert not others
         extra = {"offset": Variant("q", options["offset"])} if "offset" in options else {}
-        extra |= {"mtu": Variant("q", 517), "link": Variant("s", "LE")}
         try:
-            (value,) = await self._ask(
-                sender, characteristics[wanted], "org.bluez.GattCharacteristic1", "ReadValue", "a{sv}", extra
-            )
+            return {"value": (await self.read(wanted, extra)).hex()}
         except ValueError as bad:
             return {"error": str(bad)}
-        return {"value": bytes(value)[:MAX_ATTRIBUTE_BYTES].hex()}
 
     async def _release_all(self) -> None:
         for sender, path in list(self.advertisements):
@@ -227,9 +292,6 @@ class FakeBluez:
         if reply is None or reply.message_type is MessageType.ERROR:
             raise ValueError(f"{reply.error_name if reply else 'no reply'}")
         return list(reply.body)
-
-    async def _signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
-        await self.bus.send(Message.new_signal(path, interface, member, signature, body))
 
 
 def _reply(message: Message, signature: str, value: Any) -> Message:

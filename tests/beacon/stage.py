@@ -18,8 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.beacon.broadcast import Broadcast, compile_broadcast
 from agent.contracts import lease
+from agent.contracts.latest import Figures, seal_latest
 from agent.contracts.public import (
+    CHECKPOINT,
+    COMPACT,
     ENVELOPE,
+    HEAD_TIME,
+    LATEST,
     STOP,
     UPCOMING,
     Envelope,
@@ -29,11 +34,13 @@ from agent.contracts.public import (
     seal_envelope,
     seal_stop,
 )
+from agent.disclosure.compact import compact_of, seal_compact
 from agent.disclosure.datachain import Disclosure, compile_disclosure
 from agent.local.files import write_atomic
 from agent.local.sockets import bind_inbox
 from agent.policy.file import load_policy
 from agent.wire.cose import public_bytes
+from agent.wire.tlog import Checkpoint, sign_checkpoint
 
 ROOT = Path(__file__).parents[2]
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -61,6 +68,24 @@ def upcoming(version: int = 2, *, not_before: int = 1_800_000_000, unit: str = "
 def stop_notice(reason: str = "Recorded speech") -> bytes:
     """A sealed stop notice."""
     return seal_stop(StopNotice(reason, ("steward/ana", "community/chi"), 1_790_000_000), KEY)
+
+
+def compact(version: int = 1, unit: str = "fremont-01") -> bytes:
+    """The sealed compact disclosure."""
+    return seal_compact(compact_of(disclosure(version, unit)), KEY)
+
+
+def tree_head(signed_at: int, *, size: int = 12, unit: str = "fremont-01") -> bytes:
+    """The signed tree head of its log."""
+    origin = disclosure(unit=unit).policy.unit.path
+    return sign_checkpoint(Checkpoint(origin, size, bytes(32), (f"{HEAD_TIME}{signed_at}",)), origin, KEY)
+
+
+def last_figures(unit: str = "fremont-01") -> bytes:
+    """What was published last."""
+    cells = (("bicycle", "count", 41), ("pedestrian", "count", "suppressed"))
+    figures = Figures("crossings", 1_790_000_100, 900, "complete", 1, cells)
+    return seal_latest(disclosure(unit=unit).policy.unit.path, [figures], KEY)
 
 
 def broadcast(version: int = 1, *, issued_at: int = 1_790_000_000, sequence: int = 1) -> Broadcast:
@@ -126,6 +151,13 @@ class Stage:
     def show(self, sealed: bytes) -> None:
         """Replace the envelope as the anonymizer does."""
         write_atomic(self.public / ENVELOPE, sealed)
+
+    def show_published(self, *, signed_at: int, compact: bytes | None = None) -> None:
+        """The tree head and the last figures, as the anonymizer writes them, and the compact disclosure if there is one."""
+        write_atomic(self.public / CHECKPOINT, tree_head(signed_at))
+        write_atomic(self.public / LATEST, last_figures())
+        if compact is not None:
+            write_atomic(self.public / COMPACT, compact)
 
     def show_beside(self, sealed: bytes | None, stop: bytes | None = None) -> None:
         """Replace or remove the upcoming envelope and the stop notice as the anonymizer does."""

@@ -1,10 +1,6 @@
 """The BlueZ backend against our own strict bluetoothd on a private bus (SPEC.md, BE-10, BE-11)."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,17 +9,19 @@ from typing import Any
 import pytest
 
 from agent.beacon import bluez as backend
-from agent.beacon import gatt
+from agent.beacon import bluez_calls, bluez_readers, bluez_witness, gatt
 from agent.beacon.bluez import BluezRadio
-from agent.beacon.broadcast import compile_broadcast
+from agent.beacon.bluez_settings import off_remedy, pairing_prompts
+from agent.beacon.broadcast import Broadcast, compile_broadcast
 from agent.beacon.radio import Cause, Evidence
 from agent.contracts.lease import OnAir
+from tests.beacon.private_bus import Bluetoothd, private_bus
 from tests.beacon.stage import (
     PATIENCE_S,
-    ROOT,
     Inbox,
     Stage,
     broadcast,
+    compact,
     disclosure,
     end,
     envelope,
@@ -32,56 +30,13 @@ from tests.beacon.stage import (
     upcoming,
 )
 
-BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "busconfig.dtd">
-<busconfig><type>system</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow receive_sender="*"/><allow own="*"/></policy>
-</busconfig>"""
-
 
 @pytest.fixture
 def bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A private dbus-daemon that takes the system bus's place."""
-    config = tmp_path / "bus.conf"
-    config.write_text(BUS_CONFIG.format(path=tmp_path / "bus"))
-    daemon = subprocess.Popen(
-        ["/usr/bin/dbus-daemon", f"--config-file={config}", "--nofork", "--print-address=1"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with running(daemon):
-        assert daemon.stdout is not None
-        address = daemon.stdout.readline().strip()
+    with private_bus(tmp_path) as address:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
         yield address
-
-
-class Bluetoothd:
-    """Our fake, as a process."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.beacon.fake_bluez"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ),
-        )  # fmt: skip
-        self.on_air: list[dict[str, str]] = []
-        assert self._line() == {"ready": True}
-
-    def _line(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        return dict(json.loads(self.process.stdout.readline()))
-
-    def tell(self, do: str, **more: Any) -> dict[str, Any]:
-        """Give a command; its answer. The packets on air are kept up to date on the way."""
-        assert self.process.stdin is not None
-        print(json.dumps({"do": do, **more}), file=self.process.stdin, flush=True)
-        while "answer" not in (line := self._line()):
-            self.on_air = line["on_air"]
-        return dict(line["answer"])
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-        self.process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -92,11 +47,11 @@ def bluetoothd(bus: str) -> Iterator[Bluetoothd]:
         yield daemon
 
 
-def play(scene: Callable[[BluezRadio], Awaitable[None]]) -> None:
+def play(scene: Callable[[BluezRadio], Awaitable[None]], witness: str = "") -> None:
     """A radio on hci0 that wants version 1, and a scene."""
 
     async def run() -> None:
-        radio = BluezRadio("hci0")
+        radio = BluezRadio("hci0", witness)
         radio.replace(broadcast())
         task = asyncio.create_task(radio.run())
         try:
@@ -141,7 +96,8 @@ def test_packets_and_attributes(bluetoothd: Bluetoothd) -> None:
         ]
         header, *chunks = (bytes.fromhex(one["value"]) for one in read)
         assert gatt.assemble(header, chunks[:8]) == envelope()
-        assert set(chunks[8:]) == {b""}
+        assert set(chunks[8:18]) == set(chunks[19:]) == {b""}
+        assert chunks[18].startswith(b"Bike and foot counter")
 
     play(scene)
 
@@ -160,7 +116,7 @@ def test_what_is_served_beside_is_proven_before_it_is_evidence(bluetoothd: Bluet
             while (said := radio.on_air()) is None or said.broadcast.upcoming is None:
                 await asyncio.sleep(0.02)
         assert said == Evidence(both, OnAir.ADVERTISING)
-        read = [await tell(bluetoothd, "read", uuid=str(attribute.uuid)) for attribute in both.attributes[9:]]
+        read = [await tell(bluetoothd, "read", uuid=str(attribute.uuid)) for attribute in both.attributes[9:19]]
         header, *chunks, stop = (bytes.fromhex(one["value"]) for one in read)
         assert gatt.assemble(header, chunks) == upcoming()
         assert stop == stop_notice()
@@ -212,6 +168,177 @@ def test_power_off_and_on(bluetoothd: Bluetoothd) -> None:
         await on(radio)
 
     play(scene)
+
+
+def test_a_blocked_adapter_has_its_own_remedy(bluetoothd: Bluetoothd) -> None:
+    """BE-11: rfkill, as newer BlueZ tells it."""
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        await tell(bluetoothd, "power", on=False, state="off-blocked")
+        await off(radio, Cause.BLOCKED)
+        down = radio.down()
+        assert down is not None
+        assert "rfkill unblock bluetooth" in str(down)
+        await tell(bluetoothd, "power", on=True, state="on")
+        await on(radio)
+
+    play(scene)
+
+
+def test_full_slots_are_named(bluetoothd: Bluetoothd) -> None:
+    """BE-11: other programs hold every advertisement that BlueZ has room for; on air when one ends."""
+    bluetoothd.tell("other", count=5)
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.SLOTS_FULL)
+        down = radio.down()
+        assert down is not None
+        assert "stop them, or give the unit an adapter of its own" in str(down)
+        await tell(bluetoothd, "no others")
+        await on(radio)
+
+    play(scene)
+
+
+def test_one_extended_advertisement_where_bluez_says_that_it_fits(bluetoothd: Bluetoothd) -> None:
+    """BE-36: beside the one that every phone hears; it changes with the disclosure, and its refusal or release changes nothing else."""
+    bluetoothd.tell("capable", bytes=251)
+    first = compile_broadcast(envelope(), 1, compact=compact())
+    second = compile_broadcast(envelope(2), 2, compact=compact(2))
+    assert first.extended is not None
+    assert second.extended is not None
+
+    def shown(broadcast: Broadcast) -> list[dict[str, str]]:
+        assert broadcast.extended is not None
+        return [
+            {"advertisement": broadcast.advertisement.hex(), "scan_response": broadcast.scan_response.hex()},
+            {"advertisement": broadcast.extended.hex(), "scan_response": ""},
+        ]
+
+    async def until_shown(wanted: list[dict[str, str]]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while bluetoothd.on_air != wanted:
+                await tell(bluetoothd, "registrations")
+                await asyncio.sleep(0.05)
+
+    async def scene(radio: BluezRadio) -> None:
+        radio.replace(first)
+        await on(radio)
+        await until_shown(shown(first))
+        radio.replace(second)
+        await on(radio)
+        await until_shown(shown(second))
+        radio.replace(broadcast(2, sequence=3))
+        await until_shown(shown(second)[:1])
+        assert radio.on_air() is not None
+
+    play(scene)
+
+
+def test_without_that_word_of_bluez_nothing_more_is_tried(bluetoothd: Bluetoothd) -> None:
+    """BE-36: 5.66 does not say what fits, and crashes when asked for more."""
+
+    async def scene(radio: BluezRadio) -> None:
+        radio.replace(compile_broadcast(envelope(), 1, compact=compact()))
+        await on(radio)
+        await asyncio.sleep(0.5)
+        assert (await tell(bluetoothd, "registrations"))["registrations"] == 1
+
+    play(scene)
+
+
+def test_with_a_second_adapter_only_what_it_hears_is_on_air(
+    bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BE-41: BlueZ says that it advertises; that is evidence while hci1 hears this very name, and not before or after."""
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.2)
+    monkeypatch.setattr(bluez_witness, "HEARD_LASTS_S", 2.0)
+    bluetoothd.tell("central", deaf=True)
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.NOT_HEARD)
+        await tell(bluetoothd, "central", deaf=False)
+        await on(radio)
+        new = broadcast(2, sequence=2)
+        radio.replace(new)
+        assert radio.on_air() is None
+        assert (await on(radio)).broadcast == new
+        await tell(bluetoothd, "central", deaf=True)
+        await off(radio, Cause.NOT_HEARD)
+        assert (await tell(bluetoothd, "registrations"))["registrations"] == 2  # registered all the while
+        await tell(bluetoothd, "central", deaf=False)
+        await on(radio)
+
+    play(scene, witness="hci1")
+
+
+def test_a_second_adapter_that_is_not_there_is_named(bluetoothd: Bluetoothd) -> None:
+    """BE-41."""
+
+    async def scene(radio: BluezRadio) -> None:
+        await off(radio, Cause.NOT_HEARD)
+        assert "/org/bluez/hci7: the second adapter cannot listen" in str(radio.down())
+
+    play(scene, witness="hci7")
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_reader_that_stays_is_let_go(
+    bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, paired: bool
+) -> None:
+    """BE-16: a stranger is disconnected when its time is over, and the log has no address; what is paired with this computer may stay."""
+    monkeypatch.setattr(bluez_readers, "READER_LIMIT_S", 0.5)
+    caplog.set_level("INFO")
+
+    async def scene(radio: BluezRadio) -> None:
+        await on(radio)
+        at = time.monotonic()
+        await tell(bluetoothd, "reader", paired=paired)
+        if paired:
+            await asyncio.sleep(1.5)
+            assert (await tell(bluetoothd, "central", state=True))["connected"]
+            return
+        async with asyncio.timeout(PATIENCE_S):
+            while (await tell(bluetoothd, "central", state=True))["connected"]:
+                await asyncio.sleep(0.05)
+        assert time.monotonic() - at >= 0.5
+        assert radio.on_air() is not None
+        assert "a reader that stayed was let go" in caplog.text
+        assert "00:AA:01:00:00:02" not in caplog.text
+        assert "00_AA_01_00_00_02" not in caplog.text
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("[General]\nControllerMode = le\nReverseServiceDiscovery=false\n", ()),
+        ("[General]\n#ControllerMode = le\nReverseServiceDiscovery = true\n", (0, 1)),
+        ("[General]\nControllerMode = dual\nReverseServiceDiscovery = FALSE\n", (0,)),
+        ("", (0, 1)),
+        ("no settings\n[", (0, 1)),
+    ],
+)
+def test_settings_that_make_phones_ask_are_named(text: str, missing: tuple[int, ...]) -> None:
+    """BE-10."""
+    lines = ("ControllerMode = le", "ReverseServiceDiscovery = false")
+    assert pairing_prompts(text) == tuple(lines[number] for number in missing)
+
+
+@pytest.mark.parametrize(
+    ("power_state", "soft", "hard", "remedy"),
+    [
+        ("", False, False, "bluetoothctl power on"),
+        ("off", True, False, "rfkill unblock"),
+        ("off-blocked", False, False, "rfkill unblock"),
+        ("off-blocked", True, True, "switch it on at the device"),
+    ],
+)
+def test_each_way_of_being_off_has_its_remedy(power_state: str, remedy: str, *, soft: bool, hard: bool) -> None:
+    """BE-11."""
+    assert off_remedy(power_state=power_state, soft=soft, hard=hard)[1].startswith(remedy)
 
 
 def test_adapter_unplugged_and_back(bluetoothd: Bluetoothd) -> None:
@@ -276,8 +403,10 @@ def test_anothers_advertisement_is_no_evidence_of_ours(
         async with asyncio.timeout(PATIENCE_S):
             while (await tell(bluetoothd, "registrations"))["registrations"] == before:
                 await asyncio.sleep(0.05)
+        async with asyncio.timeout(PATIENCE_S):
+            while "BlueZ had lost /org/dtpr/beacon/advertisement" not in caplog.text:  # said after BlueZ's answer
+                await asyncio.sleep(0.02)
         await on(radio)
-        assert "BlueZ had lost /org/dtpr/beacon/advertisement" in caplog.text
         await tell(bluetoothd, "fail", how="failed")
         await tell(bluetoothd, "forget")
         await off(radio, Cause.REFUSED)
@@ -335,7 +464,7 @@ def test_bluez_that_takes_no_interval_is_served_without(bluetoothd: Bluetoothd) 
 
 def test_mute_bluez_is_no_evidence(bluetoothd: Bluetoothd, monkeypatch: pytest.MonkeyPatch) -> None:
     """BE-11, BE-14: a registration that is never answered ends in NO_ANSWER."""
-    monkeypatch.setattr(backend, "STEP_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(bluez_calls, "STEP_TIMEOUT_S", 0.3)
     bluetoothd.tell("fail", how="mute")
 
     async def scene(radio: BluezRadio) -> None:

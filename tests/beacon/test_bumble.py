@@ -1,23 +1,26 @@
 """The Bumble backend against a virtual controller in this process (SPEC.md, BE-12 to BE-17)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from pathlib import Path
 
 import pytest
+from bumble import device as bumble_device
 from bumble import hci
 from bumble.device import Connection
 
+from agent.beacon import advertisement, virtual_phone
 from agent.beacon import bumble as backend
 from agent.beacon import radio as radio_module
-from agent.beacon import virtual_phone
-from agent.beacon import virtual_radio as virtual_radio_module
+from agent.beacon.broadcast import Broadcast, compile_broadcast
 from agent.beacon.bumble import BumbleRadio, static_address
 from agent.beacon.radio import Cause, Evidence
 from agent.beacon.virtual_controller import VirtualController
+from agent.beacon.virtual_extended import ExtendedController
 from agent.beacon.virtual_radio import serve
 from agent.contracts.lease import OnAir
-from tests.beacon.stage import PATIENCE_S, broadcast, disclosure, envelope, virtual_radio
+from agent.disclosure.compact import compact_of, open_compact
+from tests.beacon.stage import PATIENCE_S, PUBLIC_KEY, broadcast, compact, disclosure, envelope, virtual_radio
 
 
 async def until(radio: BumbleRadio, holds: Callable[[Evidence | None], bool]) -> Evidence | None:
@@ -33,11 +36,17 @@ async def until(radio: BumbleRadio, holds: Callable[[Evidence | None], bool]) ->
     return radio.on_air()
 
 
-def play(tmp_path: Path, scene: Callable[[BumbleRadio], Awaitable[None]], *, controllers: int = 2) -> None:
+def play(
+    tmp_path: Path,
+    scene: Callable[[BumbleRadio], Awaitable[None]],
+    *,
+    controllers: int = 2,
+    extended: Container[int] = (),
+) -> None:
     """A beacon on hci0, its air, and a scene."""
 
     async def run() -> None:
-        servers = await serve(tmp_path, controllers)
+        servers = await serve(tmp_path, controllers, extended)
         radio = BumbleRadio(f"unix:{tmp_path}/hci0")
         task = asyncio.create_task(radio.run())
         try:
@@ -358,28 +367,6 @@ def test_readers_who_come_and_go_are_not_taken_for_a_reset(
     play(tmp_path, scene)
 
 
-class ExtendedController(VirtualController):
-    """A controller of Bluetooth 5, for which Bumble uses advertising sets."""
-
-    le_features = VirtualController.le_features | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
-
-    def on_hci_le_set_advertising_set_random_address_command(
-        self, command: hci.HCI_LE_Set_Advertising_Set_Random_Address_Command
-    ) -> hci.HCI_StatusReturnParameters:
-        """Core 5.4, vol. 4, part E, 7.8.52: refused while the set is enabled."""
-        known = self.advertising_sets.get(command.advertising_handle)
-        if known is not None and known.enabled:
-            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
-        return super().on_hci_le_set_advertising_set_random_address_command(command)
-
-    def reset(self) -> None:
-        """The sets are gone too."""
-        super().reset()
-        for one in self.advertising_sets.values():
-            one.stop()
-        self.advertising_sets.clear()
-
-
 def test_reset_is_noticed_with_advertising_sets_too(
     tmp_path: Path,
     hosted: list[VirtualController],
@@ -388,7 +375,6 @@ def test_reset_is_noticed_with_advertising_sets_too(
 ) -> None:
     """BE-14: the same question in Bluetooth 5's commands."""
     monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.2)
-    monkeypatch.setattr(virtual_radio_module, "VirtualController", ExtendedController)
 
     async def scene(radio: BumbleRadio) -> None:
         radio.replace(broadcast())
@@ -400,7 +386,122 @@ def test_reset_is_noticed_with_advertising_sets_too(
         await until(radio, lambda found: found is not None)
         assert "controller_reset" in caplog.text
 
-    play(tmp_path, scene)
+    play(tmp_path, scene, extended=[0])
+
+
+def commands_of(packets: list[bytes], opcode: int) -> list[bytes]:
+    """The parameters of all commands with this opcode."""
+    return [packet[4:] for packet in packets if packet[0] == 1 and packet[1:3] == opcode.to_bytes(2, "little")]
+
+
+def whole_broadcast(version: int = 1, sequence: int = 1) -> Broadcast:
+    """One with the compact disclosure."""
+    return compile_broadcast(envelope(version), sequence, compact=compact(version))
+
+
+async def until_heard(transport: str, wanted: Callable[[bumble_device.Advertisement], bool]) -> bytes:
+    """What a Bluetooth 5 receiver hears, in one advertisement."""
+    async with virtual_phone.phone(transport) as device:
+        found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def hear(report: hci.HCI_LE_Extended_Advertising_Report_Event.Report) -> None:
+            heard = bumble_device.Advertisement.from_advertising_report(report)
+            if heard is not None and heard.is_complete and wanted(heard) and not found.done():
+                found.set_result(heard.data_bytes)
+
+        device.host.on("advertising_report", hear)
+        await device.start_scanning(filter_duplicates=False)
+        async with asyncio.timeout(PATIENCE_S):
+            return await found
+
+
+def test_both_ways_of_reading(tmp_path: Path, commands: list[bytes]) -> None:
+    """BE-1, BE-35, BE-36: on a controller with advertising sets a phone of Bluetooth 4.2 hears and reads what it always did, and a
+    receiver of Bluetooth 5 gets the signed compact disclosure in one extended advertisement and the status in a legacy one."""
+    shown = whole_broadcast()
+    assert shown.extended is not None
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(shown)
+        assert await until(radio, lambda found: found is not None) == Evidence(shown, OnAir.ADVERTISING)
+        data = await until_heard(f"unix:{tmp_path}/hci2", lambda heard: not heard.is_legacy)
+        value = advertisement.heard_service_data(data)
+        assert value is not None
+        read = open_compact(value, PUBLIC_KEY)
+        assert read == compact_of(disclosure())
+        data = await until_heard(
+            f"unix:{tmp_path}/hci2",
+            lambda heard: heard.is_legacy and not heard.is_connectable and b"\x21" in heard.data_bytes[:2],
+        )
+        assert data == shown.status
+        status = advertisement.read_status(advertisement.heard_service_data(data) or b"")
+        assert status == advertisement.Status(advertisement.Flag(0), 1, disclosure().digest[:8])
+        async with virtual_phone.phone(f"unix:{tmp_path}/hci1") as device:
+            heard = await virtual_phone.listen(device, PATIENCE_S)
+            assert heard is not None
+            assert (heard.advertisement, heard.scan_response) == (shown.advertisement, shown.scan_response)
+            found = await virtual_phone.read(device, heard.address)
+            assert found.envelope == envelope()
+            await until(radio, lambda found: found is not None)
+
+    play(tmp_path, scene, controllers=3, extended=[0, 2])
+    data = commands_of(
+        commands, 0x2037
+    )  # LE Set Extended Advertising Data: handle, operation, fragmentation, length, data
+    assert [one[4:] for one in data[:3]] == [shown.advertisement, shown.extended, shown.status]
+    assert {one[1] for one in data} == {3}  # complete: in one piece
+    assert commands_of(commands, 0x2038)[0][4:] == shown.scan_response
+    properties = [int.from_bytes(one[1:3], "little") for one in commands_of(commands, 0x2036)]
+    assert properties[:3] == [0b10011, 0, 0b10000]  # ADV_IND; extended, nothing else; ADV_NONCONN_IND
+
+
+def test_a_change_takes_all_sets_with_it(tmp_path: Path) -> None:
+    """BE-13, BE-36: the old compact disclosure is off air before the new name is on; without one there is no extended advertisement."""
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(whole_broadcast())
+        await until(radio, lambda found: found is not None)
+        new = whole_broadcast(2, sequence=2)
+        radio.replace(new)
+        await until(radio, lambda found: found is not None)
+        data = await until_heard(f"unix:{tmp_path}/hci1", lambda heard: not heard.is_legacy)
+        assert data == new.extended
+        radio.replace(broadcast(2, sequence=3))
+        async with asyncio.timeout(PATIENCE_S):
+            while radio.on_air() != Evidence(broadcast(2, sequence=3), OnAir.ADVERTISING):
+                await asyncio.sleep(0.02)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.5):
+                await until_heard(f"unix:{tmp_path}/hci1", lambda heard: not heard.is_legacy)
+
+    play(tmp_path, scene, extended=[0, 1])
+
+
+def test_a_controller_without_room_for_more_shows_the_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """BE-35: what it refuses is left out and said once, and is no reason to be off air."""
+
+    def refuse(
+        self: ExtendedController, command: hci.HCI_LE_Set_Extended_Advertising_Data_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        if command.advertising_data[:2] != b"\x02\x01":
+            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.MEMORY_CAPACITY_EXCEEDED_ERROR)
+        return plain(self, command)
+
+    plain = ExtendedController.on_hci_le_set_extended_advertising_data_command
+    monkeypatch.setattr(ExtendedController, "on_hci_le_set_extended_advertising_data_command", refuse)
+    monkeypatch.setattr(backend, "EVIDENCE_EVERY_S", 0.1)
+
+    async def scene(radio: BumbleRadio) -> None:
+        radio.replace(whole_broadcast())
+        await until(radio, lambda found: found is not None)
+        await asyncio.sleep(0.5)
+        assert radio.on_air() is not None
+        assert caplog.text.count("no extended advertisement: the controller refused it") == 1
+        assert "radio down" not in caplog.text
+
+    play(tmp_path, scene, extended=[0])
 
 
 def test_a_reader_that_stays_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

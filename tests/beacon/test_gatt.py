@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from agent.beacon import advertisement, gatt
 from agent.beacon.advertisement import SERVICE
-from agent.contracts.public import MAX_ENVELOPE_BYTES, MAX_STOP_BYTES, MAX_UPCOMING_BYTES, open_envelope
+from agent.contracts.public import (
+    MAX_ENVELOPE_BYTES,
+    MAX_LATEST_BYTES,
+    MAX_STOP_BYTES,
+    MAX_UPCOMING_BYTES,
+    open_envelope,
+)
 from agent.errors import DisclosureError, EncodingError, SignatureError
 from agent.wire import cbor
 from tests.beacon.stage import PUBLIC_KEY, disclosure, envelope
@@ -26,21 +32,37 @@ def parts(sealed: bytes, sequence: int = 1) -> tuple[bytes, list[bytes]]:
 def test_uuids_count_up_from_the_services() -> None:
     """BE-5: header and chunks differ from the service in the last 16 bits of the first group only, and are fixed."""
     uuids = [gatt.HEADER_UUID, *gatt.CHUNK_UUIDS, gatt.UPCOMING_HEADER_UUID, *gatt.UPCOMING_CHUNK_UUIDS, gatt.STOP_UUID]
-    assert [str(uuid) for uuid in uuids] == [f"5731{i:04x}{str(SERVICE)[8:]}" for i in range(1, 20)]
+    uuids += [gatt.TEXT_UUID, gatt.CHECKPOINT_UUID, gatt.LATEST_HEADER_UUID, *gatt.LATEST_CHUNK_UUIDS]
+    assert [str(uuid) for uuid in uuids] == [f"5731{i:04x}{str(SERVICE)[8:]}" for i in range(1, 31)]
+    assert len(uuids) == gatt.CHARACTERISTICS
     assert [attribute.uuid for attribute in (*gatt.attributes(b"x", 1), *gatt.beside(b"y", b"z", 1))] == uuids
 
 
-@given(st.none() | st.binary(min_size=1, max_size=MAX_UPCOMING_BYTES), st.none() | st.binary(max_size=MAX_STOP_BYTES))
+PART = st.none() | st.binary(min_size=1, max_size=MAX_LATEST_BYTES)
+
+
+@given(PART, st.none() | st.binary(max_size=MAX_STOP_BYTES), PART, st.text(max_size=120))
 @settings(max_examples=40)
-def test_what_is_beside_the_disclosure(upcoming: bytes | None, stop: bytes | None) -> None:
-    """BE-5, BE-7: always ten attributes; empty ones for what there is not, else what went in."""
-    header, *chunks, notice = (attribute.value for attribute in gatt.beside(upcoming, stop, 7))
-    assert len(chunks) == 8
-    assert notice == (stop or b"")
-    if upcoming is None:
-        assert {header, *chunks} == {b""}
-    else:
-        assert gatt.assemble(header, chunks) == upcoming
+def test_what_is_beside_the_disclosure(
+    upcoming: bytes | None, stop: bytes | None, latest: bytes | None, text: str
+) -> None:
+    """BE-5, BE-7: always 21 attributes; empty ones for what there is not, else what went in."""
+    beside = gatt.beside(upcoming, stop, 7, text=text, checkpoint=stop, latest=latest)
+    values = [attribute.value for attribute in beside]
+    assert len(values) == 21
+    assert values[9:12] == [stop or b"", text.encode(), stop or b""]
+    for (header, *chunks), part in ((values[:9], upcoming), (values[12:], latest)):
+        if part is None:
+            assert {header, *chunks} == {b""}
+        else:
+            assert gatt.assemble(header, chunks) == part
+
+
+@pytest.mark.parametrize("what", ["text", "checkpoint"])
+def test_a_value_that_does_not_fit_is_refused(what: str) -> None:
+    """BE-7."""
+    with pytest.raises(DisclosureError, match="at most 500 bytes"):
+        gatt.beside(None, None, 1, **{what: "x" * 501 if what == "text" else bytes(501)})  # type: ignore[arg-type]
 
 
 def test_an_upcoming_envelope_that_does_not_fit_is_refused() -> None:

@@ -15,13 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.anonymizer import batch
 from agent.anonymizer.govern import govern
 from agent.anonymizer.kinds import terms_for
-from agent.anonymizer.ledger import NOTHING
 from agent.anonymizer.rows import Columns
 from agent.anonymizer.seal import seal
 from agent.anonymizer.window import NS, StreamWindows
 from agent.cli.demo.stage import policy_text
 from agent.contracts.board import Board, Channel
-from agent.contracts.log import Charge
+from agent.contracts.log import NOTHING, Charge
 from agent.contracts.reading import HEADER as MESSAGE_HEADER
 from agent.contracts.reading import Header, Kind
 from agent.local.randomness import fill_random, random_bytes

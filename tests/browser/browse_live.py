@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright
 
 from agent.beacon import gatt
+from agent.beacon.advertisement import code
 from agent.beacon.broadcast import compile_broadcast
 from agent.contracts.public import Envelope, StopNotice, seal_envelope, seal_stop
 from agent.disclosure.datachain import Disclosure, compile_disclosure
@@ -57,7 +58,7 @@ def test_by_bluetooth_it_is_verified_live(live: tuple[Browser, Page]) -> None:
         "Bike and foot counter, River Bridge",
         "version 2 follows, not before 7 February 2027",
         "A pipe burst",
-        "3VP3WY4P2M",
+        code(compile_disclosure(POLICY).digest),
     ):
         assert fact in text
     assert radio.reads == 1 + 3 + 1 + 3 + 1

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from agent.beacon.compact import compact_of, seal_compact
 from agent.cli.sign_page import SIZES, sign
+from agent.disclosure.compact import compact_of, seal_compact
 from agent.disclosure.datachain import compile_disclosure
 from agent.disclosure.wording import LOCALES
 from agent.policy.file import load_policy

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.beacon.compact import open_compact
 from agent.cli.main import main
 from agent.contracts.public import Envelope, seal_envelope
+from agent.disclosure.compact import open_compact
 from agent.disclosure.datachain import compile_disclosure
 from agent.disclosure.plain_language import sentences
 from agent.disclosure.wording import LOCALES

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import cast
 
 import pytest
 
+from agent.anonymizer.kinds import encodable
 from agent.cli.main import main
 from agent.cli.policy import load, standing
 from agent.contracts.public import Reason, State
 from agent.disclosure.datachain import compile_disclosure
 from agent.disclosure.validation import validate
+from agent.errors import PolicyError
 from agent.policy.compile import compile_policy
 from agent.policy.file import load_policy
 from agent.policy.signed import Kind
@@ -29,6 +32,7 @@ POLICIES = [POLICY, *sorted((PROJECT / "config" / "examples").glob("*.toml"))]
 
 SEALED = """
 import os, sys
+import numpy  # which loads its own libraries with ctypes: all that comes after it is sealed
 REFUSED = ("socket.", "fcntl.", "ctypes.", "subprocess.", "os.exec", "os.posix_spawn", "os.fork", "syslog.")
 def refuse(event, arguments):
     path = arguments[0] if event == "open" and arguments and isinstance(arguments[0], (str, bytes)) else ""
@@ -124,6 +128,54 @@ def test_a_weak_spot_is_printed_and_does_not_fail(tmp_path: Path, capsys: pytest
     path.write_text(vectors.GOOD.replace('transport = "tls"', 'transport = "any"'))
     assert main(["policy", "check", str(path)]) == 0
     assert f"warning: {path}:4: the way to the broker" in capsys.readouterr().out
+
+
+WIDE = (
+    ("low = 30 ", "low = 0 "),
+    ("high = 100\n", "high = 1000000\n"),
+    ("step = 1                     ", "step = 1000000 "),
+    ("m = 60", "m = 10"),
+)
+LONELY = ("c = 60", "c = 1"), ("samples = 3600", "samples = 1"), ("\nrho = 0.125", "\nrho = 0.000001")
+MANY = (
+    ('["short_bay", "disabled_bay"]', str([f"bay_of_a_rather_long_name_{n:02}" for n in range(64)]).replace("'", '"')),
+    (
+        '["15 minutes", "1 hour", "4 hours"]',
+        str([f"{5 * n} minutes" for n in range(1, 32)]).replace("'", '"'),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("example", "changes", "got"),
+    [("air-quality-and-noise", WIDE + LONELY, "noise_sd"), ("parking-and-bins", MANY, " bytes, got ")],
+    ids=["noise too wide", "pack too long"],
+)
+def test_check_refuses_what_a_unit_would_refuse(
+    example: str, changes: tuple[tuple[str, str], ...], got: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """AN-71: a policy of which no window could be written is refused here, at the stream's privacy table, and not first at the pole."""
+    text = (PROJECT / "config" / "examples" / f"{example}.toml").read_text()
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    with pytest.raises(PolicyError) as at_the_pole:
+        encodable(load_policy(path))
+    lines = text.splitlines()
+    stream = next(n for n, line in enumerate(lines, 1) if line in ('name = "noise"', 'name = "stays"'))
+    line = next(n for n, line in enumerate(lines, 1) if n > stream and line == "[stream.privacy]")
+    assert main(["policy", "check", str(path)]) == PolicyError.exit_code
+    out, error = capsys.readouterr()
+    assert not out
+    assert re.match(
+        rf"error: {re.escape(str(path))}:{line}: stream\.[12]\.privacy: expected numbers and noise that fit into a pack",
+        error,
+    )
+    assert got in error
+    assert str(at_the_pole.value).partition(": ")[2] in error
+    assert "choose" in error
 
 
 def test_explain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.beacon.numbers import REGISTRY
 from agent.cli import reader
 from agent.cli.main import main
+from agent.disclosure.numbers import REGISTRY
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import read_exports
 from agent.disclosure.wording import LOCALES

@@ -42,6 +42,12 @@ def test_a_good_run_passes() -> None:
     assert GOOD.as_json()["passed"] is True
 
 
+def test_only_the_street_is_known_to_have_small_cells() -> None:
+    """A demo of another policy passes without any; nothing else is asked less of it."""
+    assert replace(GOOD, windows_suppressed={"crossings": 0}, street=False).failures() == []
+    assert len(replace(GOOD, windows_published={}, street=False).failures()) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

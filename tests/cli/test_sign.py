@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from agent.beacon import advertisement
-from agent.beacon.compact import open_compact
 from agent.cli import sign_page
 from agent.cli.main import main
 from agent.cli.sign_page import ndef_bytes
+from agent.disclosure.compact import open_compact
 from agent.disclosure.datachain import compile_disclosure
 from agent.policy.file import load_policy
 

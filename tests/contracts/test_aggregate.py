@@ -35,6 +35,7 @@ EXAMPLE_PACK = (
     b'{"n":"state","vs":"complete"             },'
     b'{"n":"noise_sd","u":"count","v":4.000},'
     b'{"n":"threshold","u":"count","v":18},'
+    b'{"n":"sums","vs":"biased low: suppressed numbers are missing"},'
     b'{"n":"guarantee","vs":"zCDP rho=1/8 per person-period of 600 s, m=4, c=1"},'
     b'{"n":"policy","v":1},'
     b'{"n":"disclosure","vs":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"},'
@@ -100,6 +101,30 @@ def test_what_a_pack_says_of_itself(name: str, kind: str, words: str) -> None:
     assert terms.kind == kind
     assert terms.guarantee.words() == words
     assert f'{{"n":"guarantee","vs":"{words}"}}'.encode() in aggregate.encode(packs.ALL[name])
+
+
+SUMS_RECORD = b'{"n":"sums","vs":"biased low: suppressed numbers are missing"},'
+
+
+@pytest.mark.parametrize("name", packs.ALL)
+def test_where_numbers_are_hidden_a_pack_says_what_that_does_to_sums(name: str) -> None:
+    """AN-59: whenever there is a threshold, in windows without numbers too, and nowhere else; a pack that leaves it out is none."""
+    window = packs.ALL[name]
+    nothing = dataclasses.replace(window, reason=NotCollected.GATE, values=(Cell.NOT_COLLECTED,) * len(window.values))
+    hides = window.terms.threshold > 0
+    assert (window.terms.sums is not None) is hides
+    assert hides is (name in ("count", "totals", "duration", "threshold-only", "unique"))
+    for one in (window, nothing):
+        payload = aggregate.encode(one)
+        assert payload.count(SUMS_RECORD) == hides
+        if hides:
+            with pytest.raises(EncodingError, match="aggregate sums"):
+                aggregate.decode(payload.replace(SUMS_RECORD, b""))
+            with pytest.raises(EncodingError, match="aggregate sums"):
+                aggregate.decode(payload.replace(b"biased low:", b"unbiased..:"))
+        else:
+            with pytest.raises(EncodingError):
+                aggregate.decode(payload.replace(b'{"n":"guarantee"', SUMS_RECORD + b'{"n":"guarantee"'))
 
 
 def values_of(field: Field, terms: PackTerms) -> st.SearchStrategy[Value]:

@@ -1,24 +1,29 @@
 """Valid examples of everything that is parsed, made by the code that writes it: where a fuzzer begins, and what a mutation spoils."""
 
+import base64
 import json
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.beacon import compact, gatt
-from agent.contracts import aggregate, board, lease, log, public, reading
+from agent.beacon import advertisement, gatt
+from agent.contracts import aggregate, board, latest, lease, log, public, reading
+from agent.disclosure import compact
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import read_exports
+from agent.operations.keys import encode_directory
+from agent.operations.verification import Received, Verification
 from agent.policy.compile import compile_policy
 from agent.policy.governance import compile_governance, parse_governance
 from agent.policy.parse import parse_policy
 from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
 from agent.policy.units import compile_units, parse_units
-from agent.publisher import cursor
-from agent.wire import cbor, cose, senml, tlog
+from agent.publisher import cursor, tile_progress
+from agent.wire import cbor, cose, cosignature, senml, tiles, tlog
 from firmware_bridge import cobs, frame
 from tests import packs
 from tests.packs import COUNT, changed
@@ -59,9 +64,30 @@ CHECKPOINT = tlog.sign_checkpoint(
     "springfield/river-bridge/bridge-01",
     KEYS[0],
 )
+WITNESS = cosignature.Witness("witness.example/w1", cose.public_bytes(KEYS[1]))
+COSIGNED = cosignature.cosign(CHECKPOINT, WITNESS.name, KEYS[1], NOW_S)
+_LEAVES = [tlog.leaf_hash(bytes([number])) for number in range(3)]
+_TWO = tlog.node_hash(_LEAVES[0], _LEAVES[1])
+_ROOT = tlog.node_hash(_TWO, _LEAVES[2])
+CONSISTENCY = (2).to_bytes(8, "big") + (3).to_bytes(8, "big") + _TWO + _ROOT + _LEAVES[2]
+INCLUSION = (2).to_bytes(8, "big") + (3).to_bytes(8, "big") + _LEAVES[2] + _ROOT + _TWO
 ENVELOPE = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S), KEYS[0])
 UPCOMING = public.seal_envelope(public.Envelope(DISCLOSURE.cbor, NOW_S, NOW_S + 60), KEYS[0])
 STOP_NOTICE = public.seal_stop(public.StopNotice("It was not as announced", ("steward/ana",), NOW_S), KEYS[0])
+LATEST = latest.seal_latest(
+    "springfield/river-bridge/bridge-01",
+    [
+        latest.Figures(
+            "crossings",
+            1_790_000_100,
+            900,
+            "complete",
+            1,
+            (("bike", "count", 41), ("foot", "count", "suppressed"), ("level", "dB", Decimal("51.5"))),
+        )
+    ],
+    KEYS[0],
+)
 PACK = aggregate.encode(changed(COUNT, window_start=1_790_000_100, disclosure_digest=DISCLOSURE.digest))
 PACKS = tuple(map(aggregate.encode, packs.ALL.values()))
 RELEASE = log.Release(
@@ -76,7 +102,29 @@ RELEASE = log.Release(
 UNPROTECTED = log.Release(
     "air", 1_800_000_000, 900, PACKS[-1], cose.sign1(PACKS[-1], KEYS[0], detached=True), None, bytes(range(32))
 ).encode()
+_TOPIC = "dtpr/v1/springfield/river-bridge/bridge-01"
+_SIG = (("sig", base64.b64encode(cose.sign1(PACK, KEYS[0], detached=True)).decode()),)
+RECEIVED = tuple(
+    json.dumps(
+        {**record, "payload_base64": base64.b64encode(message.payload).decode(), "user_properties": [*_SIG]}
+    ).encode()
+    for topic, payload, properties in (
+        (f"{_TOPIC}/agg/crossings", PACK, _SIG),
+        (f"{_TOPIC}/checkpoint", CHECKPOINT, ()),
+    )
+    for record, message in Verification([KEY_BYTES]).take(Received(topic, payload, properties, False, 0.0))
+)
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
+
+
+def _logged(size: int, end: int) -> bytes:
+    """A checkpoint as it stands in a log."""
+    origin = "springfield/river-bridge/bridge-01"
+    return tlog.sign_checkpoint(tlog.Checkpoint(origin, size, bytes(32), (f"bytes {end}",)), origin, KEYS[0])
+
+
+_BEGUN = log.pack_checkpoint(_logged(0, 0), 0) + log.pack_record(NOTICE)
+LOG = _BEGUN + log.pack_checkpoint(_logged(1, len(_BEGUN)), len(_BEGUN)) + bytes(64)
 HELLO = board.Board(
     "0011223344", "1.0", bytes(32), SCHEMA_HASH, (board.Channel("crossings", "count", ("bike", "foot")),)
 ).encode()
@@ -143,6 +191,25 @@ def _signed(kind: Kind, payload: bytes) -> bytes:
     return cose.sign(payload, [KEYS[0], KEYS[2]], content_type=kind.content_type)
 
 
+PUBLISH = (
+    bytes([0x32, 37])
+    + b"\0\x05a/b/c\0\x07"
+    + bytes([17, 0x02, 0, 0, 0, 60, 0x26, 0, 3])
+    + b"sig\0\x04AAAA"
+    + b"payload..."
+)
+"""MQTT 5, QoS 1, with an expiry and one user property."""
+AUDITED = (
+    log.PolicyOffered(_signed(Kind.POLICY, COMPILED[0]), DISCLOSURE.digest, NOW_S - 900).encode(),
+    NOTICE,
+    log.PolicyTaken(COMPILED[0], DISCLOSURE.digest, 1_790_000_100, 1_790_000_100).encode(),
+    log.StopTaken(_signed(Kind.STOP, STOP), ("steward/ana",), 1_790_000_100).encode(),
+    log.GovernanceTaken(_signed(Kind.GOVERNANCE, compile_governance(ROOT)), 1_790_000_100).encode(),
+    log.Gap("crossings", 1_790_000_100, 900, 3, log.Charge(Fraction(1, 32))).encode(),
+    RELEASE,
+)
+"""Entries of a log, one of each kind."""
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "toml": (b'a.b = 1\n[[c]]\nd = ["x", {e = 0.5}]\n', *POLICIES),
     "policy": POLICIES,
@@ -164,7 +231,19 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "senml": (PACK, *PACKS, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
     "aggregate": (PACK, *PACKS),
     "log": (RELEASE, UNPROTECTED, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
-    "checkpoint": (CHECKPOINT,),
+    "log_end": (LOG,),
+    "checkpoint": (CHECKPOINT, COSIGNED),
+    "tiles": (
+        tiles.Tile(None, 1_234_067, 17).path.encode(),
+        tiles.topic_of(tiles.Tile(1, 1_234_067)).encode(),
+        b"\x02" + tiles.encode_bundle([RELEASE, NOTICE]),
+        b"\x03" + b"".join(_LEAVES),
+    ),
+    "received": RECEIVED,
+    "audited": AUDITED,
+    "key_directory": (encode_directory([parse_units(UNITS, NAME)]),),
+    "proof": (CONSISTENCY, INCLUSION),
+    "cosignature": (COSIGNED, cosignature.witness_key(WITNESS).encode()),
     "envelope": (ENVELOPE, UPCOMING),
     "stop_notice": (STOP_NOTICE,),
     "disclosure": (DISCLOSURE.cbor,),
@@ -173,6 +252,13 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "taxonomy": (EXPORT, encode_taxonomy(read_exports([(NAME, EXPORT)]))),
     "icon": (ICON,),
     "state": (STATE,),
+    "latest": (LATEST, latest.read_latest(LATEST).encode()),
+    "advertisement": (
+        advertisement.advertisement(),
+        advertisement.scan_response("bridge-01 WABCDEFGHIJ"),
+        advertisement.service_data(advertisement.Status(advertisement.Flag(5), 7, DISCLOSURE.digest[:8]).encode()),
+    ),
+    "unit_reading": (b"".join(one.value for one in ATTRIBUTES), ENVELOPE, CHECKPOINT, LATEST),
     "lease": (LEASE,),
     "hello": (HELLO,),
     "reading": (READING,),
@@ -180,12 +266,28 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "gatt": (ATTRIBUTES[0].value, ATTRIBUTES[0].value + b"".join(one.value for one in ATTRIBUTES[1:])),
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
     "cursor": (cursor.encode(cursor.START.follows(RELEASE, 900), cursor.START),),
+    "tile_progress": (
+        tile_progress.encode_progress(cursor.START, tiles.TileBuilder()),
+        tile_progress.encode_progress(
+            cursor.START.follows(RELEASE, 900), tiles.TileBuilder(257, ((bytes(32),), (bytes(32),)))
+        ),
+    ),
     "replay": (REPLAY,),
+    "publish": (PUBLISH, PUBLISH + b"\xd0\x00" + PUBLISH),
     "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),
 }
 """Target -> its seeds."""
 
-ACCEPTED = frozenset(SEEDS) - {"frame", "gatt", "subscriber", "reading", "compact"}
+ACCEPTED = frozenset(SEEDS) - {
+    "frame",
+    "gatt",
+    "subscriber",
+    "reading",
+    "compact",
+    "latest",
+    "advertisement",
+    "unit_reading",
+}
 """Targets whose parser accepts each seed; of the others, some seeds are whole only in part."""
 
 

@@ -3,15 +3,19 @@
 To add a parser, write `target_<name>` with `@reads("package.module.function")` and give it seeds in `seeds`; a test finds parsers without one.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import json
 from collections.abc import Callable
+from uuid import UUID
 
 from agent.anonymizer import batch
-from agent.beacon import compact, gatt
-from agent.contracts import aggregate, board, lease, log, public, reading, release
-from agent.disclosure import datachain, validation
+from agent.beacon import advertisement, gatt
+from agent.beacon.reading import Reading, read_unit
+from agent.beacon.verdict import Trust, Verdict, judge
+from agent.contracts import aggregate, board, latest, lease, log, log_end, public, reading, release
+from agent.disclosure import compact, datachain, validation
 from agent.disclosure.icon import check_icon
 from agent.disclosure.taxonomy import encode_taxonomy
 from agent.disclosure.taxonomy_export import decode_taxonomy, read_exports
@@ -28,16 +32,19 @@ from agent.errors import (
     TaxonomyError,
 )
 from agent.local import settings
+from agent.operations import history, keys, received
+from agent.operations.findings import Findings
+from agent.operations.publish import cut, puback, read_publish
 from agent.operations.table import MAX_LINE_CHARACTERS, Table
 from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
 from agent.policy.parse import parse_policy
-from agent.publisher import cursor
-from agent.wire import cbor, cose, senml, tlog, toml
+from agent.publisher import cursor, tile_progress
+from agent.wire import cbor, cose, cosignature, proofs, senml, tiles, tlog, toml
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
-from tests.fuzz.seeds import KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH
+from tests.fuzz.seeds import AUDITED, ENVELOPE, KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH, WITNESS
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {}
@@ -55,6 +62,24 @@ def reads(*parsers: str) -> Callable[[Target], Target]:
         return target
 
     return register
+
+
+@reads("agent.operations.publish.read_publish")
+def target_publish(data: bytes) -> None:
+    """What a broker sends: packet after packet, each within the buffer and further on than the one before."""
+    at = 0
+    with contextlib.suppress(MessageError):
+        while at < len(data):
+            packet = cut(data, at, 64 * 1024)
+            if packet is None:
+                return
+            assert at < packet.start <= packet.end <= len(data)
+            at = packet.end
+            for mqtt5 in (True, False):
+                with contextlib.suppress(MessageError):
+                    published = read_publish(data, packet, mqtt5=mqtt5)
+                    assert len(published.payload) <= packet.end - packet.start
+                    assert len(puback(published.mid)) == 4
 
 
 @reads("agent.wire.toml.parse")
@@ -200,6 +225,84 @@ def target_log(data: bytes) -> None:
             log.decode_entry(entry)
 
 
+@reads("agent.contracts.log_end.last_head")
+def target_log_end(data: bytes) -> None:
+    """The limit of a log that nobody shows it of is a note that stands in it."""
+    with contextlib.suppress(LogDamaged):
+        head = log_end.last_head(lambda at, length: data[at : at + length], "log")
+        assert head is None or head.note in data
+
+
+@reads(
+    "agent.wire.tiles.parse_path",
+    "agent.wire.tiles.parse_topic",
+    "agent.wire.tiles.decode_bundle",
+    "agent.wire.tiles.decode_tile",
+)
+def target_tiles(data: bytes) -> None:
+    """Paths, and bundles and tiles of the width that the first byte says."""
+    with contextlib.suppress(EncodingError):
+        path = data.decode("utf-8", "replace")
+        assert tiles.parse_path(path).path == path
+    with contextlib.suppress(EncodingError):
+        assert tiles.topic_of(tiles.parse_topic(path)) == path
+    width, content = (data[0] or 256, data[1:]) if data else (256, b"")
+    with contextlib.suppress(EncodingError):
+        assert tiles.encode_bundle(tiles.decode_bundle(content, width)) == content
+    with contextlib.suppress(EncodingError):
+        assert b"".join(tiles.decode_tile(content, width)) == content
+
+
+@reads("agent.wire.proofs.verify_inclusion", "agent.wire.proofs.verify_consistency")
+def target_proof(data: bytes) -> None:
+    """Two sizes of 8 bytes, two roots, then hashes: only a proof that leads to both roots is accepted, and none changed by a bit."""
+    one, other = int.from_bytes(data[:8], "big"), int.from_bytes(data[8:16], "big")
+    first, second = data[16:48], data[48:80]
+    path = [data[at : at + 32] for at in range(80, len(data), 32)]
+    with contextlib.suppress(SignatureError):
+        proofs.verify_consistency(one, other, path, first, second)
+        assert one in (0, other) or path
+    with contextlib.suppress(SignatureError):
+        proofs.verify_inclusion(first, one, other, path, second)
+        assert one < other
+
+
+@reads("agent.wire.cosignature.parse_witness", "agent.wire.cosignature.verify_cosignatures")
+def target_cosignature(data: bytes) -> None:
+    """A witness key as text; a note with the lines of a known witness."""
+    with contextlib.suppress(EncodingError):
+        text = data.decode("utf-8", "replace")
+        assert cosignature.witness_key(cosignature.parse_witness(text)) == text
+    with contextlib.suppress(EncodingError, SignatureError):
+        seen = cosignature.verify_cosignatures(data, [WITNESS])
+        assert set(seen) <= {WITNESS.name}
+
+
+@reads("agent.operations.received.parse_line")
+def target_received(data: bytes) -> None:
+    """A line of what a subscriber wrote, from a file that somebody hands in for an audit."""
+    with contextlib.suppress(MessageError):
+        line = received.parse_line(data, NAME, "springfield/river-bridge/bridge-01")
+        received.Reception(Findings()).take(line, NAME)
+        received.signed_by(line, KEY_BYTES)
+
+
+@reads("agent.contracts.log.decode_entry")
+def target_audited(data: bytes) -> None:
+    """An entry of a log that is audited, behind a policy taken and a Release: it may be a finding, and never an exception."""
+    judged = history.History("springfield/river-bridge/bridge-01", KEY_BYTES, ROOT, Findings())
+    for entry in (*AUDITED, data, AUDITED[-1]):
+        judged.add(entry)
+    assert judged.size == len(AUDITED) + 2
+
+
+@reads("agent.operations.keys.decode_directory")
+def target_key_directory(data: bytes) -> None:
+    """A key directory."""
+    with contextlib.suppress(MessageError):
+        assert all(len(key) == 32 for key in keys.decode_directory(data, NAME).values())
+
+
 @reads("agent.wire.tlog.decode_checkpoint", "agent.wire.tlog.open_checkpoint")
 def target_checkpoint(data: bytes) -> None:
     """A signed note."""
@@ -229,9 +332,53 @@ def target_stop_notice(data: bytes) -> None:
 
 
 @reads(
-    "agent.beacon.compact.read_compact",
-    "agent.beacon.compact.open_compact",
-    "agent.beacon.compact.decode_compact",
+    "agent.contracts.latest.read_latest",
+    "agent.contracts.latest.open_latest",
+    "agent.contracts.latest.decode_latest",
+)
+def target_latest(data: bytes) -> None:
+    """One encoding of the last published figures; what verifies is what was signed."""
+    with contextlib.suppress(EncodingError):
+        assert latest.decode_latest(data).encode() == data
+    with contextlib.suppress(EncodingError, SignatureError):
+        read = latest.read_latest(data)
+        with contextlib.suppress(SignatureError):
+            assert latest.open_latest(data, KEY_BYTES) == read
+
+
+@reads("agent.beacon.advertisement.read_status")
+def target_advertisement(data: bytes) -> None:
+    """What is heard from anyone: structures, a name, our service data, the status in it."""
+    advertisement.offers_disclosure(data)
+    with contextlib.suppress(DisclosureError):
+        advertisement.heard_name(data)
+    value = advertisement.heard_service_data(data)
+    with contextlib.suppress(DisclosureError):
+        status = advertisement.read_status(value or b"")
+        assert advertisement.read_status(status.encode()) == status
+
+
+@reads("agent.beacon.gatt.read_header", "agent.beacon.gatt.assemble")
+def target_unit_reading(data: bytes) -> None:
+    """A whole unit: the values are what the input is cut into. Read, judged, and never verified but by its own signature."""
+    size = max(1, -(-len(data) // gatt.CHARACTERISTICS))
+    uuids = [one.uuid for one in (*gatt.attributes(b"x", 1), *gatt.beside(None, None, 1))]
+    values = {uuid: data[i * size : (i + 1) * size] for i, uuid in enumerate(uuids)}
+
+    async def value(uuid: UUID) -> bytes | None:
+        return values[uuid]
+
+    with contextlib.suppress(DisclosureError):
+        asyncio.run(read_unit(value))
+    header = gatt.Header(1, 1, 1, bytes(32))
+    for found in (Reading(data, header), Reading(ENVELOPE, header, data, data, "", data, data)):
+        assert judge(found, Trust(key=KEY_BYTES), NOW_S).verdict is not Verdict.LIVE
+
+
+@reads(
+    "agent.disclosure.compact.read_compact",
+    "agent.disclosure.compact.open_compact",
+    "agent.disclosure.compact.decode_compact",
 )
 def target_compact(data: bytes) -> None:
     """One encoding a compact disclosure; what verifies is what was signed."""
@@ -359,6 +506,13 @@ def target_cursor(data: bytes) -> None:
     """The publisher's cursor: damage is returned, not raised."""
     cursors, damage = cursor.decode(data, NAME)
     assert damage is not None or cursor.encode(*cursors) == data
+
+
+@reads("agent.publisher.tile_progress.decode_progress")
+def target_tile_progress(data: bytes) -> None:
+    """How far tiles were published; whatever is accepted is whole."""
+    with contextlib.suppress(EncodingError):
+        assert tile_progress.encode_progress(*tile_progress.decode_progress(data)) == data
 
 
 @reads("firmware_bridge.simulator.replay.parse")

@@ -73,9 +73,12 @@ def test_the_example_explains_every_key() -> None:
 
 
 def test_commented_keys_of_the_example_work() -> None:
-    """Every commented key of the example is accepted once it is uncommented (bumble's transport with bumble)."""
+    """Every commented key of the example is accepted once it is uncommented (bumble's transport with bumble, BlueZ's witness with BlueZ)."""
     lines = EXAMPLE.read_text().splitlines()
     text = "\n".join(line[2:] if line.startswith("# ") and " = " in line.split("#")[1] else line for line in lines)
+    with_bluez = "\n".join(line for line in text.splitlines() if not line.startswith("transport"))
+    assert settings.parse(with_bluez, "agent.toml").radio.witness == "hci1"
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("witness"))
     found = settings.parse(text.replace('backend = "bluez"', 'backend = "bumble"'), "agent.toml")
     assert found.mqtt.client_key == Path("/etc/dtpr/tls-key.pem")
     assert found.mqtt.username == "bridge-01"
@@ -150,6 +153,8 @@ def test_an_empty_reason_is_no_reason() -> None:
             "agent.toml:7: radio.transport: expected a Bumble transport such as usb:0, got nothing",
         ),
         ('"bluez"', '"bluez"\nadapter = "wlan0"', "agent.toml:9: radio.adapter"),
+        ('"bluez"', '"bluez"\nwitness = "wlan0"', "agent.toml:9: radio.witness"),
+        ('"bluez"', '"bluez"\nwitness = "hci0"', "agent.toml:9: radio.witness: expected another adapter"),
         ("[radio]", "[radios]", "is 'radios' at agent.toml:7 meant to be 'radio'?"),
         (
             'backend = "bluez"',

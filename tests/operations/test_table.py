@@ -58,6 +58,22 @@ def test_what_has_no_guarantee_is_labelled_in_every_line(name: str) -> None:
         assert ("not a privacy guarantee" in cells_words(record_of(one))) is unprotected
 
 
+@pytest.mark.parametrize("name", packs.ALL)
+def test_what_sums_are_is_said_once_a_stream_and_when_it_changes(name: str) -> None:
+    """OP-18, AN-59: to people before a stream's first line, to programs in every record."""
+    window = packs.ALL[name]
+    record, table = record_of(window), Table()
+    words = "biased low: suppressed numbers are missing" if window.terms.threshold else None
+    assert record["sums"] == words
+    said = [f"# sums of bridge-01 {window.terms.stream}: {words}"] if words else []
+    assert [line for line in table.lines(record) if line.startswith("#")] == said
+    assert len(table.lines(record)) == 1
+    other = {**record, "unit": "bridge-02"}
+    assert len(table.lines(other)) == 1 + len(said)
+    if words:
+        assert table.lines({**record, "sums": None})[0] == said[0].replace(words, "right on average")
+
+
 def test_devices_beyond_the_bitmap_are_at_least_so_many() -> None:
     """OP-10."""
     assert "devices at least 9000 ±3.79 " in row(changed(UNIQUE, values=(9000, UNIQUE.values[1], "at_least")))

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import CHECKPOINT, RELEASES, Gap, iter_log
+from agent.contracts.log import LOGGED, RELEASES, Gap, iter_log
 from agent.errors import DtprError
 from tests.anonymizer.stage import KEY, ORIGIN, Unit
 from tests.privacy.crash_audit import Publisher, Violation, audit, whole_entries
@@ -104,7 +104,7 @@ class Attack:
         self._lives = 0
         self._unit = Unit(folder)
         self._clock = RunningClock() if self._command else HeldClock(START_UTC_NS)
-        shown = folder / "public" / CHECKPOINT
+        shown = folder / "public" / LOGGED
         self._publisher = Publisher(self._unit.log, shown)
         self._whole: list[bytes] = []
         self._disk = Disk(self._unit.log / RELEASES, folder / "checkpoint", shown)
@@ -209,7 +209,7 @@ class Attack:
                 KEY,
                 ledger.fold,
                 copy=scratch / "checkpoint",
-                shown=scratch / "public" / CHECKPOINT,
+                shown=scratch / "public" / LOGGED,
             )
             opened.close()
         except DtprError as bad:

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 from agent.anonymizer.checkpoint import logged_origin
-from agent.anonymizer.collection import Due
+from agent.anonymizer.closing import Due
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.successor import begin_successor
-from agent.contracts.log import CHECKPOINT, RELEASES, Release, decode_entry, iter_records
+from agent.contracts.log import LOGGED, RELEASES, Release, decode_entry, iter_records
 from agent.errors import DtprError, LogShortened
 from agent.policy.model import Policy
 from agent.wire import tlog
@@ -57,8 +57,8 @@ class DiskWorld(World):
 
     def read(self) -> None:
         """What a reader of the folder gets."""
-        checkpoint = tlog.decode_checkpoint((self.log_folder / CHECKPOINT).read_bytes())
-        tlog.open_checkpoint((self.log_folder / CHECKPOINT).read_bytes(), checkpoint.origin, PUBLIC)
+        checkpoint = tlog.decode_checkpoint((self.log_folder / LOGGED).read_bytes())
+        tlog.open_checkpoint((self.log_folder / LOGGED).read_bytes(), checkpoint.origin, PUBLIC)
         covered = int(checkpoint.extensions[0].removeprefix("bytes "))
         data = (self.log_folder / RELEASES).read_bytes()[:covered]
         for _, record in iter_records(data):

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.anonymizer.counts import CountTerms
 from agent.anonymizer.govern import govern
-from agent.anonymizer.kinds import CountTerms, terms_for
+from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.noise import RandomBytes, thresholds
 from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Cell

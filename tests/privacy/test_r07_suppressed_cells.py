@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from agent.anonymizer.counter import Counter
-from agent.anonymizer.kinds import CountTerms
+from agent.anonymizer.counts import CountTerms
 from agent.local.randomness import random_bytes
 from agent.policy import factorisation
 from tests.privacy.mechanism import HIDDEN, Ints, policy_of, release, wide_terms

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from agent.anonymizer import daemon as daemon_module
-from agent.anonymizer.collection import Due
+from agent.anonymizer.closing import Due
 from agent.anonymizer.daemon import RELEASE_AFTER_NS
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.window import NS

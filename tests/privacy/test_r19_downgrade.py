@@ -11,7 +11,6 @@ from agent.anonymizer.budget import Budget, Terms
 from agent.anonymizer.ledger import Ledger
 from agent.contracts.log import Charge, PolicyOffered, PolicyTaken, Release
 from agent.errors import PolicyError, SignatureError
-from agent.policy.adopt import adoption_of
 from agent.policy.compile import compile_policy
 from agent.policy.enforcement import ENFORCED
 from agent.policy.model import Policy, ThresholdOnly
@@ -150,7 +149,7 @@ def threshold_only(version: int) -> str:
 
 def under(unit: Unit, version: int) -> list[Release]:
     """The Releases of one policy."""
-    taken = [one for one in adoption_of(unit.entries()).taken if one.policy.version == version]
+    taken = [one for one in Ledger(unit.entries()).adoption.taken if one.policy.version == version]
     return [each for each in unit.releases() if each.disclosure_digest in {one.disclosure_digest for one in taken}]
 
 
@@ -175,13 +174,13 @@ def test_the_daemon_takes_up_nothing_laxer_but_by_the_rules(tmp_path: Path, reco
         unit.start()
         air = Air(unit)
         air.until(lambda: unit.reason() == "open" and len(unit.releases()) > 0, "a release")
-        before = adoption_of(unit.entries())
+        before = Ledger(unit.entries()).adoption
         for name, (message, words) in refusals.items():
             unit.drop(name, message)
             air.until(lambda name=name: unit.state().offer_refused.startswith(name), f"{name} refused")  # type: ignore[misc]  # bound at once
             assert words in unit.state().offer_refused
             assert (unit.reason(), unit.state().policy_version, unit.state().upcoming_version) == ("open", 2, 0)
-        assert adoption_of(unit.entries()) == before
+        assert Ledger(unit.entries()).adoption == before
         unit.drop("lax.cose", signed_policy(lax))
         air.until(lambda: unit.state().upcoming_version == 3, "on notice")
         assert (unit.state().policy_version, unit.state().gate) == (2, "open")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import CHECKPOINT, RELEASES, NoticeServed, Release, iter_log
+from agent.contracts.log import LOGGED, RELEASES, NoticeServed, Release, iter_log
 from agent.errors import LogDamaged
 from agent.publisher.cursor import START, Cursor
 from agent.publisher.follow import Follower, Logged
@@ -108,7 +108,7 @@ def a_copy(folder: Path) -> Path:
     for number in range(4):
         log.append([NoticeServed(bytes(32), number, number)])
     log.close()
-    (folder / CHECKPOINT).unlink()
+    (folder / LOGGED).unlink()
     return folder
 
 

@@ -2,19 +2,27 @@
 
 import base64
 import json
+import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from agent.anonymizer.seal import seal
+from agent.contracts import aggregate
+from agent.contracts.log import Charge
 from agent.contracts.public import ENVELOPE, open_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import DtprError, EncodingError, MessageError
+from agent.publisher import message as message_module
 from agent.publisher.faults import backoff_s
 from agent.publisher.message import disclosure_message, release_messages, state_message
 from agent.publisher.topics import Topics
-from agent.wire.cose import verify1
-from tests.publisher.unit_folders import UnitFolder
+from agent.wire import tlog
+from agent.wire.cose import public_bytes, verify1
+from tests.publisher.unit_folders import KEY, UnitFolder
 
+SPEC = Path(message_module.__file__).with_name("SPEC.md")
 TOPICS = Topics("dtpr", "springfield", "river-bridge", "bridge-01")
 
 
@@ -80,3 +88,16 @@ def test_back_off_begins_fast_and_stays_under_five_seconds() -> None:
     assert longest == sorted(longest)
     assert longest[-1] == 5.0
     assert backoff_s(50, 0) == 2.5
+
+
+def test_the_release_and_the_checkpoint_of_the_spec_are_real() -> None:
+    """PB-5, PB-6: the transcript's payload is a pack, its `sig` begins as it says, and its note is signed by the unit's key."""
+    text = SPEC.read_text()
+    payload = re.sub(r"\n\s+", "", text[text.index('[{"bn"') : text.index("◀ PUBACK     (the cursor")]).strip().encode()
+    window = aggregate.decode(payload)
+    signature = base64.b64encode(seal(window, Charge(Fraction(1, 32)), KEY).signature).decode()
+    assert f"sig = {signature[:32]}…" in text
+    lines = text[text.index("PUBLISH    dtpr/v1/springfield/river-bridge/bridge-01/checkpoint") :].split("\n")[1:7]
+    note = "".join(f"{line.strip()}\n" for line in lines).encode()
+    unit = "springfield/river-bridge/bridge-01"
+    assert tlog.open_checkpoint(note, unit, public_bytes(KEY)).size == window.log_index + 1

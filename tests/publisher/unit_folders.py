@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Field
-from agent.contracts.log import CHECKPOINT, RELEASES, Charge, Entry, Release, pack_record
+from agent.contracts.log import LOGGED, RELEASES, Charge, Entry, Release, pack_checkpoint, pack_record
 from agent.contracts.public import ENVELOPE, STATE, Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import Disclosure, compile_disclosure
 from agent.local.files import write_atomic
 from agent.policy.file import load_policy
 from agent.wire.cose import public_bytes, sign1
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
+from tests.log_files import said
 from tests.packs import COUNT, changed
 
 POLICY = Path(__file__).parents[2] / "config" / "policy.toml"
@@ -47,7 +48,7 @@ class UnitFolder:
     def __init__(self, folder: Path, transport: str = "any") -> None:
         self.folder = folder
         self.log, self.public = folder / "log", folder / "public"
-        self.shown = self.public / CHECKPOINT
+        self.shown = self.public / LOGGED
         self.cursor = folder / "cursor"
         self.config = folder / "agent.toml"
         policy = dataclasses.replace(load_policy(POLICY), transport=transport)
@@ -126,13 +127,15 @@ class UnitFolder:
         )
 
     def append(self, *entries: Entry) -> None:
-        """Append records, then replace the checkpoint, as the anonymizer does."""
+        """Append records and their checkpoint, then show it, as the anonymizer does."""
         with (self.log / RELEASES).open("ab") as file:
+            if not file.tell():
+                file.write(pack_checkpoint(self._note(), 0))
             for entry in entries:
                 file.write(pack_record(entry.encode()))
                 self.head.append(entry.encode())
-            file.flush()
             self.bytes = file.tell()
+            file.write(pack_checkpoint(self._note(), self.bytes))
         self.checkpoint()
 
     def release_windows(self, first: int, count: int) -> list[bytes]:
@@ -145,12 +148,15 @@ class UnitFolder:
         return payloads
 
     def checkpoint(self, **changes: int) -> bytes:
-        """Sign and replace the checkpoint; `entries` and `bytes` may be given to lie."""
-        size = changes.get("entries", self.head.size)
-        head = Checkpoint(self.origin, size, self.head.root(), (f"bytes {changes.get('bytes', self.bytes)}",))
-        note = sign_checkpoint(head, self.origin, KEY)
+        """Sign and show a checkpoint; `entries` and `bytes` may be given to lie."""
+        note = self._note(**changes)
         write_atomic(self.shown, note)
         return note
+
+    def _note(self, **changes: int) -> bytes:
+        size = changes.get("entries", self.head.size)
+        head = Checkpoint(self.origin, size, self.head.root(), said(changes.get("bytes", self.bytes)))
+        return sign_checkpoint(head, self.origin, KEY)
 
     def configure(self, port: int, mqtt: str = "tls = false") -> None:
         """Write agent.toml for a broker on loopback; `mqtt` are further lines of its table."""

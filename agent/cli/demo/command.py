@@ -20,6 +20,7 @@ from agent.cli.demo.processes import Processes, Program
 from agent.cli.demo.stage import Stage
 from agent.errors import RadioUnavailable, SettingsError
 from agent.local.clock import OPERATOR, Clock
+from agent.policy.file import load_policy
 from firmware_bridge.simulator.file import load_replay
 
 TICK_S = 0.1
@@ -49,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--replay-from", metavar="TIME", help="where in FILE to begin, ISO 8601 (default: its first busy hour)"
+    )
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="run this policy instead of the demo's own, minutes lived in seconds; the board measures what it names",
     )
     parser.add_argument(
         "--frames-per-second", type=int, default=20, metavar="N", help="how often the board sends (default 20)"
@@ -81,6 +88,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; returns the exit status. Raises DtprError for what keeps it from starting."""
+    for option in ("offer", "replay"):
+        if args.policy is not None and getattr(args, option) is not None:
+            raise SettingsError(
+                "demo",
+                expected=f"--policy or --{option}",
+                got="both",
+                remedy=f"--{option} is about the demo's own street",
+            )
     folder = _folder(args.directory)
     try:
         return _Run(args, folder).run()
@@ -93,13 +108,14 @@ class _Run:
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         self._args = args
         self._folder = folder
+        self._example = None if args.policy is None else load_policy(args.policy)
         self._stopping = False
         self._evidence = Evidence(stages.NOTICE_S)
         self._screen: Screen = PlainPanes() if args.plain or not sys.stdout.isatty() else Panes()
 
     def run(self) -> int:
         port = free_port()
-        stage = stages.build(self._folder, port, self._classes(), Clock(OPERATOR).utc_ns() // 10**9)
+        stage = stages.build(self._folder, port, self._classes(), Clock(OPERATOR).utc_ns() // 10**9, self._example)
         broker, broker_argv = broker_command(self._folder / "run", port, self._args.broker)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
@@ -254,6 +270,7 @@ def _programs(stage: Stage, args: argparse.Namespace) -> list[Program]:
         str(args.frames_per_second),
         "--canaries",
         "8",
+        *(part for channel in stage.channels for part in ("--also", channel)),
     ]
     if args.replay is not None:
         board += ["--replay", str(args.replay)]

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.policy.compile import compile_policy
 from agent.policy.governance import Role, Signer, TrustRoot, compile_governance
-from agent.policy.parse import parse_policy
+from agent.policy.model import Policy
 from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
 from agent.wire.cose import public_bytes, sign
@@ -37,9 +37,9 @@ class Council:
         """As commissioning leaves it on a unit."""
         return compile_governance(self._root)
 
-    def policy(self, text: str, *signers: str) -> bytes:
-        """A policy's text, compiled and signed."""
-        return self._sign(Kind.POLICY, compile_policy(parse_policy(text, "the demo's policy")), signers or ENOUGH)
+    def policy(self, policy: Policy, *signers: str) -> bytes:
+        """A policy, compiled and signed."""
+        return self._sign(Kind.POLICY, compile_policy(policy), signers or ENOUGH)
 
     def stop(self, reason: str, now: int) -> bytes:
         """An order to stop, by the community alone: one signature is enough for that."""

@@ -11,7 +11,7 @@ from typing import Any
 from agent.cli.demo.canaries import Canary, finds_a_planted_one, search
 from agent.cli.demo.processes import Line
 from agent.cli.demo.report import Report
-from agent.cli.demo.stage import CITY, SITE, STREAM, UNIT, Stage
+from agent.cli.demo.stage import CITY, SITE, UNIT, Stage
 from agent.contracts.aggregate import Aggregate, Cell
 from agent.contracts.log import RELEASES, Release, decode_entry, iter_log
 from agent.contracts.public import read_envelope
@@ -212,8 +212,10 @@ def build_report(
     hits = search(canaries, evidence.places(stage.folder))
 
     def tally(holds: Callable[[Aggregate], bool]) -> dict[str, int]:
-        streams = dict.fromkeys((STREAM, *(window.terms.stream for window in windows)))
-        return {stream: sum(holds(window) for window in windows if window.terms.stream == stream) for stream in streams}
+        return {
+            stream: sum(holds(window) for window in windows if window.terms.stream == stream)
+            for stream in stage.streams
+        }
 
     return Report(
         seconds=round(seconds, 1),
@@ -242,4 +244,5 @@ def build_report(
         seconds_to_first_aggregate=round(evidence.first_aggregate_s or 0.0, 1),
         max_pss_mib={name: round(kib / 1024, 1) for name, kib in sorted(evidence.max_pss_kib.items())},
         restarts=dict(restarts),
+        street=not stage.channels,
     )

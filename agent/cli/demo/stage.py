@@ -4,11 +4,15 @@ import datetime
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.cli.demo.council import DAY_S, STEWARD, Council
+from agent.cli.demo.example import channels, shortened
 from agent.cli.key import write_new_key
 from agent.local.credentials import load_signing_key
 from agent.local.files import write_atomic
+from agent.policy.model import Policy, Unit
+from agent.policy.parse import parse_policy
 from agent.wire.cose import public_bytes
 
 CITY, SITE, UNIT = "demo", "bench", "demo-01"
@@ -39,6 +43,9 @@ class Stage:
     port: int
     council: Council
     classes: tuple[str, ...]
+    streams: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+    """Further channels of the board, beside its street."""
 
     @property
     def board(self) -> Path:
@@ -61,8 +68,17 @@ class Stage:
         return self.folder / "log"
 
 
-def build(folder: Path, port: int, classes: tuple[str, ...], now: int) -> Stage:
-    """Create everything in `folder` (which exists); `now` is Unix seconds, for the policy's dates."""
+def build(folder: Path, port: int, classes: tuple[str, ...], now: int, example: Policy | None = None) -> Stage:
+    """Create everything in `folder` (which exists); `now` is Unix seconds, for the policy's dates.
+
+    Without an `example` the unit counts the street by `classes`; with one it does what that says. Raises PolicyError when it cannot.
+    """
+    if example is None:
+        own = parse_policy(policy_text(classes, now), "the demo's policy")
+    else:
+        own = shortened(
+            example, Unit(CITY, SITE, UNIT), issued=now // DAY_S * DAY_S, expires=now + 2 * DAY_S, notice_s=NOTICE_S
+        )
     for name in ("run", "log", "public", "status", "publisher", "radio", "output", "offer"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     key_file = folder / "unit-key"
@@ -70,23 +86,37 @@ def build(folder: Path, port: int, classes: tuple[str, ...], now: int) -> Stage:
     council = Council(CITY, now)
     (folder / "governance.cbor").write_bytes(council.trust_root)
     policy = folder / "policy.cose"
-    policy.write_bytes(council.policy(policy_text(classes, now)))
+    policy.write_bytes(council.policy(own))
     settings = folder / "agent.toml"
     settings.write_text(_settings_text(folder, port), encoding="utf-8")
-    return Stage(folder, settings, policy, public_bytes(load_signing_key(key_file)), port, council, classes)
+    return Stage(
+        folder=folder,
+        settings=settings,
+        policy=policy,
+        public_key=public_bytes(load_signing_key(key_file)),
+        port=port,
+        council=council,
+        classes=classes,
+        streams=tuple(stream.name for stream in own.streams),
+        channels=channels(own) if example is not None else (),
+    )
 
 
 def offer(stage: Stage, kind: str, now: int) -> None:
     """Drop one of council.OFFERS into the unit's offer folder, whole or not at all."""
+
+    def second(**changed: Any) -> Policy:
+        return parse_policy(policy_text(stage.classes, now, version=2, **changed), "the policy offered")
+
     match kind:
         case "laxer":
-            message = stage.council.policy(policy_text(stage.classes, now, version=2, rho="0.5", k=5))
+            message = stage.council.policy(second(rho="0.5", k=5))
         case "stricter":
-            message = stage.council.policy(policy_text(stage.classes, now, version=2, rho="0.0625", k=20))
+            message = stage.council.policy(second(rho="0.0625", k=20))
         case "ending":
-            message = stage.council.policy(policy_text(stage.classes, now, version=2, expires=now + ENDING_S))
+            message = stage.council.policy(second(expires=now + ENDING_S))
         case "unsigned":
-            message = stage.council.policy(policy_text(stage.classes, now, version=2, rho="0.5"), STEWARD)
+            message = stage.council.policy(second(rho="0.5"), STEWARD)
         case _:
             message = stage.council.stop("residents want to know first who gets the numbers", now)
     write_atomic(stage.folder / "offer" / f"{kind}.cose", message)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.beacon.compact import Compact, compact_of, open_compact
+from agent.disclosure.compact import Compact, compact_of, open_compact
 from agent.disclosure.datachain import compile_disclosure
 from agent.errors import DisclosureError, EncodingError, SignatureError
 from agent.policy.file import load_policy

@@ -1,4 +1,4 @@
-"""The compact disclosure: what fits a sign's QR code and one extended advertisement (SPEC.md, BE-28 to BE-33). Pure.
+"""The compact disclosure: what fits a sign's QR code and one extended advertisement (agent/beacon/SPEC.md, BE-28 to BE-33). Pure.
 
     COSE_Sign1 by the unit over {0: form 1, 1: unit, 2: policy version, 3: expires, 4: colour, 5: element numbers, 6: organisation,
                                  7: [channel, where], 8: first 16 bytes of the disclosure digest, perhaps 9: true (a demonstration)}
@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.beacon.numbers import NUMBERS, REGISTRY, Numbered
-from agent.contracts.public import TOPIC_NAME
+from agent.contracts.public import MAX_COMPACT_BYTES, TOPIC_NAME
 from agent.disclosure.datachain import COLOURS, Disclosure
+from agent.disclosure.numbers import NUMBERS, REGISTRY, Numbered
 from agent.disclosure.rules import Category
 from agent.errors import DisclosureError
 from agent.policy.model import CHANNELS
@@ -24,10 +24,7 @@ if TYPE_CHECKING:  # as in wire/cose: only sealing needs cryptography
 
 FORM = 1
 DIGEST_BYTES = 16
-"""Of the disclosure digest; SPEC.md, BE-31, says why they suffice."""
-
-MAX_COMPACT_BYTES = 700
-"""A QR code of a sign still has modules of half a millimetre; a policy's longest organisation and address need less."""
+"""Of the disclosure digest; agent/beacon/SPEC.md, BE-31, says why they suffice."""
 
 MAX_UNIT_CHARACTERS = 17
 MAX_TEXT_CHARACTERS = 120

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.beacon import compact
-from agent.beacon.compact import PHRASES, compact_of, lengthen, seal_compact, shorten
-from agent.beacon.numbers import ELEMENTS, NUMBERS, REGISTRY
+from agent.disclosure import compact
+from agent.disclosure.compact import PHRASES, compact_of, lengthen, seal_compact, shorten
 from agent.disclosure.datachain import compile_disclosure, decode_disclosure
+from agent.disclosure.numbers import ELEMENTS, NUMBERS, REGISTRY
 from agent.disclosure.rules import RULES, elements
 from agent.disclosure.taxonomy import used_elements
 from agent.errors import DisclosureError

@@ -1,4 +1,4 @@
-"""DTPR elements by number, for the compact disclosure (SPEC.md, BE-29). Append only: a number never changes its meaning. Pure."""
+"""DTPR elements by number, for the compact disclosure (agent/beacon/SPEC.md, BE-29). Append only: a number never changes its meaning. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,0 +1,121 @@
+"""`dtpr-agent audit`: the command around agent/operations/audit.
+
+Exit status 0: nothing was found. 1: findings. 2: an input is refused, with its file and reason. 3: something cannot be read now.
+"""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.cli import audit_mirror
+from agent.contracts.aggregate import END_START
+from agent.errors import EncodingError, LogDamaged, SettingsError
+from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.findings import WORDS
+from agent.operations.keys import find_key, load_directory
+from agent.operations.log_copy import LogCopy
+from agent.operations.subscribe import load_public_key
+from agent.operations.table import printable
+from agent.policy.file import load_governance
+from agent.wire.cosignature import parse_witness
+from agent.wire.tlog import decode_checkpoint
+
+MAX_LINES = 5
+"""Places shown of each finding; `--json` has more."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The files, the key, the form of the answer."""
+    parser.add_argument("--log", type=Path, metavar="DIR", help="a copy made by `dtpr-agent log export`")
+    parser.add_argument("--received", type=Path, action="append", default=[], metavar="F", help="lines of `dtpr-agent subscribe --json` (--raw: to the byte)")  # fmt: skip
+    parser.add_argument("--checkpoint", type=Path, action="append", default=[], metavar="F", help="a checkpoint that was seen before the copy was made")  # fmt: skip
+    parser.add_argument("--air", type=Path, action="append", default=[], metavar="F", help="an envelope as read over Bluetooth")  # fmt: skip
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--key", metavar="KEY", help="the unit's public key: 64 hex digits, or a file of them or in PEM")
+    whose.add_argument("--keys", type=Path, metavar="F", help="a key directory, made by `dtpr-agent fleet keys`")
+    parser.add_argument("--unit", metavar="CITY/SITE/UNIT", help="whose log it is (default: as the copy's checkpoint says)")  # fmt: skip
+    parser.add_argument("--governance", type=Path, metavar="ROOT", help="the trust root that the unit was commissioned with")  # fmt: skip
+    parser.add_argument("--witness", action="append", default=[], metavar="VKEY", help="a witness's key (C2SP tlog-cosignature)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    actions = parser.add_subparsers(metavar="ACTION")
+    audit_mirror.add_arguments(actions.add_parser("mirror", help="keep a copy of a unit's log from what it publishes"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the verdict; 0 when nothing was found, 1 otherwise. Raises BadInput, StorageUnavailable."""
+    if "mirror" in args:
+        return audit_mirror.run(args)
+    inputs = _inputs(args)
+    verdict = audit(inputs)
+    print(_as_json(verdict) if args.json else _in_words(verdict))
+    return 1 if verdict.findings.counts else 0
+
+
+def _inputs(args: argparse.Namespace) -> Inputs:
+    if args.key is None and args.keys is None:
+        raise SettingsError("audit", expected="--key KEY or --keys F, which say whose signatures count", got="neither")
+    if args.log is None and not args.received:
+        raise SettingsError("audit", expected="--log or --received, or both", got="neither")
+    if args.unit is None and args.log is None:
+        raise SettingsError("audit", expected="--unit CITY/SITE/UNIT where there is no log copy", got="none")
+    origin = args.unit
+    if origin is None:
+        try:
+            origin = decode_checkpoint(LogCopy(args.log).note()).origin
+        except EncodingError as bad:
+            raise LogDamaged(str(args.log / "checkpoint"), expected="a checkpoint", got=bad.got) from None
+    if origin.count("/") != 2:
+        raise SettingsError("unit", expected="CITY/SITE/UNIT", got=ascii(origin)[:80])
+    key = load_public_key(args.key) if args.key is not None else find_key(load_directory(args.keys), origin)
+    return Inputs(
+        origin=origin,
+        public_key=key,
+        log=args.log,
+        received=tuple(args.received),
+        seen=tuple(args.checkpoint),
+        air=tuple(args.air),
+        root=load_governance(args.governance) if args.governance is not None else None,
+        witnesses=tuple(parse_witness(text) for text in args.witness),
+    )
+
+
+def _as_json(verdict: Verdict) -> str:
+    return json.dumps(
+        {
+            "verdict": "findings" if verdict.findings.counts else "clean",
+            "unit": verdict.origin,
+            **verdict.facts,
+            "windows": verdict.windows,
+            "findings": [
+                {"kind": each.kind, "where": each.where, "words": each.words} for each in verdict.findings.shown
+            ],
+            "counts": {kind.value: count for kind, count in verdict.findings.counts.items()},
+            "history": [{"at": at, "what": words} for at, words in verdict.events],
+            "not_judged": verdict.open,
+        }
+    )
+
+
+def _in_words(verdict: Verdict) -> str:
+    facts = ", ".join(f"{count} {what}" for what, count in verdict.facts.items())
+    windows = ", ".join(f"{count} {what}" for what, count in sorted(verdict.windows.items()))
+    lines = [f"{verdict.origin}: {facts}", f"    windows    {windows}"] if windows else [f"{verdict.origin}: {facts}"]
+    lines += [f"    {_instant(at)} {words}" for at, words in verdict.events]
+    lines += [f"    not judged {each}" for each in verdict.open]
+    for kind, count in verdict.findings.counts.items():
+        lines.append(f"{kind}: {WORDS[kind]} ({count})")
+        shown = [f"    {each.where}: {each.words}" for each in verdict.findings.shown if each.kind is kind]
+        lines += shown[:MAX_LINES]
+        if count > MAX_LINES:
+            lines.append(f"    … and {count - MAX_LINES} more")
+    if verdict.findings.counts:
+        lines.append(f"NOT CLEAN: {sum(verdict.findings.counts.values())} findings")
+    else:
+        lines.append("CLEAN: nothing was found in what could be judged")
+    return "\n".join(printable(line) for line in lines)
+
+
+def _instant(at: int) -> str:
+    """UTC, to the second; a log may claim any instant."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if 0 <= at < END_START else f"at {at}"

@@ -1,0 +1,91 @@
+"""Which broker, and how to be let in: the options that every command of the city's side shares."""
+
+import argparse
+from pathlib import Path
+from ssl import SSLContext
+
+from agent.errors import SettingsError
+from agent.local import settings as agent_settings
+from agent.local.settings import Mqtt
+from agent.publisher.connection import Login, tls_context
+
+MAX_SECRET_BYTES = 16 * 1024
+
+
+def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--host`, `--port`, TLS, login and root."""
+    parser.add_argument("--config", type=Path, help="take the broker from this agent.toml")
+    parser.add_argument("--host", help="broker (default localhost)")
+    parser.add_argument("--port", type=int, help="its port (default 8883, or 1883 on loopback)")
+    parser.add_argument("--tls", action="store_true", help="use TLS on loopback too")
+    parser.add_argument("--plain", action="store_true", help="no TLS although the broker is not on loopback")
+    parser.add_argument("--ca-file", type=Path, help="authorities for the broker's certificate (default the system's)")
+    parser.add_argument("--client-certificate", type=Path, help="PEM; with --client-key")
+    parser.add_argument("--client-key", type=Path, help="PEM; with --client-certificate")
+    parser.add_argument("--username", help="for the broker")
+    parser.add_argument("--password-file", type=Path, help="holds the password")
+    parser.add_argument("--root", help="first topic level (default dtpr)")
+
+
+def broker_of(args: argparse.Namespace) -> Mqtt:
+    """The broker that the options name, or the file that `--config` names; raise SettingsError."""
+    if args.config is not None:
+        mqtt = agent_settings.load(args.config).mqtt
+        host, tls = args.host or mqtt.host, mqtt.tls
+        ca_file, certificate, key = mqtt.ca_file, mqtt.client_certificate, mqtt.client_key
+        username, password_file, root, port = mqtt.username, mqtt.password_file, mqtt.root, args.port or mqtt.port
+    else:
+        host = args.host or "localhost"
+        tls = args.tls or not (agent_settings.is_loopback(host) or args.plain)
+        ca_file, certificate, key = args.ca_file, args.client_certificate, args.client_key
+        username, password_file, root = args.username, args.password_file, "dtpr"
+        port = args.port or (8883 if tls else 1883)
+    if (certificate is None) != (key is None):
+        raise SettingsError(
+            "--client-certificate", expected="--client-certificate and --client-key together", got="one of the two"
+        )
+    return Mqtt(
+        host=host,
+        port=port,
+        root=args.root or root,
+        tls=tls,
+        ca_file=ca_file,
+        client_certificate=certificate,
+        client_key=key,
+        username=username,
+        password_file=password_file,
+        keepalive_s=30,
+    )
+
+
+def context_for(mqtt: Mqtt) -> SSLContext | None:
+    """None without TLS; raise SettingsError for files that cannot be loaded."""
+    if not mqtt.tls:
+        return None
+    try:
+        return tls_context(mqtt)
+    except OSError as bad:
+        raise SettingsError(
+            "TLS", expected="an authority, a certificate and a key that can be loaded", got=bad.strerror or str(bad)
+        ) from None
+
+
+def login_for(mqtt: Mqtt) -> Login:
+    """User and password; raise SettingsError for a file that cannot be read."""
+    if mqtt.password_file is None:
+        return Login(mqtt.username, None)
+    return Login(
+        mqtt.username, read_small(mqtt.password_file, "a password file").decode(errors="replace").rstrip("\r\n")
+    )
+
+
+def read_small(path: Path, what: str, cap: int = MAX_SECRET_BYTES) -> bytes:
+    """A file of at most `cap` bytes; raise SettingsError naming it and `what` was expected."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(cap + 1)
+    except (OSError, ValueError) as bad:
+        raise SettingsError(str(path)[:100], expected=what, got=getattr(bad, "strerror", None) or str(bad)) from None
+    if len(content) > cap:
+        raise SettingsError(str(path), expected=f"at most {cap} bytes", got="more")
+    return content

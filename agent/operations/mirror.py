@@ -1,0 +1,232 @@
+"""A witness's copy of a unit's log, from what it publishes: whole bundles and tiles, and signed checkpoints (OP-40 to OP-43).
+
+    DIR/checkpoint, DIR/tile/…      a copy as `log export` makes it: what the newest checkpoint that its bundles reach signs
+    DIR/pending/<number>            bundles that no checkpoint has confirmed yet
+
+Invariant: nothing enters the copy before its entries have the root of a checkpoint that the unit signed, and `checkpoint` comes last; what
+is refused changes nothing. A bundle is whole only after its last entry, so the copy ends at most 256 entries before the unit's log.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import EncodingError, LogDamaged, SignatureError, StorageUnavailable
+from agent.local.files import write_atomic
+from agent.operations.log_copy import LogCopy, read_regular
+from agent.wire.tiles import (
+    CHECKPOINT,
+    MAX_BUNDLE_BYTES,
+    WIDTH,
+    Tile,
+    TileBuilder,
+    bundles_of,
+    decode_bundle,
+    encode_bundle,
+    hash_tiles_of,
+    parse_topic,
+)
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, TreeHead, decode_checkpoint, open_checkpoint
+
+MAX_PENDING = 64
+"""Bundles beyond the copy, and checkpoints, that are kept until they meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """The copy now has this checkpoint, `before` entries of it already then."""
+
+    checkpoint: Checkpoint
+    before: int
+
+
+class Mirror:
+    """One unit's copy in `folder`. `take` what arrives below the unit's topics. Raises LogDamaged for a folder that holds another log."""
+
+    def __init__(self, folder: Path, origin: str, public_key: bytes) -> None:
+        self._folder = folder
+        self._origin = origin
+        self._key = public_key
+        self._notes: dict[int, bytes] = {}
+        self._pending: dict[int, tuple[bytes, ...]] = {}
+        self._head, self._builder = TreeHead(), TileBuilder()
+        self.checkpoint: Checkpoint | None = None
+        if (folder / CHECKPOINT).exists():
+            self._continue()
+        for path in sorted((folder / "pending").glob("*"))[:MAX_PENDING]:
+            self._pending[_number(path)] = _bundle(read_regular(path, MAX_BUNDLE_BYTES), str(path))
+
+    @property
+    def missing(self) -> int | None:
+        """The number of the first bundle that is not here although later ones are; only a copy made on the unit has it."""
+        later = [number for number in self._pending if number > self._whole]
+        return self._whole if later and self._whole not in self._pending else None
+
+    def take(self, rest: str, payload: bytes) -> Grown | None:
+        """A message on `rest` below the unit's topics; what the copy has become when it grew. Raises BadInput for what is refused."""
+        if rest == CHECKPOINT:
+            self.take_note(payload)
+        elif rest.startswith("log/entries/"):
+            self._take_bundle(parse_topic(rest).index, payload)
+        elif rest.startswith("log/tile/"):
+            parse_topic(rest)  # every hash tile follows from the bundles
+            return None
+        else:
+            return None
+        return self._grow()
+
+    def take_note(self, note: bytes) -> None:
+        """A checkpoint, perhaps cosigned; raises EncodingError or SignatureError when the unit did not sign it."""
+        checkpoint = open_checkpoint(note, self._origin, self._key)
+        known = self.checkpoint
+        if known is not None and checkpoint.size == known.size:
+            if checkpoint.root != known.root:
+                raise self._forked(checkpoint)
+            if len(note) > len(read_regular(self._folder / CHECKPOINT, MAX_NOTE_BYTES)):  # more have signed it
+                write_atomic(self._folder / CHECKPOINT, note, durable=True)
+        elif known is None or checkpoint.size > known.size:
+            before = self._notes.get(checkpoint.size, note)
+            if decode_checkpoint(before).root != checkpoint.root:
+                raise self._forked(checkpoint)
+            self._notes[checkpoint.size] = max(before, note, key=len)
+            self._thin()
+
+    @property
+    def _whole(self) -> int:
+        """Whole bundles in the copy."""
+        return self._builder.size // WIDTH
+
+    def _take_bundle(self, number: int, payload: bytes) -> None:
+        entries = _bundle(payload, f"bundle {number}")
+        if number < self._whole or number in self._pending or number >= self._whole + 1000 * MAX_PENDING:
+            return
+        if len(self._pending) >= MAX_PENDING:
+            raise LogDamaged(
+                f"bundle {number}",
+                expected=f"at most {MAX_PENDING} bundles beyond the copy",
+                got="more",
+                remedy=f"bundle {self._whole} is missing: begin with a copy made by `dtpr-agent log export`",
+            )
+        self._store(self._folder / "pending" / f"{number:012}", payload)
+        self._pending[number] = entries
+
+    def _grow(self) -> Grown | None:
+        """Confirm what the largest checkpoint within reach signs."""
+        reach = self._whole
+        while reach in self._pending:
+            reach += 1
+        sizes = [size for size in self._notes if self._builder.size < size <= reach * WIDTH]
+        if not sizes:
+            return None
+        note = self._notes[max(sizes)]
+        checkpoint = decode_checkpoint(note)
+        head = copy.deepcopy(self._head)
+        for entry in self._beyond(checkpoint.size):
+            head.append(entry)
+        if head.root() != checkpoint.root:
+            bad = range(self._whole, reach)
+            for number in bad:
+                del self._pending[number]
+                (self._folder / "pending" / f"{number:012}").unlink(missing_ok=True)
+            raise LogDamaged(
+                f"bundles {bad.start} to {bad.stop - 1}",
+                expected=f"the root that the unit signed over {checkpoint.size} entries",
+                got="other entries",
+                remedy="somebody else may have sent them; continue with a copy made by `dtpr-agent log export`",
+            )
+        return self._confirm(note, checkpoint)
+
+    def _beyond(self, size: int) -> Iterator[bytes]:
+        """The entries after the copy's whole bundles, up to `size`."""
+        for number in range(self._whole, -(-size // WIDTH)):
+            yield from self._pending[number][: size - number * WIDTH]
+
+    def _confirm(self, note: bytes, checkpoint: Checkpoint) -> Grown:
+        before = self.checkpoint.size if self.checkpoint is not None else 0
+        builder, whole = TileBuilder(self._builder.size, self._builder.rows), self._whole
+        head = copy.deepcopy(self._head)
+        for number in range(whole, checkpoint.size // WIDTH):
+            for entry in self._pending[number]:
+                head.append(entry)
+                for tile, content in builder.append(entry):
+                    self._store(self._folder / tile.path, content)
+            self._store(self._folder / Tile(None, number).path, encode_bundle(self._pending[number]))
+        last = TileBuilder(builder.size, builder.rows)
+        rest = checkpoint.size % WIDTH
+        if rest:
+            entries = self._pending[checkpoint.size // WIDTH][:rest]
+            self._store(self._folder / Tile(None, checkpoint.size // WIDTH, rest).path, encode_bundle(entries))
+            for entry in entries:
+                last.append(entry)
+        for tile, content in last.partial():
+            self._store(self._folder / tile.path, content)
+        self._store(self._folder / CHECKPOINT, note)
+        kept = {*bundles_of(checkpoint.size), *hash_tiles_of(checkpoint.size)}
+        for tile in {*bundles_of(before), *hash_tiles_of(before)} - kept:
+            (self._folder / tile.path).unlink(missing_ok=True)
+        self._head, self._builder, self.checkpoint = head, builder, checkpoint
+        for number in range(whole, self._whole):
+            del self._pending[number]
+            (self._folder / "pending" / f"{number:012}").unlink(missing_ok=True)
+        self._notes = {size: kept_note for size, kept_note in self._notes.items() if size > checkpoint.size}
+        return Grown(checkpoint, before)
+
+    def _continue(self) -> None:
+        """Go on with the copy in the folder, which must be this unit's and whole."""
+        note = LogCopy(self._folder).note()
+        try:
+            checkpoint = open_checkpoint(note, self._origin, self._key)
+        except (EncodingError, SignatureError) as bad:
+            raise LogDamaged(
+                str(self._folder / CHECKPOINT), expected=f"a checkpoint signed by {self._origin}", got=str(bad)[:120]
+            ) from None
+        whole, tail = checkpoint.size // WIDTH * WIDTH, TreeHead()
+        for number, entry in enumerate(LogCopy(self._folder).entries(checkpoint.size)):
+            if number == whole:
+                tail = copy.deepcopy(self._head)
+            if number < whole:
+                self._head.append(entry)
+                self._builder.append(entry)
+            else:
+                tail.append(entry)
+        if (tail if checkpoint.size > whole else self._head).root() != checkpoint.root:
+            raise LogDamaged(str(self._folder), expected="the entries that its checkpoint signs", got="others")
+        self.checkpoint = checkpoint
+
+    def _thin(self) -> None:
+        """Keep of the checkpoints the newest within each bundle: the smaller ones would be replaced by it."""
+        newest: dict[int, int] = {}
+        for size in sorted(self._notes):
+            newest[-(-size // WIDTH)] = size
+        self._notes = {size: self._notes[size] for size in list(newest.values())[:MAX_PENDING]}
+
+    def _forked(self, checkpoint: Checkpoint) -> LogDamaged:
+        return LogDamaged(
+            f"checkpoint of {checkpoint.size} entries",
+            expected="the root that the unit signed before",
+            got=f"another: {checkpoint.root.hex()[:16]}…",
+            remedy="keep both: the unit has shown two histories; `dtpr-agent audit --checkpoint` shows it",
+        )
+
+    def _store(self, path: Path, content: bytes) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, content, durable=True)
+        except OSError as bad:
+            raise StorageUnavailable(str(path), why=bad.strerror or "an error", remedy="make room") from bad
+
+
+def _bundle(payload: bytes, where: str) -> tuple[bytes, ...]:
+    if len(payload) > MAX_BUNDLE_BYTES:
+        raise LogDamaged(where, expected=f"at most {MAX_BUNDLE_BYTES} bytes", got=str(len(payload)))
+    try:
+        return decode_bundle(payload, WIDTH)
+    except EncodingError as bad:
+        raise LogDamaged(where, expected=bad.expected, got=bad.got) from None
+
+
+def _number(path: Path) -> int:
+    if path.name.isascii() and path.name.isdigit() and len(path.name) == 12:
+        return int(path.name)
+    raise LogDamaged(str(path), expected="a bundle's number", got="another name")

@@ -1,0 +1,183 @@
+"""What a subscriber received, line by line of `dtpr-agent subscribe --json`, held against the log (OP-23). Pure.
+
+Invariant: memory grows by one short record a window received, and a line that is not understood is an error that names it.
+"""
+
+import base64
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from agent.contracts.log import Release
+from agent.errors import BadInput, EncodingError, MessageError, SignatureError
+from agent.operations.findings import Findings, Kind
+from agent.operations.layout import Pack
+from agent.wire import cose
+
+MAX_LINE_BYTES = 256 * 1024
+"""A payload of 64 KiB in base64, and its record."""
+
+MAX_WINDOWS = 1_000_000
+"""Seven years of four streams; about 400 bytes each."""
+
+
+class Window(NamedTuple):
+    """Which window of the unit."""
+
+    stream: str
+    start: int
+
+
+class Seen(NamedTuple):
+    """What was received for it: SHA-256 of the payload (`raw`), or of what the record says."""
+
+    log_index: int
+    fingerprint: bytes
+    raw: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the file: a Release with its payload where `--raw` kept it, a checkpoint's note or claim, or neither."""
+
+    release: tuple[Window, Seen] | None = None
+    verified: bool | None = None
+    payload: bytes | None = None
+    signature: bytes | None = None
+    head: tuple[str, int, bytes] | None = None
+    note: bytes | None = None
+
+
+def parse_line(line: bytes, where: str, origin: str) -> Line:
+    """Read one line; what is about another unit than `origin` is empty. Raises MessageError."""
+    if len(line) > MAX_LINE_BYTES:
+        raise MessageError(where, expected=f"at most {MAX_LINE_BYTES} bytes", got=str(len(line)))
+    try:
+        item = json.loads(line)
+        if item["type"] == "fault" or "/".join((item["city"], item["site"], item["unit"])) != origin:
+            return Line()
+        payload = base64.b64decode(item["payload_base64"], validate=True) if "payload_base64" in item else None
+        if item["type"] == "release":
+            return _release(item, payload)
+        if item["type"] == "checkpoint" and item["verified"] is not False:
+            head = (str(item["origin"]), _whole(item["size"]), bytes.fromhex(item["root"]))
+            return Line(head=head, note=payload)
+        return Line()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as bad:
+        raise MessageError(
+            where, expected="a line of `dtpr-agent subscribe --json`", got=f"{type(bad).__name__}: {bad}"[:100]
+        ) from None
+
+
+def _release(item: dict[str, Any], payload: bytes | None) -> Line:
+    window = Window(sys.intern(str(item["stream"])), _whole(item["window_start"]))
+    print_ = _said(item) if payload is None else payload
+    seen = Seen(_whole(item["log_index"]), hashlib.sha256(print_).digest(), payload is not None)
+    properties = item.get("user_properties", [])
+    found = [value for name, value in properties if name == "sig"]
+    signature = base64.b64decode(found[0], validate=True) if found else None
+    return Line((window, seen), item["verified"], payload, signature)
+
+
+def _said(item: dict[str, Any]) -> bytes:
+    """What a record says of its window, in one form."""
+    cells = sorted((str(name), str(value)) for name, value in item["cells"].items())
+    return json.dumps(
+        [
+            item["stream"],
+            _whole(item["window_start"]),
+            _whole(item["log_index"]),
+            item["state"],
+            round(100 * item["coverage"]),
+            cells,
+        ]
+    ).encode()
+
+
+def said(stream: str, pack: Pack, names: tuple[str, ...]) -> bytes:
+    """The same of a Release in the log, whose cells have these names."""
+    values = (float(value) if isinstance(value, Decimal) else value for value in pack.values)
+    state = "complete" if pack.reason is None else f"not_collected:{pack.reason}"
+    cells = sorted((name, str(value)) for name, value in zip(names, values, strict=True))
+    return json.dumps([stream, pack.window_start, pack.log_index, state, pack.coverage_percent, cells]).encode()
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("a whole number")
+    return value
+
+
+class Reception:
+    """Everything received of one unit, and what of it the log confirmed."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.windows: dict[Window, Seen] = {}
+        self.heads: list[tuple[str, str, int, bytes, bytes | None]] = []
+        self.received = 0
+        self.confirmed = 0
+        self.suspects: dict[Window, str] = {}
+        self._findings = findings
+
+    def take(self, line: Line, where: str) -> None:
+        """Remember one line."""
+        if line.head is not None:
+            self.heads.append((where, *line.head, line.note))
+        if line.release is None:
+            return
+        window, seen = line.release
+        if line.verified is False:
+            self._findings.add(
+                Kind.FORGED, where, f"{window.stream} at {window.start}: the subscriber found no valid signature"
+            )
+            return
+        if len(self.windows) >= MAX_WINDOWS:
+            raise MessageError(where, expected=f"at most {MAX_WINDOWS} windows in one audit", got="more")
+        self.received += 1
+        known = self.windows.setdefault(window, seen)
+        if known != seen and known.raw == seen.raw:
+            self._findings.add(Kind.TWO_PAYLOADS, where, f"{window.stream} at {window.start}")
+
+    def confirm(self, entry: Release, index: int, pack: Pack, names: tuple[str, ...]) -> None:
+        """The log holds `entry` at `index`."""
+        window = Window(entry.stream, entry.window_start)
+        seen = self.windows.pop(window, None)
+        if seen is None:
+            return
+        logged = entry.payload if seen.raw else said(entry.stream, pack, names)
+        if seen.log_index == index and seen.fingerprint == hashlib.sha256(logged).digest():
+            self.confirmed += 1
+        else:
+            self.suspects[window] = f"the log holds another payload for it, as entry {index}"
+            self._findings.add(
+                Kind.ALTERED,
+                f"received as entry {seen.log_index}",
+                f"{window.stream} at {window.start}: entry {index} differs",
+            )
+
+    def rest(self, size: int, newest: dict[str, int]) -> int:
+        """What the log of `size` entries did not confirm; returns how many are only newer than the log copy."""
+        newer = 0
+        for window, seen in self.windows.items():
+            if seen.log_index >= size and window.start > newest.get(window.stream, 0):
+                newer += 1
+                continue
+            self.suspects[window] = "the log does not hold it"
+            self._findings.add(
+                Kind.NOT_IN_LOG, f"received as entry {seen.log_index}", f"{window.stream} at {window.start}"
+            )
+        return newer
+
+
+def signed_by(line: Line, public_key: bytes) -> bool | None:
+    """Does the unit's signature cover the payload received? None when the line holds not both."""
+    if line.payload is None or line.signature is None:
+        return None
+    try:
+        cose.verify1(line.signature, public_key, detached_payload=line.payload)
+    except (SignatureError, EncodingError, BadInput):
+        return False
+    return True

@@ -1,0 +1,110 @@
+"""config/asyncapi.yaml and config/pack.schema.json as others read them: the official AsyncAPI parser and Ajv, on what a real publisher sends."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+
+from agent.contracts import aggregate
+from tests import packs
+from tests.brokers import Mosquitto
+from tests.interop.node import NODE, node
+from tests.publisher.unit_folders import PublisherProcess, UnitFolder, wait_until
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "config" / "asyncapi.yaml").read_text()
+SCHEMA = json.loads((ROOT / "config" / "pack.schema.json").read_text())
+TIMEOUT_S = 120.0
+
+
+def judged(
+    document: str = DOCUMENT, messages: list[dict[str, Any]] | None = None, given: list[Any] | None = None
+) -> dict[str, Any]:
+    """What tests/node/asyncapi.js says."""
+    item = {"document": document, "pack": SCHEMA, "messages": messages or [], "packs": given or []}
+    ran = subprocess.run(
+        node("asyncapi.js"),
+        input=json.dumps(item),
+        env=NODE,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return dict(json.loads(ran.stdout))
+
+
+def test_the_official_parser_finds_nothing_wrong() -> None:
+    """Neither errors nor warnings, and every example fits its schema."""
+    found = judged()
+    assert found["version"] == "3.0.0"
+    assert [problem for problem in found["diagnostics"] if problem["severity"] <= 1] == []
+    assert found["examples"] >= len(packs.ALL) + 7
+    assert found["refused"] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("  action: send\n", "  action: shout\n"), ('#/channels/state"', '#/channels/statue"')]
+)
+def test_the_official_parser_would_find_something(before: str, after: str) -> None:
+    """Positive control."""
+    assert before in DOCUMENT
+    assert any(problem["severity"] == 0 for problem in judged(DOCUMENT.replace(before, after, 1))["diagnostics"])
+
+
+def test_every_kind_of_pack_fits_its_schema_and_no_other_does() -> None:
+    """Real packs, and the same with one thing wrong."""
+    good = [json.loads(aggregate.encode(window)) for window in packs.ALL.values()]
+    wrong: list[Any] = [{}, [], good[0][:-2]]
+    for place in range(9):
+        wrong.append([record for at, record in enumerate(good[0]) if at != place])
+    wrong += [
+        [*good[0], {"n": "extra", "v": 1}],
+        [good[0][0] | {"v": 0}, *good[0][1:]],
+        [good[0][0] | {"x": 1}, *good[0][1:]],
+    ]
+    found = judged(given=[*good, *wrong])
+    assert found["packs"] == [True] * len(good) + [False] * len(wrong)
+
+
+def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path) -> None:
+    """Every message of a connection, MQTT 5: one channel for each topic, payload and user properties by its schemas."""
+    unit = UnitFolder(tmp_path / "unit")
+    unit.announce()
+    unit.release_windows(0, 3)
+    messages: list[dict[str, Any]] = []
+
+    def take(client: Client, userdata: Any, message: MQTTMessage) -> None:
+        text = message.payload.decode()
+        pairs = dict(getattr(message.properties, "UserProperty", ()))
+        is_json = "json" in getattr(message.properties, "ContentType", "") and text
+        messages.append({"topic": message.topic, "headers": pairs, "payload": json.loads(text) if is_json else text})
+
+    with Mosquitto(tmp_path) as broker:
+        client = Client(CallbackAPIVersion.VERSION2, "reader", protocol=MQTTv5)
+        client.on_message = take
+        client.connect(broker.host, broker.port)
+        client.subscribe("#", 1)
+        client.loop_start()
+        try:
+            wait_until(lambda: "Sending SUBACK to reader" in broker.log, "the subscription")
+            unit.configure(broker.port)
+            with PublisherProcess(unit):
+                wait_until(lambda: sum("/agg/" in message["topic"] for message in messages) >= 3, "three releases")
+                wait_until(
+                    lambda: any(message["topic"].endswith("/checkpoint") for message in messages), "a checkpoint"
+                )
+        finally:
+            client.loop_stop()
+            client.disconnect()
+    found = judged(messages=messages)
+    assert found["refused"] == []
+    seen = {channel["address"].rpartition("{unit}/")[2] for channel in found["channels"] if channel["seen"]}
+    assert seen == {"agg/{stream}", "state", "disclosure", "disclosure/upcoming", "checkpoint"}
+    wrong = [message | {"payload": {"v": 1}} for message in messages]
+    assert len(judged(messages=wrong)["refused"]) >= len(wrong)

@@ -5,17 +5,24 @@ Counters that grow with readings leave a process only as `bucket`s of the last d
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 STATUS = "status"
 MAX_STATUS_BYTES = 4096
 WRITE_EVERY_S = 10
 
+BUCKETS = ("0", "1+", "10+", "100+")
+
 
 def bucket(count: int) -> str:
     """How often in the last day, no finer than a resident may know: "0", "1+", "10+" or "100+"."""
     return "100+" if count >= 100 else "10+" if count >= 10 else "1+" if count >= 1 else "0"
+
+
+def worst(buckets: Iterable[str]) -> str:
+    """The greatest of some buckets, "0" of none; ValueError for what is no bucket."""
+    return BUCKETS[max((BUCKETS.index(one) for one in buckets), default=0)]
 
 
 @dataclass(frozen=True, slots=True)

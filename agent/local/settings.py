@@ -49,6 +49,8 @@ class Mqtt:
     username: str | None
     password_file: Path | None
     keepalive_s: int
+    backlog_per_s: int = 10
+    """How many late Releases a second, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Settings:
     mqtt: Mqtt
     radio: Radio
     boards: Mapping[str, BoardPort]
+    policy_subscribe: bool = False
+    """Does the publisher take policy offers by MQTT?"""
 
 
 def load(path: Path) -> Settings:
@@ -106,6 +110,7 @@ def parse(text: str | bytes, name: str) -> Settings:
         mqtt=_mqtt(top.table("mqtt")),
         radio=_radio(top.table("radio")),
         boards=_boards(top.table("boards", optional=True)),
+        policy_subscribe=_policy_subscribe(top.table("policy", optional=True)),
     )
     top.done()
     return settings
@@ -179,6 +184,7 @@ def _mqtt(table: toml.Table) -> Mqtt:
         username=table.text("username", None, max_length=100, expected="a user name"),
         password_file=_path(table, "password_file", None),
         keepalive_s=table.integer("keepalive_s", 30, low=5, high=600),
+        backlog_per_s=table.integer("backlog_per_s", 10, low=1, high=1000),
     )
     if (mqtt.client_certificate is None) != (mqtt.client_key is None):
         table.refuse("client_certificate", expected="client_certificate and client_key together", got="one of the two")
@@ -205,6 +211,12 @@ def _radio(table: toml.Table) -> Radio:
         )
     table.done()
     return radio
+
+
+def _policy_subscribe(table: toml.Table) -> bool:
+    subscribe = table.boolean("subscribe", False)
+    table.done()
+    return subscribe
 
 
 def _boards(table: toml.Table) -> Mapping[str, BoardPort]:

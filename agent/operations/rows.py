@@ -28,6 +28,7 @@ COLUMNS = (
     "verified",
     "repeat",
     "conflict",
+    "late",
 )
 
 HEADER = ",".join(COLUMNS)

@@ -60,7 +60,8 @@ def topic_filters(root: str, city: str, site: str, unit: str, group: str | None 
     if group is None:
         return (f"{base}/#",)
     shared = (f"$share/{group}/{base}/{ending}" for ending in ("agg/+", "checkpoint"))
-    return (f"{base}/state", f"{base}/disclosure", f"{base}/disclosure/upcoming", f"{base}/agg/+/sig", *shared)
+    everyone = ("state", "disclosure", "disclosure/upcoming", "health", "agg/+/sig")
+    return (*(f"{base}/{ending}" for ending in everyone), *shared)
 
 
 def arrivals(args: argparse.Namespace, *below: str) -> Generator[Received | None, None, None]:

@@ -3,6 +3,8 @@
 Invariant: a line holds printable characters only, whatever was received, and is at most MAX_LINE_CHARACTERS long.
 """
 
+from agent.contracts.health import COUNTERS, DAEMONS
+from agent.contracts.status import BUCKETS
 from agent.operations.verification import Record
 from agent.operations.wording import cells_words, instant, label
 
@@ -31,6 +33,10 @@ class Table:
         match record["type"]:
             case "release":
                 lines = self._release(record)
+            case "gap":
+                lines = [
+                    f"# {record['windows']} windows of {record['unit']} {record['stream']} from {instant(record['first_start'])} did not come"
+                ]
             case "disclosure":
                 lines = [
                     f"# disclosure of {record['unit']}: {record['title']} [{record['colour']}], policy "
@@ -56,6 +62,11 @@ class Table:
                     f"! {record['unit']} {record['stream']} is silent: {record['silent_s']} s since a release, newest window "
                     f"{instant(record['newest_window_start'])}"
                 ]
+            case "health":
+                daemons = ", ".join(f"{name} {record[name]}" for name in DAEMONS)
+                counted = ", ".join(f"{name} {record[name]}" for name in COUNTERS if record[name] != BUCKETS[0])
+                memory = "locked" if record["memory_locked"] else "not locked"
+                lines = [f"# health of {record['unit']}: {daemons}, memory {memory}{'; ' if counted else ''}{counted}"]
             case "checkpoint":
                 lines = [f"# log of {record['unit']}: {record['size']} entries  {self._mark(record)}"]
             case _:
@@ -72,6 +83,7 @@ class Table:
         self._cells_width = min(max(self._cells_width, len(cells)), 120)
         unprotected = label(record["guarantee"])
         notes = [unprotected, *record["notes"]] if unprotected else list(record["notes"])
+        notes += ["late"] if record["late"] else []
         notes += ["repeat"] if record["retry"] else []
         notes += ["CONFLICT: another payload for this window"] if record["conflict"] else []
         notes += [] if record["disclosure_announced"] else ["its disclosure was not announced"]
@@ -81,9 +93,8 @@ class Table:
         lines += [] if self._headed else [self._head()]
         self._headed = True
         if record["missing_before"]:
-            lines.append(
-                f"# {record['missing_before']} windows of {record['unit']} {record['stream']} missing before this"
-            )
+            what = "not here yet" if record["awaited"] else "missing before this"
+            lines.append(f"# {record['missing_before']} windows of {record['unit']} {record['stream']} {what}")
         return [*lines, row + ending + "".join(f"  ({note})" for note in notes)]
 
     def _sums(self, record: Record) -> list[str]:

@@ -29,7 +29,8 @@ class Silence:
             return
         stream = (record["city"], record["site"], record["unit"], record["stream"])
         self._silent.discard(stream)
-        self._heard[stream] = (at_s, record["window_s"], record["window_start"])
+        newest = self._heard[stream][2] if stream in self._heard else 0  # late ones are older
+        self._heard[stream] = (at_s, record["window_s"], max(newest, record["window_start"]))
         self._heard.move_to_end(stream)
         if len(self._heard) > MAX_STREAMS:
             self._silent.discard(self._heard.popitem(last=False)[0])
@@ -85,13 +86,16 @@ class Tally:
         """Count one record."""
         if record["type"] == "fault":
             self.faults += 1
+        if record["type"] == "gap":
+            self.missing += record["windows"]
         if record["type"] != "release":
             return
         self.releases += 1
         self.unverified += record["verified"] is not True
         self.repeats += record["retry"]
         self.conflicts += record["conflict"]
-        self.missing += record["missing_before"] or 0
+        if not record["awaited"]:  # what is awaited comes late, or is told as a gap
+            self.missing += record["missing_before"] or 0
 
     def line(self, at_s: float, silent: int) -> str:
         """One line for people."""

@@ -1,6 +1,6 @@
 """What a subscriber makes of each message: one record, verified as far as the keys given allow (OP-1 to OP-8 of SPEC.md). Pure.
 
-A record is a dict of JSON values with a `type`: release, disclosure, upcoming, state, checkpoint or fault. Only `take` and `overdue` are
+A record is a dict of JSON values with a `type`: release, gap, disclosure, upcoming, state, checkpoint, health or fault. Only `take` and `overdue` are
 called from outside; whatever bytes arrive, they return records and raise nothing.
 
 Invariant: `verified` is True only after a signature by one of the given keys, False only after one failed or was missing, and
@@ -20,10 +20,13 @@ from typing import Any
 
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Template, Value
+from agent.contracts.health import decode_health
 from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import BadInput, DisclosureError, MessageError, SignatureError
+from agent.operations.gaps import Gap
 from agent.operations.keyring import Keyring
+from agent.operations.placement import Placement, remember
 from agent.publisher.topics import VERSION
 from agent.wire import tlog
 
@@ -35,16 +38,13 @@ _LATEST = 2**33
 MAX_PAYLOAD_BYTES = 64 * 1024
 """As senml.MAX_PACK_BYTES; a disclosure with its datachain is under 32 KiB."""
 
-MAX_REMEMBERED = 100_000
-"""Windows, units and digests remembered, each: more units than a city has, a month of a small town's windows."""
-
 MAX_TEMPLATES = 20_000
 """Streams whose terms are kept ready to decode by; about 6 kB each."""
 
 SIGNATURE_WITHIN_S = 2.0
 """How long a Release without the `sig` property waits for its `…/sig` message (MQTT 3.1.1)."""
 
-IGNORED = ("health", "log")
+IGNORED = ("log", "policy")
 """Topics of a unit that are defined elsewhere."""
 
 
@@ -93,11 +93,9 @@ class Verification:
 
     def __init__(self, keys: Sequence[bytes] | Keyring = (), *, shared: bool = False) -> None:
         self._keys = keys if isinstance(keys, Keyring) else Keyring(keys)
-        self._shared = shared
         self._known: OrderedDict[tuple[_Name, str], _Known] = OrderedDict()
         self._announced: OrderedDict[tuple[_Name, str], None] = OrderedDict()
-        self._windows: OrderedDict[tuple[_Name, str, int], bytes] = OrderedDict()
-        self._newest: OrderedDict[tuple[_Name, str], int] = OrderedDict()
+        self._placement = Placement(whole=not shared)
         self._online: OrderedDict[_Name, str] = OrderedDict()
         self._heads: OrderedDict[_Name, tlog.Checkpoint] = OrderedDict()
         self._unsigned: OrderedDict[tuple[_Name, str], Received] = OrderedDict()
@@ -126,7 +124,7 @@ class Verification:
         for key, message in list(self._unsigned.items()):
             if at_s - message.at_s >= SIGNATURE_WITHIN_S:
                 del self._unsigned[key]
-                done.append((self._release_or_fault(*key, message, None), message))
+                done += self._release_or_fault(*key, message, None)
         return done
 
     def _take(self, topic: str, message: Received) -> list[tuple[Record, Received]]:
@@ -141,58 +139,68 @@ class Verification:
             case ["agg", stream, "sig"]:
                 return self._signature(name, stream, message)
             case ["state"]:
-                return [(self._state(name, message.payload), message)]
+                return [(record, message) for record in self._state(name, message.payload)]
             case ["disclosure"]:
                 return [(self._disclosure(name, message.payload), message)]
             case ["disclosure", "upcoming"]:
                 return [(self._upcoming(name, message.payload), message)] if message.payload else []
             case ["checkpoint"]:
                 return [(self._checkpoint(name, message.payload), message)]
+            case ["health"]:
+                return [(_health(name, message.payload), message)]
             case [first, *_] if first in IGNORED:
                 return []
-        raise MessageError("topic", expected="agg/<stream>, state, disclosure or checkpoint", got="another")
+        raise MessageError("topic", expected="agg/<stream>, state, disclosure, checkpoint or health", got="another")
 
     def _data(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
         done = []
         waiting = self._unsigned.pop((name, stream), None)
         if waiting is not None:
-            done.append((self._release_or_fault(name, stream, waiting, None), waiting))
+            done += self._release_or_fault(name, stream, waiting, None)
         signature = dict(message.user_properties).get("sig")
         if signature is None and self._keys:
-            _remember(self._unsigned, (name, stream), message)
+            remember(self._unsigned, (name, stream), message)
         else:
-            done.append((self._release_or_fault(name, stream, message, signature), message))
+            done += self._release_or_fault(name, stream, message, signature)
         return done
 
     def _signature(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
         waiting = self._unsigned.pop((name, stream), None)
-        item = _object(message.payload, {"v", "log_index", "disclosure", "sig"}, "signature")
-        if not isinstance(item["sig"], str):
-            raise MessageError("signature", expected="base64 text", got=type(item["sig"]).__name__)
+        item = _object(message.payload, {"v", "log_index", "disclosure", "late", "sig"}, "signature")
+        if not isinstance(item["sig"], str) or not isinstance(item["late"], bool):
+            raise MessageError("signature", expected="base64 text, and whether it is late", got="something else")
         if waiting is None:
             return []  # no key was given, or it came twice
-        return [(self._release_or_fault(name, stream, waiting, item["sig"]), waiting)]
+        return self._release_or_fault(name, stream, waiting, item["sig"], late=item["late"])
 
-    def _release_or_fault(self, name: _Name, stream: str, message: Received, signature: str | None) -> Record:
+    def _release_or_fault(
+        self, name: _Name, stream: str, message: Received, signature: str | None, *, late: bool = False
+    ) -> list[tuple[Record, Received]]:
+        late = late or dict(message.user_properties).get("late") == "true"
         try:
-            return self._release(name, stream, message, signature)
+            return [(record, message) for record in self._release(name, stream, message, signature, late=late)]
         except BadInput as bad:
-            return _fault(message.topic, bad)
+            return [(_fault(message.topic, bad), message)]
 
-    def _release(self, name: _Name, stream: str, message: Received, signature: str | None) -> Record:
+    def _release(
+        self, name: _Name, stream: str, message: Received, signature: str | None, *, late: bool
+    ) -> list[Record]:
         known = self._known.get((name, stream))
         governed = None if known is None else known.template.decode(message.payload)
         if known is None or governed is None:
             governed = aggregate.decode(message.payload)
             known = _read(name, stream, governed)
-            _remember(self._known, (name, stream), known, MAX_TEMPLATES)
+            remember(self._known, (name, stream), known, MAX_TEMPLATES)
         verified, notes = self._keys.release(name.path, message.payload, signature)
         digest = known.fields["disclosure"]
         advisory = dict(message.user_properties)
         for key, value in (("log-index", str(governed.log_index)), ("disclosure", digest)):
             if advisory.get(key, value) != value:
                 notes.append(f"user property {key} differs from the payload")
-        return {
+        fingerprint = hashlib.sha256(message.payload).digest()
+        window = (stream, governed.window_start, governed.terms.window_s)
+        found = self._placement.place(name, *window, fingerprint, believed=verified is not False)
+        record = {
             **known.fields,
             "window_start": governed.window_start,
             "state": governed.state,
@@ -201,28 +209,14 @@ class Verification:
             "log_index": governed.log_index,
             "disclosure_announced": (name, digest) in self._announced,
             "verified": verified,
-            **self._place(name, governed, message.payload, believed=verified is not False),
+            "late": late,
+            "retry": found.retry,
+            "conflict": found.conflict,
+            "missing_before": found.missing_before,
+            "awaited": found.awaited,
             "notes": notes,
         }
-
-    def _place(self, name: _Name, governed: Aggregate, payload: bytes, *, believed: bool) -> Record:
-        """Repeat, conflict, gap. What failed verification is not remembered: a forger must not make a true Release a conflict."""
-        window = (name, governed.terms.stream, governed.window_start)
-        stream = (name, governed.terms.stream)
-        fingerprint = hashlib.sha256(payload).digest()
-        known = self._windows.get(window)
-        newest = self._newest.get(stream)
-        missing = None if self._shared else 0
-        if believed and known is None:
-            _remember(self._windows, window, fingerprint)
-            if newest is not None and not self._shared and governed.window_start > newest + governed.terms.window_s:
-                missing = (governed.window_start - newest) // governed.terms.window_s - 1
-            _remember(self._newest, stream, max(governed.window_start, newest or 0))
-        return {
-            "retry": known == fingerprint,
-            "conflict": known is not None and known != fingerprint,
-            "missing_before": missing,
-        }
+        return [record, *(_gap(name, stream, gap) for gap in found.lost)]
 
     def _disclosure(self, name: _Name, payload: bytes) -> Record:
         item = _object(payload, {"v", "digest", "datachain", "envelope"}, "disclosure")
@@ -230,7 +224,7 @@ class Verification:
         if envelope.not_before is not None:
             record["notes"].append("it is not in force yet")
         if not record["notes"]:
-            _remember(self._announced, (name, record["digest"]), None)
+            remember(self._announced, (name, record["digest"]), None)
         return {"type": "disclosure", **record, "agrees": not record["notes"]}
 
     def _upcoming(self, name: _Name, payload: bytes) -> Record:
@@ -276,26 +270,30 @@ class Verification:
         }
         return record, envelope
 
-    def _state(self, name: _Name, payload: bytes) -> Record:
+    def _state(self, name: _Name, payload: bytes) -> list[Record]:
         item = _object(payload, None, "state")
         session, connection = item.pop("session", None), item.pop("connection", None)
-        publisher = item.pop("publisher", "ok")
-        if not isinstance(session, str) or connection not in ("online", "offline") or not isinstance(publisher, str):
-            raise MessageError("state", expected="session, connection and publisher", got="something else")
+        publisher, backlog = item.pop("publisher", "ok"), item.pop("backlog", False)
+        texts = isinstance(session, str) and isinstance(publisher, str)
+        if not texts or connection not in ("online", "offline") or not isinstance(backlog, bool):
+            raise MessageError("state", expected="session, connection, publisher and backlog", got="something else")
         state = decode_state(json.dumps(item).encode())
         if (state.city, state.site, state.unit) != (name.city, name.site, name.unit):
             raise MessageError("state", expected="the unit of its topic", got="another")
         stale = connection == "offline" and self._online.get(name, session) != session
         if connection == "online":
-            _remember(self._online, name, session)
-        return {
+            remember(self._online, name, session)
+        lost = [] if stale else self._placement.says(name, backlog=backlog)
+        record = {
             "type": "state",
             **dataclasses.asdict(state),
             "session": session,
             "connection": connection,
             "publisher": publisher,
+            "backlog": backlog,
             "stale_will": stale,
         }
+        return [record, *(_gap(name, *gap) for gap in lost)]
 
     def _checkpoint(self, name: _Name, payload: bytes) -> Record:
         checkpoint = tlog.decode_checkpoint(payload)
@@ -310,7 +308,7 @@ class Verification:
             elif checkpoint.size == before.size and checkpoint.root != before.root:
                 notes.append("another root for the same size")
         if verified is not False:
-            _remember(self._heads, name, checkpoint)
+            remember(self._heads, name, checkpoint)
         return {
             "type": "checkpoint",
             **name.fields(),
@@ -386,11 +384,15 @@ def _json(value: Value | None) -> int | float | str | None:
     return value
 
 
-def _remember(memory: "OrderedDict[Any, Any]", key: Any, value: Any, cap: int = MAX_REMEMBERED) -> None:
-    memory[key] = value
-    memory.move_to_end(key)
-    if len(memory) > cap:
-        memory.popitem(last=False)
+def _health(name: _Name, payload: bytes) -> Record:
+    health = decode_health(payload)
+    daemons = {daemon: condition.value for daemon, condition in health.daemons.items()}
+    own = {"at": health.at, **daemons, "memory_locked": health.memory_locked, **health.counters}
+    return {"type": "health", **name.fields(), **own}
+
+
+def _gap(name: _Name, stream: str, gap: Gap) -> Record:
+    return {"type": "gap", **name.fields(), "stream": stream, **dataclasses.asdict(gap)}
 
 
 def _fault(topic: str | None, bad: BadInput) -> Record:

@@ -1,23 +1,25 @@
-"""What is to be sent, what is in flight and what is acknowledged, in log order (PB-8 to PB-11).
+"""What is to be sent, what is in flight and what is acknowledged, in two lanes (PB-8 to PB-11, PB-19).
 
-    log ──ready──▶ in flight ──PUBACK──▶ acknowledged, contiguous ──▶ cursor file
+    log ─┬─ live: what is logged while a connection stands ──▶ in flight ──PUBACK──▶ acknowledged ─┬─▶ cursor file
+         └─ late: the backlog, in log order ─────────────────▶ in flight ──PUBACK──▶ acknowledged ─┘
 
-Invariant: the cursor passes an entry only when every message of it and of all entries before it has been acknowledged.
+Invariant: the cursor holds nothing for acknowledged that lane.py does not, and at no moment is a Release in neither lane.
 """
 
 import logging
 import time
-from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.contracts.log import Release
 from agent.contracts.log_end import Head
-from agent.errors import LogDamaged, MessageError, StorageUnavailable
-from agent.local.files import read_capped, write_atomic
+from agent.errors import LogDamaged, StorageUnavailable
 from agent.publisher import cursor as cursors
-from agent.publisher.cursor import MAX_CURSOR_BYTES, START, Cursor
+from agent.publisher.cursor import BEGIN, Cursor, Progress
+from agent.publisher.cursor_file import CursorFile
 from agent.publisher.faults import Code
-from agent.publisher.follow import Follower, Logged
+from agent.publisher.follow import Follower
+from agent.publisher.lane import Lane
 
 WRITE_EVERY_S = 0.2
 READ_AHEAD = 32
@@ -32,33 +34,33 @@ SHOWN_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-class _Flight:
-    """One entry on its way: its cursor, and how many of its messages are not yet acknowledged."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A Release to be sent, its index in the log, and whether it is late: of the backlog."""
 
-    __slots__ = ("cursor", "owed", "release")
-
-    def __init__(self, cursor: Cursor, owed: int, *, release: bool) -> None:
-        self.cursor = cursor
-        self.owed = owed
-        self.release = release
+    index: int
+    release: Release
+    late: bool
 
 
 class Backlog:
-    """The log from the cursor on. `ready`, `sent`, `acknowledge`; `rewind` when a connection ends; `store` often."""
+    """The log from the cursor on. `due`, `sent`, `acknowledge`; `rewind` when a connection begins or ends; `store` often.
+
+    What is in the log when the lanes open is the backlog; what is logged later is live.
+    """
 
     def __init__(self, log: Path, shown: Path, cursor_file: Path) -> None:
         self.head: Head | None = None
         self.published = 0
         self.acknowledged = 0
         self._follower = Follower(log, shown)
-        self._file = cursor_file
-        self._known, damage = _load(cursor_file)
-        self._stored = self._known[0] if damage is None else None
-        self._acknowledged = self._known[0]
-        self._next: Cursor | None = None
-        self._ready: deque[Logged] = deque()
-        self._flights: deque[_Flight] = deque()
-        self._by_mid: dict[int, _Flight] = {}
+        self._file = CursorFile(cursor_file)
+        damage = self._file.damage
+        self._stored = self._file.known[0] if damage is None else None
+        self._progress = self._file.known[0]
+        self._late: Lane | None = None
+        self._live: Lane | None = None
+        self._live_from = 0
         self._written_at = 0.0
         self._look_at = 0.0
         self._fault: tuple[Code, str] | None = None
@@ -68,19 +70,28 @@ class Backlog:
             self._tell(Code.CURSOR_DAMAGED, damage)
 
     @property
-    def cursor(self) -> Cursor:
+    def progress(self) -> Progress:
         """Acknowledged so far."""
-        return self._acknowledged
+        return self._progress
 
     @property
     def length(self) -> int:
         """Entries in the log that are not yet acknowledged."""
-        return max(0, self.head.entries - self._acknowledged.entries) if self.head else 0
+        return max(0, self.head.entries - self._progress.acknowledged) if self.head else 0
+
+    @property
+    def behind(self) -> bool:
+        """Is there a backlog: may a Release older than one that was sent still come?"""
+        return self._late is not None or (self._live is None and self.length > 0)
 
     @property
     def caught_up(self) -> bool:
         """Is everything up to the checkpoint at least on its way?"""
-        return self.head is not None and self._next is not None and self._next.offset == self.head.offset
+        if self.head is None or self._live is None or self._live.position.offset != self.head.offset:
+            return False
+        if not self._live.hungry:
+            return False
+        return self._late is None or (self._late.position.entries == self._live_from and self._late.hungry)
 
     def condition(self) -> tuple[Code, str]:
         """What is wrong with the log or the cursor, and its words."""
@@ -102,8 +113,8 @@ class Backlog:
         try:
             before = self.head
             self.head = self._follower.head()
-            if self.head is not None and (self._next is None or self._behind(before)):
-                self._locate()
+            if self.head is not None and (self._live is None or self._receded(before)):
+                self._locate(self.head)
             self._read_ahead()
             self._fault = None
         except (LogDamaged, StorageUnavailable) as bad:
@@ -112,127 +123,133 @@ class Backlog:
             self._fault = Code.LOG_DAMAGED, str(bad)
             self._look_at = now + LOOK_AGAIN_S
 
-    def ready(self) -> tuple[int, Release] | None:
-        """The next Release to send and its index in the log, if there is one; other entries are settled here."""
-        while self._ready:
-            logged = self._ready[0]
-            if isinstance(logged.entry, Release):
-                return logged.index, logged.entry
-            self._flights.append(_Flight(logged.cursor, 0, release=False))
-            self._advance()
-            self._settle()
+    def due(self) -> Due | None:
+        """The next Release, a live one before all late ones; other entries are settled here."""
+        for lane in (self._live, self._late):
+            if lane is not None and (found := lane.ready()) is not None:
+                return Due(*found, late=lane is self._late)
+        self._settle()
         return None
 
-    def sent(self, mids: list[int]) -> None:
-        """The entry that `ready` gave is on its way under these message identifiers."""
-        flight = _Flight(self._ready[0].cursor, len(mids), release=True)
-        self._flights.append(flight)
-        self._by_mid.update(dict.fromkeys(mids, flight))
-        self.published += 1
-        self._advance()
+    def sent(self, due: Due, mids: list[int]) -> None:
+        """This Release is on its way under these message identifiers; without any it is passed over."""
+        lane = self._late if due.late else self._live
+        assert lane is not None
+        lane.sent(mids)
+        self.published += bool(mids)
+        self._settle()
 
     def acknowledge(self, mid: int) -> None:
         """The broker took this message; others' identifiers are ignored."""
-        flight = self._by_mid.pop(mid, None)
-        if flight is not None:
-            flight.owed -= 1
-            self.acknowledged += flight.release and flight.owed == 0
-            self._settle()
+        for lane in (self._live, self._late):
+            if lane is not None:
+                before = lane.delivered
+                lane.acknowledge(mid)
+                self.acknowledged += lane.delivered - before
+        self._settle()
 
     def rewind(self) -> None:
-        """The connection ended: everything not acknowledged is to be sent again, from the cursor."""
-        self._flights.clear()
-        self._by_mid.clear()
-        self._ready.clear()
-        self._next = None
+        """A connection began or ended: what is not acknowledged by now is the backlog, from the cursor on."""
+        self._late = self._live = None
 
     def store(self, *, at_once: bool = False) -> None:
         """Write the cursor, durably, when it moved: at most every WRITE_EVERY_S, or when nothing is in flight."""
         now = time.monotonic()
-        if self._acknowledged == self._stored:
+        if self._progress == self._stored:
             return
-        due = not self._flights or now - self._written_at >= WRITE_EVERY_S
+        due = self._idle() or now - self._written_at >= WRITE_EVERY_S
         if self._write_fault is not None:
             due = now - self._written_at >= LOOK_AGAIN_S
         if not (due or at_once):
             return
         self._written_at = now
-        previous = self._stored or START
         try:
-            data = cursors.encode(self._acknowledged, previous)
-            write_atomic(self._file, data, mode=0o600, durable=True)
+            self._file.write(self._progress)
         except StorageUnavailable as bad:
             if self._write_fault is None:
                 _log.warning("%s", bad)
             self._write_fault = str(bad)
             return
         self._write_fault = None
-        self._stored = self._acknowledged
-        self._known = (self._acknowledged, previous)
+        self._stored = self._progress
 
-    def _advance(self) -> None:
-        self._ready.popleft()
+    def _idle(self) -> bool:
+        return all(lane is None or lane.idle for lane in (self._live, self._late))
 
     def _settle(self) -> None:
-        while self._flights and self._flights[0].owed == 0:
-            self._acknowledged = self._flights.popleft().cursor
+        """Take over what the lanes have acknowledged. A backlog that has reached the live lane's beginning is over."""
+        if self._live is None:
+            return
+        if self._late is not None:
+            reached = self._late.acknowledged
+            if reached.entries < self._live_from:
+                moved = self._live.acknowledged.entries > self._live_from
+                live = self._live.acknowledged if moved else None
+                self._progress = Progress(reached, self._live_from, live) if live else cursors.at(reached)
+                return
+            if self._live.acknowledged.entries == self._live_from:
+                self._live.acknowledged = reached  # the same position, with its proof
+            self._late = None
+        self._progress = cursors.at(self._live.acknowledged)
 
-    def _behind(self, before: Head | None) -> bool:
+    def _receded(self, before: Head | None) -> bool:
         """Did the checkpoint change and now lie before what was already read?"""
-        if self.head is None or self._next is None:
+        if self.head is None or self._live is None or self.head is before:
             return False
-        return self.head is not before and self.head.offset < self._next.offset
+        return self.head.offset < self._live.position.offset
 
-    def _locate(self) -> None:
+    def _locate(self, head: Head) -> None:
         """Set where to read on: the newest position that this log proves. Saying so unless it is the one we were at."""
-        candidates = dict.fromkeys((self._acknowledged, *self._known, START))
-        found = next(cursor for cursor in candidates if self._follower.proves(cursor))
-        if found != self._acknowledged:
+        candidates = dict.fromkeys((self._progress, *self._file.known, BEGIN))
+        found = next(p for p in candidates if self._follower.proves(p.backlog) and self._follower.proves(p.live))
+        if found != self._progress:
             self._tell(
                 Code.LOG_DAMAGED,
                 LogDamaged(
                     "release log",
-                    expected=f"the log of which {self._acknowledged.entries} entries were acknowledged",
+                    expected=f"the log of which {self._progress.acknowledged} entries were acknowledged",
                     got="another or a shorter one",
-                    remedy=f"run `dtpr-agent audit`; sending again from entry {found.entries}",
+                    remedy=f"run `dtpr-agent audit`; sending again from entry {found.backlog.entries}",
                 ),
             )
-        if found != self._acknowledged or self._next is None or self._next.offset != found.offset:
-            self.rewind()
-        self._acknowledged = self._next = found
+        self._progress = found
+        if (
+            found.live.offset >= head.offset
+        ):  # everything is acknowledged but, perhaps, a backlog: live goes on from there
+            self._live_from, self._live = found.live_from, Lane(found.live)
+        else:
+            self._live_from, self._live = head.entries, Lane(Cursor(head.entries, head.offset, 0, b""))
+            self._progress = cursors.at(found.backlog)
+        self._late = Lane(found.backlog) if found.backlog.entries < self._live_from else None
 
     def _read_ahead(self) -> None:
-        if self.head is None or self._next is None:
+        if self.head is None or self._live is None:
             return
-        if self.head.offset < self._next.offset:
+        if self.head.offset < self._live.position.offset:
             raise LogDamaged(
                 "checkpoint",
-                expected=f"one that reaches byte {self._next.offset}, as an earlier one did",
+                expected=f"one that reaches byte {self._live.position.offset}, as an earlier one did",
                 got=f"byte {self.head.offset}",
                 remedy="is the anonymizer running? else run `dtpr-agent audit`",
             )
-        if self._ready:
+        live, late = self._live, self._late
+        try:
+            self._fill(live, READ_AHEAD)
+        finally:
+            if late is not None:
+                self._fill(late, min(READ_AHEAD, self._live_from - late.position.entries))
+
+    def _fill(self, lane: Lane, limit: int) -> None:
+        if not lane.hungry:
             return
         try:
-            for logged in self._follower.entries(self._next, READ_AHEAD):
-                self._ready.append(logged)
-                self._next = logged.cursor
+            for logged in self._follower.entries(lane.position, limit):
+                lane.take(logged.index, logged.entry, logged.cursor)
         except LogDamaged:
-            if not self._follower.proves(self._next):
-                self._next = None  # another log: locate ourselves in it
+            if not self._follower.proves(lane.position):
+                self.rewind()  # another log: locate ourselves in it
             raise
 
     def _tell(self, code: Code, bad: LogDamaged) -> None:
         _log.warning("%s", bad)
         self._notice = code, str(bad), time.monotonic() + SHOWN_S
-
-
-def _load(path: Path) -> tuple[tuple[Cursor, ...], LogDamaged | None]:
-    try:
-        data = read_capped(path, MAX_CURSOR_BYTES)
-    except (MessageError, OSError) as bad:
-        return (START,), LogDamaged(str(path), expected="a readable cursor", got=str(bad))
-    if data is None:
-        return (START,), None
-    known, damage = cursors.decode(data, str(path))
-    return known or (START,), damage

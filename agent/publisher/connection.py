@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.exception import MQTTException
 from paho.mqtt.packettypes import PacketTypes
@@ -23,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.errors import InvariantBroken
 from agent.local.settings import Mqtt
 from agent.publisher.faults import BrokerFault, Code, VersionRefused
-from agent.publisher.inbound import MAX_PACKET_BYTES, Inbound
+from agent.publisher.inbound import MAX_OFFER_BYTES, MAX_PACKET_BYTES, Inbound
 from agent.publisher.message import Message
 
 CONNECT_TIMEOUT_S = 5.0
@@ -76,9 +76,21 @@ class Connection:
     """One connection. `open` once, then `publish` and `turn`; `acknowledged` collects the identifiers of what was taken."""
 
     def __init__(
-        self, mqtt: Mqtt, context: ssl.SSLContext | None, login: Login, client_id: str, *, mqtt5: bool
+        self,
+        mqtt: Mqtt,
+        context: ssl.SSLContext | None,
+        login: Login,
+        client_id: str,
+        *,
+        mqtt5: bool,
+        offers_from: str | None = None,
     ) -> None:
         self.mqtt5 = mqtt5
+        self.offers: list[bytes] = []
+        """What came on the topic `offers_from`, which is subscribed to unless it is None; emptied by whoever takes it."""
+        self.subscription_refused = ""
+        """Why the broker does not let us subscribe."""
+        self._offers_from = offers_from
         self.window = OWN_WINDOW
         self.acknowledged: list[int] = []
         self.answered = False
@@ -88,7 +100,7 @@ class Connection:
         self._fault: BrokerFault | None = None
         self.max_packet_bytes = 0
         self._tls_words = ""
-        self._inbound = Inbound(mqtt5=mqtt5)
+        self._inbound = Inbound(mqtt5=mqtt5, topic=offers_from)
         self._client = self._make_client(context, login, client_id)
 
     def open(self, will: Message) -> None:
@@ -97,7 +109,7 @@ class Connection:
         client.will_set(
             will.topic, will.payload, qos=1, retain=True, properties=self._properties(will, PacketTypes.WILLMESSAGE)
         )
-        kept: dict[str, Any] = {"clean_start": True, "properties": _connect_properties()} if self.mqtt5 else {}
+        kept: dict[str, Any] = {"clean_start": True, "properties": self._limits()} if self.mqtt5 else {}
         try:
             client.connect(self._mqtt.host, self._mqtt.port, self._mqtt.keepalive_s, **kept)
         except ssl.SSLError as bad:
@@ -133,16 +145,18 @@ class Connection:
             raise self._ended()
         return int(info.mid)
 
-    def turn(self, timeout_s: float) -> None:
-        """Wait at most `timeout_s` for the broker, and do what there is to do; raise BrokerFault once the connection ended."""
+    def turn(self, timeout_s: float, waker: int | None = None) -> None:
+        """Wait at most `timeout_s` for the broker, or until the descriptor `waker` is readable, and do what there is to do; raise
+        BrokerFault once the connection ended."""
         sock = self._socket()
         if sock is None:
             raise self._ended()
         pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         writers = [sock] if self._client.want_write() else []
-        readable, writable, _ = select.select([sock], writers, [], 0 if pending else timeout_s)
+        readers: list[socket.socket | int] = [sock] if waker is None else [sock, waker]
+        readable, writable, _ = select.select(readers, writers, [], 0 if pending else timeout_s)
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
-        if readable or pending:
+        if sock in readable or pending:
             result = self._read()
         if writable and result == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.socket() is not None:
             result = self._client.loop_write()
@@ -175,6 +189,7 @@ class Connection:
         """Forget the client and its socket without a word: the broker sends the will."""
         client, sock = self._client, self._socket()
         client.on_connect = client.on_disconnect = client.on_publish = client.on_log = None
+        client.on_subscribe = client.on_message = None
         if sock is not None:
             with contextlib.suppress(OSError):  # already gone
                 sock.shutdown(socket.SHUT_RDWR)
@@ -199,6 +214,9 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        if self._offers_from is not None:
+            client.on_subscribe = self._on_subscribe
+            client.on_message = self._on_message
         return client
 
     def _on_connect(
@@ -213,6 +231,10 @@ class Connection:
         else:
             self.answered = True
             self._take_limits(properties)
+            if self._offers_from is not None:
+                client.subscribe(
+                    self._offers_from, qos=0
+                )  # QoS 0: there is nothing to acknowledge, so nothing piles up
 
     def _take_limits(self, properties: Properties | None) -> None:
         self.window = max(1, min(OWN_WINDOW, getattr(properties, "ReceiveMaximum", OWN_WINDOW)))
@@ -238,6 +260,14 @@ class Connection:
             self._fault = self._refused(reason)
         else:
             self.acknowledged.append(mid)
+
+    def _on_subscribe(
+        self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        self.subscription_refused = ", ".join(str(reason) for reason in reasons if reason.is_failure)
+
+    def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
+        self.offers.append(bytes(message.payload))  # of no other topic: see Inbound
 
     def _on_log(self, client: Client, userdata: Any, level: int, words: str) -> None:
         if "[SSL" in words:
@@ -277,6 +307,12 @@ class Connection:
             return self._fault
         return self._tls_fault(self._tls_words) if self._tls_words else self._lost("the connection ended")
 
+    def _limits(self) -> Properties:
+        """What we tell the broker of ourselves (MQTT 5, 3.1.2.11)."""
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.MaximumPacketSize = MAX_PACKET_BYTES if self._offers_from is None else MAX_OFFER_BYTES
+        return properties
+
     def _socket(self) -> socket.socket | None:
         sock = self._client.socket()
         assert sock is None or isinstance(sock, socket.socket)  # paho's other kind is for WebSockets
@@ -292,13 +328,6 @@ class Connection:
         if message.user_properties:
             properties.UserProperty = list(message.user_properties)
         return properties
-
-
-def _connect_properties() -> Properties:
-    """What we tell the broker of ourselves (MQTT 5, 3.1.2.11)."""
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-    properties.MaximumPacketSize = MAX_PACKET_BYTES
-    return properties
 
 
 _UNREADABLE = (ValueError, LookupError, TypeError, AssertionError, struct.error, MQTTException)

@@ -1,10 +1,18 @@
 """How far the broker has acknowledged, and the proof that a position belongs to this very log (PB-9, PB-10). Pure.
 
-The file is one line for the present cursor and one for the one before it, each with its own checksum:
+Of the log, what lies before `backlog` is acknowledged, and what lies from entry `live_from` to `live`:
 
-    1 <entries> <offset> <start of the last entry's record> <SHA-256 of the last entry, hex> <CRC-32C of the line so far, hex>
+    0 ─────────── backlog ············ live_from ───────── live ········ the log's end
+    acknowledged           to be sent,             acknowledged     to be sent
+                           late
 
-Invariant: everything before a cursor that was once written has been acknowledged, so going back to an older one repeats
+The file is two slots of SLOT_BYTES, each a line padded with blanks; a progress of serial number N is in slot N mod 2:
+
+    2 <serial> <entries> <offset> <start of the last entry's record> <SHA-256 of the last entry, hex>      the backlog's
+      <live_from> <entries> <offset> <start of …> <SHA-256 of …>                                            the live lane's
+      <CRC-32C of the line so far, hex>
+
+Invariant: everything that a written progress says is acknowledged has been, so going back to an older one repeats
 identical bytes and loses nothing.
 """
 
@@ -14,12 +22,15 @@ from dataclasses import dataclass
 from agent.errors import LogDamaged
 from agent.wire.crc32c import crc32c
 
-MAX_CURSOR_BYTES = 1024
+SLOT_BYTES = 384
+"""A line of the greatest numbers has under 360."""
+
+MAX_CURSOR_BYTES = 2 * SLOT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The first `entries` entries, which end at byte `offset`, are acknowledged; the last of them is named by place and hash."""
+    """A position after `entries` entries, at byte `offset`; the last of them is named by place and hash."""
 
     entries: int
     offset: int
@@ -34,34 +45,73 @@ class Cursor:
 START = Cursor(0, 0, 0, bytes(32))
 
 
-def encode(cursor: Cursor, previous: Cursor = START) -> bytes:
-    """The file's bytes."""
-    return _line(cursor) + _line(previous)
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Both positions: backlog.entries <= live_from <= live.entries; without a backlog all three are one."""
+
+    backlog: Cursor
+    live_from: int
+    live: Cursor
+
+    @property
+    def acknowledged(self) -> int:
+        """How many entries are."""
+        return self.backlog.entries + self.live.entries - self.live_from
 
 
-def decode(data: bytes, where: str) -> tuple[tuple[Cursor, ...], LogDamaged | None]:
-    """The whole lines, newest first, and the damage if any line is not whole."""
-    lines = data.split(b"\n")
-    good = tuple(cursor for line in lines[:2] if (cursor := _parse(line)) is not None)
-    if len(good) == 2 and lines[2:] == [b""] and len(data) <= MAX_CURSOR_BYTES:
+def at(cursor: Cursor) -> Progress:
+    """Everything before `cursor` is acknowledged and nothing after it."""
+    return Progress(cursor, cursor.entries, cursor)
+
+
+BEGIN = at(START)
+
+
+def encode(serial: int, progress: Progress, previous: Progress = BEGIN) -> bytes:
+    """The whole file's bytes: the progress of this serial number (>= 1), and the one before it."""
+    slots = [slot(serial, progress), slot(serial - 1, previous)]
+    return b"".join(slots if serial % 2 == 0 else reversed(slots))
+
+
+def slot(serial: int, progress: Progress) -> bytes:
+    """One slot's bytes."""
+    text = f"2 {serial} {_words(progress.backlog)} {progress.live_from} {_words(progress.live)}".encode()
+    return (text + f" {crc32c(text):08x}".encode()).ljust(SLOT_BYTES - 1) + b"\n"
+
+
+def decode(data: bytes, where: str) -> tuple[tuple[tuple[int, Progress], ...], LogDamaged | None]:
+    """The whole slots as (serial, progress), newest first, and the damage if any slot is not whole."""
+    slots = (data[:SLOT_BYTES], data[SLOT_BYTES : 2 * SLOT_BYTES])
+    read = [
+        found for number, octets in enumerate(slots) if (found := _parse(octets)) is not None and found[0] % 2 == number
+    ]
+    good = tuple(sorted(read, key=lambda found: -found[0]))
+    if len(good) == 2 and len(data) == 2 * SLOT_BYTES and good[0][0] == good[1][0] + 1:
         return good, None
     return good, LogDamaged(
         where,
-        expected="two whole lines of a cursor",
+        expected="two whole slots of a cursor",
         got=f"{len(good)}",
         remedy="nothing to do: releases from the last whole position are sent again, byte for byte",
     )
 
 
-def _line(cursor: Cursor) -> bytes:
-    text = f"1 {cursor.entries} {cursor.offset} {cursor.last_start} {cursor.last_hash.hex()}".encode()
-    return text + f" {crc32c(text):08x}\n".encode()
+def _words(cursor: Cursor) -> str:
+    return f"{cursor.entries} {cursor.offset} {cursor.last_start} {cursor.last_hash.hex()}"
 
 
-def _parse(line: bytes) -> Cursor | None:
+def _parse(octets: bytes) -> tuple[int, Progress] | None:
     try:
-        version, entries, offset, last_start, last_hash, _ = line.decode("ascii").split(" ")
-        cursor = Cursor(int(entries), int(offset), int(last_start), bytes.fromhex(last_hash))
+        version, serial, *words, _ = octets.rstrip().decode("ascii").split(" ")
+        if version != "2" or len(words) != 9:
+            return None
+        progress = Progress(_cursor(words[:4]), int(words[4]), _cursor(words[5:]))
+        if not progress.backlog.entries <= progress.live_from <= progress.live.entries:
+            return None
+        return (int(serial), progress) if slot(int(serial), progress) == octets else None
     except ValueError:
         return None
-    return cursor if version == "1" and _line(cursor) == line + b"\n" else None
+
+
+def _cursor(words: list[str]) -> Cursor:
+    return Cursor(int(words[0]), int(words[1]), int(words[2]), bytes.fromhex(words[3]))

@@ -7,7 +7,7 @@ from ssl import SSLContext
 from types import FrameType
 
 from agent.contracts.public import MAX_STATE_BYTES, STATE, decode_state
-from agent.contracts.status import STATUS, WRITE_EVERY_S, Status, bucket
+from agent.contracts.status import STATUS, WRITE_EVERY_S, Status
 from agent.errors import BadInput, SettingsError
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_credential
@@ -30,7 +30,8 @@ class Daemon:
 
     def __init__(self, settings: Settings, exact_counters_fd: int | None) -> None:
         mqtt = settings.mqtt
-        self._session = Session(settings, _context(mqtt) if mqtt.tls else None, _login(mqtt))
+        _credentials(mqtt)  # what cannot work from the beginning is said at once
+        self._session = Session(settings, lambda: _credentials(mqtt))
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
         self._state_path = settings.paths.public / STATE
         self._status_file = ReplacedFile(settings.paths.status / DAEMON / STATUS)
@@ -75,10 +76,7 @@ class Daemon:
             self._count()
 
     def _write_status(self, code: Code, words: str) -> None:
-        counters = {
-            "connected": "yes" if self._session.connected else "no",
-            "backlog": bucket(self._session.backlog.length),
-        }
+        counters = {"connected": "yes" if self._session.connected else "no", **self._session.counters()}
         status = Status(DAEMON, code is Code.OK, code.value, words, counters)
         self._status_file.replace(status.encode())
 
@@ -97,7 +95,7 @@ class Daemon:
                 "connected": self._session.connected,
                 "published": backlog.published,
                 "acknowledged": backlog.acknowledged,
-                "cursor": backlog.cursor.entries,
+                "cursor": backlog.progress.acknowledged,
                 "backlog": backlog.length,
             }
         )
@@ -105,6 +103,11 @@ class Daemon:
 
 class _StoppedWhileConnecting(BaseException):
     """Ends a connection attempt, which otherwise blocks for some seconds."""
+
+
+def _credentials(mqtt: Mqtt) -> tuple[SSLContext | None, Login]:
+    """As the files are now; raise SettingsError."""
+    return _context(mqtt) if mqtt.tls else None, _login(mqtt)
 
 
 def _login(mqtt: Mqtt) -> Login:

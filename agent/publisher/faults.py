@@ -22,6 +22,8 @@ class Code(enum.StrEnum):
     CURSOR_DAMAGED = "cursor_damaged"
     CURSOR_UNWRITABLE = "cursor_unwritable"
     WAITING_FOR_LOG = "waiting_for_log"
+    OFFER_UNWRITABLE = "offer_unwritable"
+    SUBSCRIPTION_REFUSED = "subscription_refused"
 
 
 class BrokerFault(BrokerUnavailable):

@@ -8,6 +8,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+from agent.contracts.health import Health
 from agent.contracts.log import Release
 from agent.contracts.public import State, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
@@ -17,6 +18,11 @@ from agent.publisher.topics import Topics
 SENML_JSON = "application/senml+json"
 JSON = "application/json"
 NOTE = "text/plain; charset=utf-8"
+HEALTH_EXPIRY_S = 1800
+
+LATE = (("late", "true"),)
+"""The user property of a Release that is sent after its instant."""
+
 MAX_EXPIRY_S = 2**32 - 1
 """A message expiry interval is four octets (MQTT 5, 3.3.2.3.3)."""
 
@@ -33,12 +39,16 @@ class Message:
     user_properties: tuple[tuple[str, str], ...] = ()
 
 
-def state_message(topics: Topics, state: State, *, session: str, connection: str, publisher: str) -> Message:
-    """The unit's state (PB-3). `connection` is "online", or "offline" for the will; `publisher` is "ok" or a fault's code.
+def state_message(
+    topics: Topics, state: State, *, session: str, connection: str, publisher: str, backlog: bool = False
+) -> Message:
+    """The unit's state (PB-3). `connection` is "online", or "offline" for the will; `publisher` is "ok" or a fault's code; `backlog` says
+    whether late Releases are still to come.
 
     Raises MessageError for a state whose texts are not UTF-8.
     """
-    item = {"v": 1, "session": session, "connection": connection, "publisher": publisher, **dataclasses.asdict(state)}
+    own = {"session": session, "connection": connection, "publisher": publisher, "backlog": backlog}
+    item = {"v": 1, **own, **dataclasses.asdict(state)}
     return Message(topics.state, _json(item), True, JSON)
 
 
@@ -67,13 +77,28 @@ def _disclosure(envelope: bytes) -> dict[str, object]:
     }
 
 
+def health_message(topics: Topics, health: Health) -> Message:
+    """How the unit is (PB-22); a broker forgets it when two more are overdue."""
+    return Message(topics.health, health.encode(), True, JSON, HEALTH_EXPIRY_S)
+
+
 def checkpoint_message(topics: Topics, note: bytes) -> Message:
     """The signed tree head, byte for byte (PB-5)."""
     return Message(topics.checkpoint, note, True, NOTE)
 
 
+def expiry_s(release: Release, *, collect_within_s: int, late: bool, now_s: int | None) -> int:
+    """How long a broker may keep this Release (PB-20): a live one `collect_within_s`, a late one what is left of it since its window
+    ended. 0 or less: it is too old to be sent. `now_s` (Unix seconds) is None while the clock is not trusted: then nothing is too old.
+    """
+    if not late or now_s is None:
+        return collect_within_s
+    age_s = now_s - release.window_start - release.window_s
+    return collect_within_s - max(0, age_s)
+
+
 def release_messages(
-    topics: Topics, release: Release, *, log_index: int, expiry_s: int, mqtt5: bool
+    topics: Topics, release: Release, *, log_index: int, expiry_s: int, mqtt5: bool, late: bool = False
 ) -> tuple[Message, ...]:
     """One message, or two without user properties (PB-6): the stored payload, then its signature."""
     signature = base64.b64encode(release.signature).decode()
@@ -84,11 +109,11 @@ def release_messages(
         False,
         SENML_JSON,
         expiry_s,
-        (("sig", signature), ("log-index", str(log_index)), ("disclosure", digest)),
+        (("sig", signature), ("log-index", str(log_index)), ("disclosure", digest), *LATE[:late]),
     )
     if mqtt5:
         return (data,)
-    item = {"v": 1, "log_index": log_index, "disclosure": digest, "sig": signature}
+    item = {"v": 1, "log_index": log_index, "disclosure": digest, "late": late, "sig": signature}
     return data, Message(topics.signature(release.stream), _json(item), False, JSON, expiry_s)
 
 

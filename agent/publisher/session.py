@@ -6,17 +6,26 @@ by the cursor alone, with the log's own bytes.
 
 import logging
 import time
+from collections.abc import Callable
 from ssl import SSLContext
 
+from agent.contracts.health import Report
 from agent.contracts.log import LOGGED
+from agent.contracts.status import bucket
+from agent.errors import SettingsError
+from agent.local.clock import Clock
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
-from agent.publisher.backlog import Backlog
+from agent.local.watch import FolderWatch
+from agent.publisher.backlog import Backlog, Due
 from agent.publisher.connection import Connection, Login
 from agent.publisher.faults import BrokerFault, Code, VersionRefused, backoff_s
 from agent.publisher.follow import POLL_S
+from agent.publisher.health import Wellbeing
 from agent.publisher.log_tiles import LogTiles
-from agent.publisher.message import Message, release_messages
+from agent.publisher.message import Message, expiry_s, health_message, release_messages
+from agent.publisher.offers import OfferBox
+from agent.publisher.pace import Pace
 from agent.publisher.topics import Topics
 from agent.publisher.unit import Unit
 
@@ -30,22 +39,30 @@ PROVEN_S = 1.0
 LASTING_S = 10.0
 """After a connection that lasted so long, the first attempt to come back is fast again."""
 
+_REMEDY_ACL = "let the unit read its topic `policy` at the broker, or set [policy] subscribe = false"
+
 _log = logging.getLogger(__name__)
 
 
 class Session:
     """`step` until told to stop, then `stop`. `condition` and the properties are for the status and the demo's counters."""
 
-    def __init__(self, settings: Settings, context: SSLContext | None, login: Login) -> None:
+    def __init__(self, settings: Settings, credentials: Callable[[], tuple[SSLContext | None, Login]]) -> None:
         self.unit = Unit(settings.paths.public, settings.mqtt.root, tls=settings.mqtt.tls)
         shown = settings.paths.public / LOGGED
         self.backlog = Backlog(settings.paths.log, shown, settings.paths.cursor)
         self.tiles = LogTiles(settings.paths.log, shown, settings.paths.cursor.with_name("tiles"))
         self.connecting = False
         self.stopping = False
+        self.too_old = 0
+        """Releases that were not sent, since this process began."""
         self._mqtt = settings.mqtt
-        self._context = context
-        self._login = login
+        self._clock = Clock(settings.clock_trusted_when)
+        self.health = Wellbeing(settings.paths.status, sorted(settings.boards), self._utc_s)
+        self._pace = Pace(settings.mqtt.backlog_per_s)
+        self.offers = OfferBox(settings.paths.offer) if settings.policy_subscribe else None
+        self._watch = FolderWatch((settings.paths.public,))
+        self._credentials = credentials
         self._connection: Connection | None = None
         self._topics: Topics | None = None
         self._session = ""
@@ -63,6 +80,10 @@ class Session:
         """Has the broker let us in, and is it still there as far as we know?"""
         return self._connection is not None
 
+    def counters(self) -> dict[str, str]:
+        """For the status and for health: how many entries wait, and how many were too old, as buckets."""
+        return {"backlog": bucket(self.backlog.length), "too_old": bucket(self.too_old)}
+
     def condition(self) -> tuple[Code, str]:
         """The code for the status, and its words (PB-13)."""
         if self.unit.topics is None and self.unit.fault is None:
@@ -73,10 +94,17 @@ class Session:
             return Code.PUBLIC_DAMAGED, str(self.unit.fault)
         if self._connection is None or (self._fault and self._connected_for_s() < PROVEN_S):
             return (self._fault.code, str(self._fault)) if self._fault else (Code.CONNECTING, "")
-        return self.backlog.condition()
+        code, words = self.backlog.condition()
+        if code is Code.OK and self.offers is not None:
+            if self.offers.fault is not None:
+                return Code.OFFER_UNWRITABLE, str(self.offers.fault)
+            if self._connection.subscription_refused:
+                return Code.SUBSCRIPTION_REFUSED, f"{self._connection.subscription_refused}; {_REMEDY_ACL}"
+        return code, words
 
     def step(self, wait_s: float = POLL_S) -> None:
         """Do what there is to do, waiting at most `wait_s` for the broker (a connection attempt may take longer)."""
+        self._watch.drain()
         self.unit.look()
         self.backlog.look()
         topics = self.unit.topics
@@ -107,8 +135,21 @@ class Session:
     def _connect(self, topics: Topics) -> None:
         self._session = random_bytes(8).hex()
         client_id = f"dtpr-{topics.city}-{topics.site}-{topics.unit}"
-        connection = Connection(self._mqtt, self._context, self._login, client_id, mqtt5=self._mqtt5)
-        will = self.unit.state_message(topics, session=self._session, connection="offline", publisher="ok")
+        try:
+            context, login = self._credentials()  # read anew: somebody may have replaced what had expired
+        except SettingsError as bad:
+            where = f"{self._mqtt.host}:{self._mqtt.port}"
+            self._failed(BrokerFault(Code.BROKER_REFUSED, where, why=str(bad), remedy="put the right files in place"))
+            return
+        connection = Connection(
+            self._mqtt,
+            context,
+            login,
+            client_id,
+            mqtt5=self._mqtt5,
+            offers_from=topics.policy if self.offers is not None else None,
+        )
+        will = self._offline(topics, backlog=True)
         self.connecting = True
         try:
             if self.stopping:  # told so after the caller last looked; from here on a signal interrupts
@@ -136,26 +177,45 @@ class Session:
         self._connection, self._topics = connection, topics
         self._announced = {}
         self._connected_at = time.monotonic()
+        self.backlog.rewind()
+        self.backlog.look()
         _log.info("connected to the MQTT broker, MQTT %s", "5" if connection.mqtt5 else "3.1.1")
 
     def _serve(self, connection: Connection, topics: Topics, wait_s: float) -> None:
         try:
             self._announce(connection, topics)
             self._send(connection, topics)
-            connection.turn(wait_s)
+            pace_s = self._pace.wait_s(time.monotonic()) if self.backlog.behind else 0.0
+            connection.turn(min(wait_s, pace_s or wait_s), self._watch.fd)
         except BrokerFault as fault:
             self._take_acknowledged(connection)
             self._end(fault)
         else:
             self._take_acknowledged(connection)
+        self._take_offers(connection)
+
+    def _take_offers(self, connection: Connection) -> None:
+        if self.offers is not None:
+            for offer in connection.offers:
+                self.offers.take(offer)
+            connection.offers.clear()
+            self.offers.look()
 
     def _announce(self, connection: Connection, topics: Topics) -> None:
         head = self.backlog.head
         code = self.backlog.condition()[0]
+        self.health.look(Report(code is Code.OK, True, self.counters()))
         publisher = code.value if code in (Code.LOG_DAMAGED, Code.CURSOR_DAMAGED, Code.CURSOR_UNWRITABLE) else "ok"
-        for message in self.unit.announcements(
-            topics, session=self._session, publisher=publisher, note=head.note if head else None
-        ):
+        messages = self.unit.announcements(
+            topics,
+            session=self._session,
+            publisher=publisher,
+            backlog=self.backlog.behind,
+            note=head.note if head else None,
+        )
+        if self.health.latest is not None:
+            messages.append(health_message(topics, self.health.latest))
+        for message in messages:
             if self._announced.get(message.topic) == message.payload:
                 continue
             if message.topic == topics.checkpoint and message.topic in self._announced and not self.backlog.caught_up:
@@ -169,10 +229,10 @@ class Session:
         announced = {topics.state, topics.disclosure, topics.upcoming, topics.checkpoint} <= self._announced.keys()
         if not announced or self._connected_for_s() < SETTLE_S:
             return
-        while (messages := self._next_messages(connection, topics)) is not None:
-            mids = [connection.publish(message) for message in messages]
+        while (due := self.backlog.due()) is not None and self._may_go(connection, due):
+            mids = [connection.publish(message) for message in self._messages(connection, topics, due)]
             self._mids.update(mids)
-            self.backlog.sent(mids)
+            self.backlog.sent(due, mids)
         self._send_tiles(connection, topics)
 
     def _send_tiles(self, connection: Connection, topics: Topics) -> None:
@@ -186,18 +246,28 @@ class Session:
             self._mids.add(mid)
             self.tiles.sent(mid)
 
-    def _next_messages(self, connection: Connection, topics: Topics) -> tuple[Message, ...] | None:
-        ready = self.backlog.ready()
-        if ready is None or len(self._mids) + (1 if connection.mqtt5 else 2) > connection.window:
-            return None
+    def _may_go(self, connection: Connection, due: Due) -> bool:
+        """Is there room for this Release? A backlog leaves a quarter of the window to what is live, and keeps its pace."""
+        room = connection.window
+        if due.late:
+            if self._pace.wait_s(time.monotonic()):
+                return False
+            room -= room // 4
+        return len(self._mids) + (1 if connection.mqtt5 else 2) <= room
+
+    def _messages(self, connection: Connection, topics: Topics, due: Due) -> tuple[Message, ...]:
+        """What carries this Release; nothing when it is too old to be sent (PB-20)."""
         state = self.unit.state
         assert state is not None
+        now_s = self._utc_s() if state.clock_trusted and self._clock.trusted() else None
+        left_s = expiry_s(due.release, collect_within_s=state.collect_within_s, late=due.late, now_s=now_s)
+        if left_s <= 0:
+            self.too_old += 1
+            return ()
+        if due.late:
+            self._pace.spend(time.monotonic(), random_bytes(1)[0])
         return release_messages(
-            topics,
-            ready[1],
-            log_index=ready[0],
-            expiry_s=state.collect_within_s,
-            mqtt5=connection.mqtt5,
+            topics, due.release, log_index=due.index, expiry_s=left_s, late=due.late, mqtt5=connection.mqtt5
         )
 
     def _take_acknowledged(self, connection: Connection) -> None:
@@ -211,16 +281,18 @@ class Session:
         assert self._topics is not None
         deadline = time.monotonic() + GOODBYE_S
         try:
-            farewell = self.unit.state_message(
-                self._topics, session=self._session, connection="offline", publisher="ok"
-            )
-            self._mids.add(connection.publish(farewell))
+            self._mids.add(connection.publish(self._offline(self._topics, backlog=self.backlog.behind)))
             while self._mids and time.monotonic() < deadline:
                 connection.turn(0.1)
                 self._take_acknowledged(connection)
             connection.close()
         except BrokerFault:
             connection.drop()  # it went away first; its will says the same
+
+    def _offline(self, topics: Topics, *, backlog: bool) -> Message:
+        return self.unit.state_message(
+            topics, session=self._session, connection="offline", publisher="ok", backlog=backlog
+        )
 
     def _end(self, fault: BrokerFault | None) -> None:
         if self._connection is not None:
@@ -235,6 +307,9 @@ class Session:
         self.tiles.rewind()
         if fault is not None:
             self._failed(fault)
+
+    def _utc_s(self) -> int:
+        return self._clock.utc_ns() // 1_000_000_000
 
     def _connected_for_s(self) -> float:
         return time.monotonic() - self._connected_at

@@ -1,4 +1,4 @@
-"""Topic names: `<root>/v1/<city>/<site>/<unit>/{agg/<stream>[/sig],state,disclosure[/upcoming],checkpoint,log/…}` (PB-1). Pure."""
+"""Topic names: `<root>/v1/<city>/<site>/<unit>/{agg/<stream>[/sig],state,disclosure[/upcoming],checkpoint,health,policy,log/…}` (PB-1). Pure."""
 
 import re
 from dataclasses import dataclass
@@ -46,6 +46,16 @@ class Topics:
     def checkpoint(self) -> str:
         """Retained."""
         return f"{self.base}/checkpoint"
+
+    @property
+    def health(self) -> str:
+        """Retained, with an expiry."""
+        return f"{self.base}/health"
+
+    @property
+    def policy(self) -> str:
+        """Where a city may leave a signed policy or stop order: the only topic that a unit subscribes to, if at all."""
+        return f"{self.base}/policy"
 
     def tile(self, tile: Tile) -> str:
         """Where a whole tile or bundle of the log goes, once (PB-30)."""

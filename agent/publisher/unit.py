@@ -83,10 +83,14 @@ class Unit:
                 )
         self.fault = next(iter(self._faults.values()), None)
 
-    def announcements(self, topics: Topics, *, session: str, publisher: str, note: bytes | None) -> list[Message]:
+    def announcements(
+        self, topics: Topics, *, session: str, publisher: str, backlog: bool, note: bytes | None
+    ) -> list[Message]:
         """Everything retained, in the order in which a connection begins: state, disclosure, upcoming (empty when there is none),
         checkpoint (if there is one)."""
-        messages = [self.state_message(topics, session=session, connection="online", publisher=publisher)]
+        messages = [
+            self.state_message(topics, session=session, connection="online", publisher=publisher, backlog=backlog)
+        ]
         if self._envelope is not None:
             if self._disclosure is None or self._disclosure.topic != topics.disclosure:
                 self._disclosure = disclosure_message(topics, self._envelope)
@@ -95,10 +99,12 @@ class Unit:
             messages.append(checkpoint_message(topics, note))
         return messages
 
-    def state_message(self, topics: Topics, *, session: str, connection: str, publisher: str) -> Message:
+    def state_message(self, topics: Topics, *, session: str, connection: str, publisher: str, backlog: bool) -> Message:
         """The state, online, or offline for the will and for the goodbye."""
         assert self.state is not None
-        return state_message(topics, self.state, session=session, connection=connection, publisher=publisher)
+        return state_message(
+            topics, self.state, session=session, connection=connection, publisher=publisher, backlog=backlog
+        )
 
     def _take(self, name: str, content: bytes) -> None:
         if name == STATE:
@@ -125,7 +131,8 @@ class Unit:
 
     def _publishable(self, state: State) -> State:
         """`state`, if every message of this unit can be made from it; raise MessageError."""
-        state_message(unit_topics(self._root, state), state, session="", connection="online", publisher="ok")
+        topics = unit_topics(self._root, state)
+        state_message(topics, state, session="", connection="online", publisher="ok", backlog=False)
         if not 0 <= state.collect_within_s <= MAX_EXPIRY_S:
             raise MessageError(
                 "state collect_within_s", expected=f"0 to {MAX_EXPIRY_S} seconds", got=str(state.collect_within_s)[:20]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.beacon import advertisement, gatt
-from agent.contracts import aggregate, board, latest, lease, log, public, reading
+from agent.contracts import aggregate, board, health, latest, lease, log, public, reading, status
 from agent.disclosure import compact
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -265,11 +266,14 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "frame": (FRAMES, b"\0" + FRAMES[:-3], bytes(cobs.encode(HELLO)) + b"\0"),
     "gatt": (ATTRIBUTES[0].value, ATTRIBUTES[0].value + b"".join(one.value for one in ATTRIBUTES[1:])),
     "settings": ((PROJECT / "config" / "agent.toml").read_bytes(),),
-    "cursor": (cursor.encode(cursor.START.follows(RELEASE, 900), cursor.START),),
+    "cursor": (cursor.encode(1, cursor.Progress(cursor.START, 0, cursor.START.follows(RELEASE, 900))),),
+    "health": (health.compile_health(1_800_000_000, {}).encode(),),
+    "status": (status.Status("anonymizer", True, "ok", "", {"memory": "locked", "discarded_gate": "10+"}).encode(),),
     "tile_progress": (
         tile_progress.encode_progress(cursor.START, tiles.TileBuilder()),
         tile_progress.encode_progress(
-            cursor.START.follows(RELEASE, 900), tiles.TileBuilder(257, ((bytes(32),), (bytes(32),)))
+            replace(cursor.START.follows(RELEASE, 900), entries=257),
+            tiles.TileBuilder(257, ((bytes(32),), (bytes(32),))),
         ),
     ),
     "replay": (REPLAY,),

@@ -14,7 +14,8 @@ from agent.anonymizer import batch
 from agent.beacon import advertisement, gatt
 from agent.beacon.reading import Reading, read_unit
 from agent.beacon.verdict import Trust, Verdict, judge
-from agent.contracts import aggregate, board, latest, lease, log, log_end, public, reading, release
+from agent.contracts import aggregate, board, health, latest, lease, log, log_end, public, reading, release
+from agent.contracts.status import BUCKETS
 from agent.disclosure import compact, datachain, validation
 from agent.disclosure.icon import check_icon
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -34,7 +35,7 @@ from agent.errors import (
 from agent.local import settings
 from agent.operations import history, keys, received
 from agent.operations.findings import Findings
-from agent.operations.publish import cut, puback, read_publish
+from agent.operations.publish import PUBLISH, cut, puback, read_publish
 from agent.operations.table import MAX_LINE_CHARACTERS, Table
 from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
@@ -75,6 +76,8 @@ def target_publish(data: bytes) -> None:
                 return
             assert at < packet.start <= packet.end <= len(data)
             at = packet.end
+            if packet.kind != PUBLISH:  # the rest is paho's
+                continue
             for mqtt5 in (True, False):
                 with contextlib.suppress(MessageError):
                     published = read_publish(data, packet, mqtt5=mqtt5)
@@ -505,7 +508,24 @@ def target_settings(data: bytes) -> None:
 def target_cursor(data: bytes) -> None:
     """The publisher's cursor: damage is returned, not raised."""
     cursors, damage = cursor.decode(data, NAME)
-    assert damage is not None or cursor.encode(*cursors) == data
+    assert damage is not None or cursor.encode(cursors[0][0], cursors[0][1], cursors[1][1]) == data
+
+
+@reads("agent.contracts.health.decode_health")
+def target_health(data: bytes) -> None:
+    """The message on MQTT."""
+    with contextlib.suppress(MessageError):
+        assert health.decode_health(data).encode() == data
+
+
+@reads("agent.contracts.health.read_status")
+def target_status(data: bytes) -> None:
+    """The status file that health is made of: nothing but known words gets through."""
+    with contextlib.suppress(MessageError):
+        report = health.read_status(data)
+        assert set(report.counters.values()) <= set(BUCKETS)
+        made = health.compile_health(0, {"anonymizer": (report,), "publisher": (report,)})
+        assert health.decode_health(made.encode()) == made
 
 
 @reads("agent.publisher.tile_progress.decode_progress")
@@ -527,7 +547,14 @@ def target_subscriber(data: bytes) -> None:
     """Each sort of topic with any payload: one record at least, nothing raised; a table of it is short lines."""
     verification, table = Verification([KEY_BYTES]), Table()
     streams = ("crossings", "parking", "visitors", "co2", "sound", "air")
-    topics = (*(f"agg/{stream}" for stream in streams), "agg/crossings/sig", "state", "disclosure", "checkpoint")
+    topics = (
+        *(f"agg/{stream}" for stream in streams),
+        "agg/crossings/sig",
+        "state",
+        "disclosure",
+        "checkpoint",
+        "health",
+    )
     for last in topics:
         topic = f"dtpr/v1/springfield/river-bridge/bridge-01/{last}"
         for record, _ in verification.take(Received(topic, data, (("sig", "AA=="),), False, 0.0)):

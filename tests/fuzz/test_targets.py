@@ -37,6 +37,7 @@ EXEMPT = {
     "agent.local.credentials.load_credential": "a file that its owner made; not from outside",
     "agent.local.credentials.load_signing_key": "a file that its owner made; not from outside",
     "agent.local.files.read_capped": "reads a file",
+    "agent.operations.broker.read_small": "reads a file",
     "agent.operations.keys.load_directory": "reads a file and calls decode_directory",
     "agent.operations.log_copy.read_regular": "reads a file",
     "agent.policy.file.load_governance": "reads a file and calls parse_governance or decompile_governance",
@@ -143,7 +144,7 @@ def test_seeds_are_valid(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(refused) - before <= allowed, refused
 
 
-_REFUSALS = {"taxonomy": 1, "signed": 4, "cose_sign1": 1, "log": 1, "tiles": 2, "proof": 1, "cosignature": 1}
+_REFUSALS = {"taxonomy": 1, "signed": 4, "cose_sign1": 1, "log": 1, "tiles": 3, "proof": 1, "cosignature": 1}
 """Targets that try one message as several things: how many of these tries fail on a valid seed."""
 
 

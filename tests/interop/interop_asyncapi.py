@@ -1,7 +1,9 @@
 """config/asyncapi.yaml and config/pack.schema.json as others read them: the official AsyncAPI parser and Ajv, on what a real publisher sends."""
 
+import base64
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.contracts import aggregate
+from agent.wire.tiles import WIDTH
 from tests import packs
 from tests.brokers import Mosquitto
 from tests.interop.node import NODE, node
@@ -44,7 +47,7 @@ def test_the_official_parser_finds_nothing_wrong() -> None:
     found = judged()
     assert found["version"] == "3.0.0"
     assert [problem for problem in found["diagnostics"] if problem["severity"] <= 1] == []
-    assert found["examples"] >= len(packs.ALL) + 7
+    assert found["examples"] >= len(packs.ALL) + 10
     assert found["refused"] == []
 
 
@@ -61,8 +64,9 @@ def test_every_kind_of_pack_fits_its_schema_and_no_other_does() -> None:
     """Real packs, and the same with one thing wrong."""
     good = [json.loads(aggregate.encode(window)) for window in packs.ALL.values()]
     wrong: list[Any] = [{}, [], good[0][:-2]]
-    for place in range(9):
-        wrong.append([record for at, record in enumerate(good[0]) if at != place])
+    for place, left_out in enumerate(good[0][:-2]):
+        if left_out["n"] != "sums":  # streams without a threshold have none
+            wrong.append([record for at, record in enumerate(good[0]) if at != place])
     wrong += [
         [*good[0], {"n": "extra", "v": 1}],
         [good[0][0] | {"v": 0}, *good[0][1:]],
@@ -76,14 +80,19 @@ def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path) -> Non
     """Every message of a connection, MQTT 5: one channel for each topic, payload and user properties by its schemas."""
     unit = UnitFolder(tmp_path / "unit")
     unit.announce()
-    unit.release_windows(0, 3)
+    unit.release_windows(0, WIDTH)
     messages: list[dict[str, Any]] = []
 
     def take(client: Client, userdata: Any, message: MQTTMessage) -> None:
-        text = message.payload.decode()
+        kind = getattr(message.properties, "ContentType", "")
+        octets = "octet-stream" in kind
+        text = base64.b64encode(message.payload).decode() if octets else message.payload.decode()
         pairs = dict(getattr(message.properties, "UserProperty", ()))
-        is_json = "json" in getattr(message.properties, "ContentType", "") and text
+        is_json = "json" in kind and text
         messages.append({"topic": message.topic, "headers": pairs, "payload": json.loads(text) if is_json else text})
+
+    def came(ending: str) -> bool:
+        return any(message["topic"].endswith(ending) for message in messages)
 
     with Mosquitto(tmp_path) as broker:
         client = Client(CallbackAPIVersion.VERSION2, "reader", protocol=MQTTv5)
@@ -95,16 +104,24 @@ def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path) -> Non
             wait_until(lambda: "Sending SUBACK to reader" in broker.log, "the subscription")
             unit.configure(broker.port)
             with PublisherProcess(unit):
-                wait_until(lambda: sum("/agg/" in message["topic"] for message in messages) >= 3, "three releases")
-                wait_until(
-                    lambda: any(message["topic"].endswith("/checkpoint") for message in messages), "a checkpoint"
-                )
+                for ending in ("/log/entries/000", "/log/tile/0/000", "/health", "/checkpoint"):
+                    wait_until(partial(came, ending), ending)
         finally:
             client.loop_stop()
             client.disconnect()
     found = judged(messages=messages)
     assert found["refused"] == []
     seen = {channel["address"].rpartition("{unit}/")[2] for channel in found["channels"] if channel["seen"]}
-    assert seen == {"agg/{stream}", "state", "disclosure", "disclosure/upcoming", "checkpoint"}
+    assert seen == {
+        "agg/{stream}",
+        "state",
+        "disclosure",
+        "disclosure/upcoming",
+        "checkpoint",
+        "health",
+        "log/entries/{number}",
+        "log/tile/{level}/{number}",
+    }
+    assert sum("/agg/" in message["topic"] for message in messages) == WIDTH
     wrong = [message | {"payload": {"v": 1}} for message in messages]
     assert len(judged(messages=wrong)["refused"]) >= len(wrong)

@@ -184,7 +184,7 @@ def test_an_empty_reason_is_no_reason() -> None:
         (
             'backend = "bluez"',
             'backend = "bluez"\n[policy]\nnotice = "0 seconds"',
-            "agent.toml:9: policy: expected a known key",
+            "agent.toml:10: policy.notice: expected a known key",
         ),
     ],
 )

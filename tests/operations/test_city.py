@@ -166,6 +166,7 @@ def test_csv_has_one_row_a_cell_of_every_kind() -> None:
             assert set(row) == set(COLUMNS)
             assert (row["words"] if isinstance(value, str) else float(row["value"])) == value, name
             assert row["guarantee"] == terms.guarantee.words()
+            assert (row["late"], row["conflict"]) == ("false", "false")
             assert not any(text.startswith(("=", "+", "@")) for text in row.values())
     assert rows({"type": "state"}) == []
 

@@ -89,7 +89,7 @@ def test_ndjson_with_raw_and_a_key(tmp_path: Path, unit: UnitFolder, broker: Mos
         assert all(r["verified"] is True and r["disclosure_announced"] for r in releases)
         assert [r["log_index"] for r in releases] == [0, 1, 2]
         assert releases[0]["topic"] == f"{unit.base}/agg/crossings"
-        assert {pair[0] for pair in releases[0]["user_properties"]} == {"sig", "log-index", "disclosure"}
+        assert {pair[0] for pair in releases[0]["user_properties"]} == {"sig", "log-index", "disclosure", "late"}
         for kind in ("disclosure", "checkpoint"):
             assert subscriber.records(kind)[0]["verified"] is True
         assert subscriber.records("state")[0]["connection"] == "online"
@@ -108,7 +108,7 @@ def test_table_for_people(tmp_path: Path, unit: UnitFolder, broker: Mosquitto) -
         assert head.startswith("window begins (UTC)")
         assert "bicycle 20  pedestrian 31" in rows[0]
         assert "bicycle <18  pedestrian 31" in rows[1]
-        assert all(row.endswith("complete  ✓") for row in rows)
+        assert all(row.endswith("complete  ✓  (late)") for row in rows)
         assert len({row.index("complete") for row in rows}) == 1
 
 

@@ -3,7 +3,7 @@
 import base64
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from agent.contracts import aggregate
 from agent.contracts.public import ENVELOPE, Envelope, Reason, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
+from agent.operations.gaps import MAX_GAPS_A_STREAM, Gap
+from agent.operations.placement import Placement
 from agent.operations.table import Table
+from agent.operations.tally import Silence, Tally
 from agent.operations.verification import MAX_PAYLOAD_BYTES, SIGNATURE_WITHIN_S, Received, Record, Verification
 from agent.publisher.message import (
     Message,
@@ -319,3 +322,87 @@ def test_a_stop_order_and_a_refused_offer_are_told(unit: UnitFolder, topics: Top
     lines = Table().lines(record)
     assert any("stopped by steward/ana: Recorded speech" in line for line in lines)
     assert all(line.isprintable() for line in lines)
+
+
+def test_late_is_told_from_lost(unit: UnitFolder, topics: Topics) -> None:
+    """OP-5: while the unit says that late ones are to come a hole is awaited; after that, what did not come is a gap."""
+
+    def release(number: int, *, late: bool = False) -> Message:
+        sealed = unit.release(number, log_index=number)
+        return release_messages(topics, sealed, log_index=number, expiry_s=60, late=late, mqtt5=True)[0]
+
+    def state(*, backlog: bool) -> Message:
+        return state_message(topics, unit.state, session="s", connection="online", publisher="ok", backlog=backlog)
+
+    verification = Verification([PUBLIC])
+    take(verification, release(0))
+    assert take(verification, state(backlog=True))["backlog"]
+    record = take(verification, release(10))
+    assert (record["missing_before"], record["awaited"], record["late"]) == (9, True, False)
+    for number in (1, 2, 3, 6):
+        record = take(verification, release(number, late=True))
+        assert (record["missing_before"], record["late"], record["retry"]) == (0, True, False)
+        assert "(late)" in "".join(Table().lines(record))
+    done = [record for record, _ in verification.take(received(state(backlog=False)))]
+    assert [record["type"] for record in done] == ["state", "gap", "gap"]
+    base = unit.release(0).window_start
+    assert [(r["first_start"] - base, r["windows"]) for r in done[1:]] == [(4 * 300, 2), (7 * 300, 3)]
+    assert "2 windows of bridge-01 crossings from" in Table().lines(done[1])[0]
+    record = take(verification, release(14))
+    assert (record["missing_before"], record["awaited"]) == (3, False)
+    assert [record["type"] for record, _ in verification.take(received(state(backlog=False)))] == ["state"]
+
+
+def test_what_is_late_counts_as_missing_only_once_it_is_lost(unit: UnitFolder, topics: Topics) -> None:
+    """OP-5, OP-14, OP-16: the same messages to one who gets all of them and to a member of a group, who is told of no gap."""
+
+    def messages() -> Iterator[Message]:
+        for number, late in ((0, False), (10, False), (2, True), (3, True)):
+            sealed = unit.release(number, log_index=number)
+            yield release_messages(topics, sealed, log_index=number, expiry_s=60, late=late, mqtt5=True)[0]
+        yield state_message(topics, unit.state, session="s", connection="online", publisher="ok", backlog=False)
+
+    begin = state_message(topics, unit.state, session="s", connection="online", publisher="ok", backlog=True)
+    missing: dict[bool, list[int]] = {}
+    kinds: dict[bool, list[str]] = {}
+    for shared in (False, True):
+        verification, tally, silence = Verification([PUBLIC], shared=shared), Tally(0.0), Silence()
+        take(verification, begin)
+        missing[shared], kinds[shared] = [], []
+        for message in messages():
+            for record, _ in verification.take(received(message)):
+                tally.take(record)
+                silence.take(record, 0.0)
+                kinds[shared].append(record["type"])
+                if shared and record["type"] == "release":
+                    assert (record["missing_before"], record["awaited"]) == (None, False)
+            missing[shared].append(tally.missing)
+        (silent,) = silence.overdue(1e6)
+        assert silent["newest_window_start"] == unit.release(10).window_start  # not that of a late one
+    assert missing == {False: [0, 0, 0, 0, 7], True: [0] * 5}
+    assert kinds == {False: [*["release"] * 4, "state", "gap", "gap"], True: [*["release"] * 4, "state"]}
+
+
+def test_late_over_311_is_in_the_signatures_message(unit: UnitFolder, topics: Topics) -> None:
+    data, signature = release_messages(topics, unit.release(0), log_index=0, expiry_s=60, late=True, mqtt5=False)
+    verification = Verification([PUBLIC])
+    assert verification.take(received(data, user_properties=())) == []
+    record = take(verification, signature)
+    assert (record["late"], record["verified"]) == (True, True)
+
+
+@given(st.lists(st.integers(0, 400), unique=True))
+def test_gaps_conserve_windows_and_stay_bounded(arrivals: list[int]) -> None:
+    """OP-5: every window between the first and the newest came, or is in exactly one gap, however the late ones came."""
+    placement = Placement()
+    placement.says("unit", backlog=True)
+    lost: list[Gap] = []
+    for number in (0, 500, *(1 + n for n in arrivals)):
+        lost += placement.place("unit", "s", number * 60, 60, bytes(32), believed=True).lost
+    lost += [gap for _, gap in placement.says("unit", backlog=False)]
+    missing = [gap.first_start // 60 + place for gap in lost for place in range(gap.windows)]
+    assert len(missing) == len(set(missing))
+    if len(arrivals) <= MAX_GAPS_A_STREAM:
+        assert set(missing) == set(range(1, 500)) - {1 + n for n in arrivals}
+    else:
+        assert set(missing) >= set(range(1, 500)) - {1 + n for n in arrivals}

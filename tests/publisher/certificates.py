@@ -37,10 +37,10 @@ class Authority:
         self.certificate = folder / "ca.pem"
         self.certificate.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
-    def issue(self, name: str) -> Issued:
+    def issue(self, name: str, *, until: datetime.datetime = _UNTIL) -> Issued:
         """A certificate for the host or client `name`."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
+        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, until)
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
         issued = Issued(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         issued.certificate.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
@@ -48,7 +48,9 @@ class Authority:
         issued.key.chmod(0o600)
         return issued
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, until: datetime.datetime = _UNTIL
+    ) -> x509.CertificateBuilder:
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name)
         builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
-        return builder.not_valid_before(_FROM).not_valid_after(_UNTIL)
+        return builder.not_valid_before(_FROM).not_valid_after(until)

@@ -39,7 +39,8 @@ class Listener:
         if login:
             self._client.username_pw_set(*login)
         self._client.on_connect = lambda client, *_: client.subscribe(self._filter, qos=1)
-        self._client.on_subscribe = lambda *_: self._ready.set()
+        self.subscriptions = 0
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
 
     def heard(self, topic_end: str = "") -> list[Heard]:
@@ -50,6 +51,10 @@ class Listener:
     def payloads(self, topic_end: str) -> list[bytes]:
         """So far, payloads of those whose topic ends so."""
         return [item.payload for item in self.heard(topic_end)]
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self.subscriptions += 1
+        self._ready.set()
 
     def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         properties = message.properties

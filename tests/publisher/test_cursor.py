@@ -1,34 +1,63 @@
-"""PB-9, PB-10: the cursor's two lines, and that no damage to them goes unnoticed."""
+"""PB-9, PB-10: the cursor's two slots, and that no damage to them goes unnoticed."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import LogDamaged
-from agent.publisher.cursor import START, Cursor, decode, encode
+from agent.publisher.cursor import BEGIN, MAX_CURSOR_BYTES, SLOT_BYTES, START, Cursor, Progress, at, decode, encode
+from agent.publisher.cursor_file import CursorFile
 
-cursors = st.builds(
-    Cursor, st.integers(0, 2**63), st.integers(0, 2**63), st.integers(0, 2**63), st.binary(min_size=32, max_size=32)
-)
+numbers = st.integers(0, 2**63)
+cursors = st.builds(Cursor, numbers, numbers, numbers, st.binary(min_size=32, max_size=32))
 
 
-@given(cursors, cursors)
-def test_round_trip_newest_first(cursor: Cursor, previous: Cursor) -> None:
-    known, damage = decode(encode(cursor, previous), "cursor")
-    assert known == (cursor, previous)
+@st.composite
+def progresses(draw: st.DrawFn) -> Progress:
+    entries = sorted(draw(st.tuples(numbers, numbers, numbers)))
+    backlog, live = (replace(draw(cursors), entries=at) for at in (entries[0], entries[2]))
+    return Progress(backlog, entries[1], live)
+
+
+serials = st.integers(1, 2**63)
+
+
+@given(serials, progresses(), progresses())
+def test_round_trip_newest_first(serial: int, progress: Progress, previous: Progress) -> None:
+    data = encode(serial, progress, previous)
+    known, damage = decode(data, "cursor")
+    assert known == ((serial, progress), (serial - 1, previous))
     assert damage is None
+    assert len(data) == MAX_CURSOR_BYTES == 2 * SLOT_BYTES
 
 
-@given(cursors, cursors, st.data())
+@given(progresses())
+def test_positions_out_of_order_are_damage(progress: Progress) -> None:
+    """PB-10: the backlog ends where the live lane begins, not after it."""
+    wrong = replace(progress, live_from=progress.live.entries + 1)
+    assert decode(encode(1, wrong), "cursor")[0] == ((0, BEGIN),)
+
+
+def test_what_is_acknowledged_is_counted_on_both_sides_of_a_backlog() -> None:
+    cursor = Cursor(7, 700, 600, bytes(32))
+    assert at(cursor).acknowledged == 7
+    assert Progress(cursor, 10, Cursor(14, 1400, 1300, bytes(32))).acknowledged == 11
+
+
+@given(serials, progresses(), progresses(), st.data())
 def test_any_changed_byte_or_lost_tail_is_damage_and_gives_no_invented_cursor(
-    cursor: Cursor, previous: Cursor, data: st.DataObject
+    serial: int, progress: Progress, previous: Progress, data: st.DataObject
 ) -> None:
-    whole = encode(cursor, previous)
-    at = data.draw(st.integers(0, len(whole) - 1))
-    octet = data.draw(st.integers(0, 255).filter(lambda octet: octet != whole[at]))
-    for damaged in (whole[:at] + bytes([octet]) + whole[at + 1 :], whole[:at]):
+    whole = encode(serial, progress, previous)
+    place = data.draw(st.integers(0, len(whole) - 1))
+    octet = data.draw(st.integers(0, 255).filter(lambda octet: octet != whole[place]))
+    for damaged in (whole[:place] + bytes([octet]) + whole[place + 1 :], whole[:place]):
         known, damage = decode(damaged, "cursor")
         assert isinstance(damage, LogDamaged)
-        assert set(known) <= {cursor, previous}
+        assert set(known) <= {(serial, progress), (serial - 1, previous)}
 
 
 @given(st.binary(max_size=600))
@@ -43,3 +72,34 @@ def test_follows_chains_the_positions() -> None:
     second = first.follows(b"three", 24)
     assert (second.entries, second.offset, second.last_start) == (2, 24, 11)
     assert second.last_hash != first.last_hash
+
+
+@given(st.lists(progresses(), min_size=1, max_size=6), st.integers(0, SLOT_BYTES - 1))
+def test_a_torn_write_costs_one_step(steps: list[Progress], torn: int) -> None:
+    """PB-10: whatever part of the last write is on the disk, the progress before it is still there, and the next writes heal the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cursor"
+        file = CursorFile(path)
+        for step in steps:
+            file.write(step)
+        before = path.read_bytes()
+        place = path.stat().st_ino
+        newest = at(Cursor(2**40, 2**50, 2**50 - 100, bytes(32)))
+        file.write(newest)
+        after = path.read_bytes()
+        assert path.stat().st_ino == place  # in place
+        assert CursorFile(path).known == (newest, steps[-1])
+        changed = [number for number in (0, 1) if slots(before)[number] != slots(after)[number]]
+        assert len(changed) == 1
+        begin = SLOT_BYTES * changed[0]
+        path.write_bytes(before[:begin] + after[begin : begin + torn] + before[begin + torn :])
+        again = CursorFile(path)
+        assert again.known[0] in (steps[-1], newest)
+        for step in (newest, steps[0]):
+            again.write(step)
+        assert CursorFile(path).known == (steps[0], newest)
+        assert CursorFile(path).damage is None
+
+
+def slots(data: bytes) -> tuple[bytes, bytes]:
+    return data[:SLOT_BYTES], data[SLOT_BYTES:]

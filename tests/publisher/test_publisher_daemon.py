@@ -48,11 +48,12 @@ def test_a_connection_begins_with_the_retained_ones_then_the_log_in_order(tmp_pa
             wait_until(lambda: len(city.heard(DATA)) >= 38, "live releases")
             wait_until(lambda: city.payloads("/checkpoint")[-1].split(b"\n")[1] == b"41", "the last checkpoint")
         assert city.payloads(DATA) == first + live
-        assert [h.topic.removeprefix(f"{unit.base}/") for h in city.heard()[:5]] == [
+        assert [h.topic.removeprefix(f"{unit.base}/") for h in city.heard()[:6]] == [
             "state",
             "disclosure",
             "disclosure/upcoming",
             "checkpoint",
+            "health",
             DATA,
         ]
         assert {h.topic.removeprefix(f"{unit.base}/") for h in city.heard()} == {
@@ -60,6 +61,7 @@ def test_a_connection_begins_with_the_retained_ones_then_the_log_in_order(tmp_pa
             "disclosure",
             "disclosure/upcoming",
             "checkpoint",
+            "health",
             DATA,
         }
         datum = city.heard(DATA)[0]
@@ -70,8 +72,8 @@ def test_a_connection_begins_with_the_retained_ones_then_the_log_in_order(tmp_pa
         assert datum.user_properties["log-index"] == "2"
         assert datum.user_properties["disclosure"] == unit.disclosure.digest.hex()
         with Listener(broker.port) as late:
-            wait_until(lambda: len(late.heard()) >= 3, "what is retained")
-            assert {h.topic.rsplit("/", 1)[1] for h in late.heard()} == {"state", "disclosure", "checkpoint"}
+            wait_until(lambda: len(late.heard()) >= 4, "what is retained")
+            assert {h.topic.rsplit("/", 1)[1] for h in late.heard()} == {"state", "disclosure", "checkpoint", "health"}
             assert all(h.retain for h in late.heard())
 
 
@@ -155,7 +157,7 @@ def test_broker_gone_for_some_seconds_loses_nothing(tmp_path: Path, unit: UnitFo
             first = set(after[: after.index(STREAM)]) - {
                 "upcoming"
             }  # empty, so a broker tells only who is there already
-            assert first == {"state", "disclosure", "checkpoint"}
+            assert first == {"state", "disclosure", "checkpoint", "health"}
             wait_until(lambda: '"ok": true' in unit.status(), "recovery in the status")
             assert "BrokerUnavailable" not in publisher.log
         states = [json.loads(payload) for payload in city.payloads("/state")]
@@ -216,7 +218,7 @@ def test_wiped_broker_gets_the_retained_messages_again_before_the_next_datum(tmp
                 first = [
                     kind for kind in kinds[: kinds.index(STREAM)] if kind != "upcoming"
                 ]  # empty: a broker keeps nothing of it
-                assert sorted(first) == ["checkpoint", "disclosure", "state"]
+                assert sorted(first) == ["checkpoint", "disclosure", "health", "state"]
 
 
 def test_state_changes_are_published_within_half_a_second(tmp_path: Path, unit: UnitFolder) -> None:

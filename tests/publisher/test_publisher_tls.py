@@ -37,12 +37,12 @@ def test_own_authority_and_client_certificate(tmp_path: Path, unit: UnitFolder) 
     with Mosquitto(tmp_path, tls=files(authority, require_client=True)) as broker:
         unit.configure(broker.port, settings(authority.certificate, authority.issue("unit")))
         with PublisherProcess(unit) as publisher:
-            wait_until(lambda: unit.cursor.exists() and unit.cursor.read_bytes().startswith(b"1 3 "), "delivery")
+            wait_until(lambda: unit.passed() == 3, "delivery")
             wait_until(lambda: '"ok": true' in unit.status(), "all well")
             broker.kill()
             unit.release_windows(3, 2)
             broker.start()
-            wait_until(lambda: unit.cursor.read_bytes().startswith(b"1 5 "), "delivery after the outage")
+            wait_until(lambda: unit.passed() == 5, "delivery after the outage")
             assert publisher.stop() == 0
 
 
@@ -99,11 +99,11 @@ def test_a_policy_that_comes_to_demand_tls_ends_a_plain_connection(tmp_path: Pat
     with Mosquitto(tmp_path) as broker:
         unit.configure(broker.port, "tls = false")
         with PublisherProcess(unit) as publisher:
-            wait_until(lambda: unit.cursor.exists() and unit.cursor.read_bytes().startswith(b"1 2 "), "delivery")
+            wait_until(lambda: unit.passed() == 2, "delivery")
             unit.disclosure = compile_disclosure(dataclasses.replace(unit.disclosure.policy, transport="tls"))
             unit.announce(disclosure=unit.disclosure.digest.hex())
             wait_until(lambda: '"broker_tls"' in unit.status(), "the fault")
             unit.release_windows(2, 2)
             time.sleep(1.5)
             assert publisher.stop() == 0
-        assert unit.cursor.read_bytes().startswith(b"1 2 ")
+        assert unit.passed() == 2

@@ -21,12 +21,14 @@ from agent.contracts.public import ENVELOPE, STATE, Envelope, Reason, State, sea
 from agent.disclosure.datachain import Disclosure, compile_disclosure
 from agent.local.files import write_atomic
 from agent.policy.file import load_policy
+from agent.publisher.cursor import decode
 from agent.wire.cose import public_bytes, sign1
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
 from tests.log_files import said
 from tests.packs import COUNT, changed
 
-POLICY = Path(__file__).parents[2] / "config" / "policy.toml"
+ROOT = Path(__file__).parents[2]
+POLICY = ROOT / "config" / "policy.toml"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 STREAM = "crossings"
 WINDOW_S = 300
@@ -50,6 +52,7 @@ class UnitFolder:
         self.log, self.public = folder / "log", folder / "public"
         self.shown = self.public / LOGGED
         self.cursor = folder / "cursor"
+        self.offer = folder / "offer"
         self.config = folder / "agent.toml"
         policy = dataclasses.replace(load_policy(POLICY), transport=transport)
         self.disclosure: Disclosure = compile_disclosure(policy)
@@ -57,6 +60,7 @@ class UnitFolder:
         self.bytes = 0
         self.log.mkdir(parents=True)
         self.public.mkdir()
+        self.offer.mkdir()
         unit = self.disclosure.policy.unit
         self.city, self.site, self.name = unit.city, unit.site, unit.name
         self.origin = f"dtpr/{self.city}/{self.site}/{self.name}"
@@ -71,7 +75,7 @@ class UnitFolder:
             disclosure=self.disclosure.digest.hex(),
             notice_remaining_s=0,
             expires=FIRST_START + 10**7,
-            clock_trusted=True,
+            clock_trusted=False,  # so that no test depends on when it is run: a late Release keeps its whole expiry
             demo=False,
             public_key=public_bytes(KEY).hex(),
             collect_within_s=604800,
@@ -91,7 +95,7 @@ class UnitFolder:
 
     def aggregate(self, number: int, **changes: object) -> Aggregate:
         """Window `number` of the stream; every other one has a suppressed cell."""
-        cell: int | Cell = Cell.SUPPRESSED if number % 2 else 20 + number
+        cell: int | Cell = Cell.SUPPRESSED if number % 2 else 20 + number % 500
         whole = changed(
             COUNT,
             city=self.city,
@@ -158,8 +162,8 @@ class UnitFolder:
         head = Checkpoint(self.origin, size, self.head.root(), said(changes.get("bytes", self.bytes)))
         return sign_checkpoint(head, self.origin, KEY)
 
-    def configure(self, port: int, mqtt: str = "tls = false") -> None:
-        """Write agent.toml for a broker on loopback; `mqtt` are further lines of its table."""
+    def configure(self, port: int, mqtt: str = "tls = false", *, backlog_per_s: int = 1000, policy: str = "") -> None:
+        """Write agent.toml for a broker on loopback; `mqtt` and `policy` are further lines of their tables."""
         self.config.write_text(
             f"""schema = 1
 [paths]
@@ -167,17 +171,28 @@ log = "{self.log}"
 public = "{self.public}"
 status = "{self.folder}/status"
 cursor = "{self.cursor}"
+offer = "{self.offer}"
 [clock]
 trusted_when = "operator"
 [mqtt]
 host = "localhost"
 port = {port}
+backlog_per_s = {backlog_per_s}
 {mqtt}
+[policy]
+{policy}
 [radio]
 backend = "bluez"
 """,
             encoding="utf-8",
         )
+
+    def passed(self) -> int:
+        """Up to which entry the cursor on the disk says that all is acknowledged; 0 without one, -1 when it is damaged."""
+        if not self.cursor.exists():
+            return 0
+        found, damage = decode(self.cursor.read_bytes(), "cursor")
+        return found[0][1].backlog.entries if damage is None else -1
 
     def status(self) -> str:
         """The publisher's status file, or nothing."""
@@ -188,8 +203,9 @@ backend = "bluez"
 class PublisherProcess:
     """`python -m agent.publisher` over a UnitFolder; ended with the block."""
 
-    def __init__(self, unit: UnitFolder, *options: str, pass_fds: tuple[int, ...] = ()) -> None:
+    def __init__(self, unit: UnitFolder, *options: str, pass_fds: tuple[int, ...] = (), tree: Path = ROOT) -> None:
         self._unit = unit
+        self._tree = tree
         self._command = [sys.executable, "-m", "agent.publisher", "--config", str(unit.config), *options]
         self._fds = pass_fds
         self.process: subprocess.Popen[bytes] | None = None
@@ -207,9 +223,9 @@ class PublisherProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=Path(__file__).parents[2],
+                cwd=self._tree,
                 pass_fds=self._fds,
-                env={**os.environ, "PYTHONWARNINGS": "error"},
+                env={**os.environ, "PYTHONPATH": str(self._tree), "PYTHONWARNINGS": "error"},
             )
 
     def kill(self) -> None:

@@ -93,6 +93,9 @@ def attempts(root: Path, tty: Path, pid: int, address: int) -> dict[str, Callabl
         "add to the log's folder": lambda: _open(log / "new", os.O_WRONLY | os.O_CREAT),
         "remove the log": lambda: os.unlink(releases),
         "open the log's folder": lambda: os.chmod(log, 0o777),  # noqa: S103  # it must be refused
+        "offer a policy": lambda: _open(root / "var/lib/dtpr-offer/mqtt", os.O_WRONLY | os.O_CREAT),
+        "list the offers": lambda: os.listdir(root / "var/lib/dtpr-offer"),
+        "remove a technician's offer": lambda: os.unlink(root / "var/lib/dtpr-offer/by-hand"),
         "become root": lambda: os.setuid(0),
         "join the bridge's group": lambda: os.setgroups([os.stat(tty).st_gid]),
         "become the anonymizer": lambda: os.setuid(os.stat(log).st_uid),

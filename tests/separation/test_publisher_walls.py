@@ -48,11 +48,19 @@ REFUSED = {
     "add to the log's folder": "EACCES",
     "remove the log": "EACCES",
     "open the log's folder": "EPERM",
+    "list the offers": "EACCES",
+    "remove a technician's offer": "EPERM",
     "become root": "EPERM",
     "join the bridge's group": "EPERM",
     "become the anonymizer": "EPERM",
 }
-ITS_JOB = {"read the log", "read what is public", "write the cursor", "write the publisher's status"}
+ITS_JOB = {
+    "read the log",
+    "read what is public",
+    "write the cursor",
+    "write the publisher's status",
+    "offer a policy",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,7 @@ def _unit() -> Iterator[Unit]:
         _hand_credential(installation)
         inboxes = [_bind(installation, name) for name in ("reading", "lease")]
         tty = _own_tty(installation, terminal)
+        (installation.root / "var/lib/dtpr-offer/by-hand").touch(0o600)
         publisher = installation.account("dtpr-publisher")
         cursor = installation.root / "var/lib/dtpr-publisher/cursor"
         cursor.touch(0o600)

@@ -18,7 +18,7 @@ FOLDERS = {
     "run/dtpr-status/beacon": (0o755, "dtpr-beacon", "dtpr-beacon"),
     "var/lib/dtpr": (0o711, "dtpr-anonymizer", "dtpr-anonymizer"),
     "var/lib/dtpr/log": (0o2750, "dtpr-anonymizer", "dtpr-log"),
-    "var/lib/dtpr-offer": (0o700, "dtpr-anonymizer", "dtpr-anonymizer"),
+    "var/lib/dtpr-offer": (0o1730, "dtpr-anonymizer", "dtpr-publisher"),
     "var/lib/dtpr-publisher": (0o700, "dtpr-publisher", "dtpr-publisher"),
     "etc/dtpr": (0o755, "root", "root"),
 }

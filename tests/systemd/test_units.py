@@ -27,7 +27,7 @@ MAY_WRITE = {
         "/run/dtpr-public",
         "/run/dtpr-status/anonymizer",
     },
-    "dtpr-publisher.service": {"/var/lib/dtpr-publisher", "/run/dtpr-status/publisher"},
+    "dtpr-publisher.service": {"/var/lib/dtpr-publisher", "/var/lib/dtpr-offer", "/run/dtpr-status/publisher"},
     "dtpr-beacon.service": {"/run/dtpr-status/beacon"},
 }
 MODULES = {

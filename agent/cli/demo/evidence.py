@@ -55,7 +55,7 @@ class Evidence:
     conflicts: int = 0
     max_pss_kib: dict[str, int] = field(default_factory=dict)
     _beside: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    _last_index: int = -1
+    _last_index: dict[bool, int] = field(default_factory=dict)
     _received: set[tuple[str, int]] = field(default_factory=set)
     _heard: dict[str, bytearray] = field(default_factory=dict)
 
@@ -142,8 +142,9 @@ class Evidence:
             return
         self._received.add(key)
         index = int(value["log_index"])
-        self.in_log_order &= index > self._last_index
-        self._last_index = index
+        lane = value.get("late") is True  # what an outage held back comes beside what is new, each in its order
+        self.in_log_order &= index > self._last_index.get(lane, -1)
+        self._last_index[lane] = index
         self.releases.append(value)
         self.verified += value.get("verified") is True
         if value["state"] != "complete":

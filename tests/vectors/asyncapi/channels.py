@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.seal import seal
 from agent.contracts.guarantee import NoGuarantee
+from agent.contracts.health import DAEMONS, Report, compile_health
 from agent.contracts.log import Release
 from agent.contracts.public import Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
@@ -18,6 +19,7 @@ from agent.publisher.message import (
     Message,
     checkpoint_message,
     disclosure_message,
+    health_message,
     release_messages,
     state_message,
     upcoming_message,
@@ -63,6 +65,9 @@ class Channel:
     payload: Schema
     examples: tuple[Example, ...]
     headers: Schema | None = None
+    action: Literal["send", "receive"] = "send"
+    """As the unit does it."""
+    qos: int = 1
 
 
 def channels() -> tuple[Channel, ...]:
@@ -97,12 +102,16 @@ def channels() -> tuple[Channel, ...]:
     shown = seal_envelope(Envelope(disclosure.cbor, NOW), KEY)
     upcoming = seal_envelope(Envelope(later.cbor, NOW, NOW + 14 * 86_400), KEY)
 
-    def said(state: State, connection: str) -> Message:
-        return state_message(topics, state, session="6cedb0936621f135", connection=connection, publisher="ok")
+    def said(state: State, connection: str, *, backlog: bool) -> Message:
+        session = "6cedb0936621f135"
+        return state_message(topics, state, session=session, connection=connection, publisher="ok", backlog=backlog)
 
-    def sent(release: Release, *, mqtt5: bool) -> tuple[Message, ...]:
+    def sent(release: Release, *, mqtt5: bool, late: bool = False) -> tuple[Message, ...]:
         expiry_s = policy.collect_within_s
-        return release_messages(topics, release, log_index=17, expiry_s=expiry_s, mqtt5=mqtt5)
+        return release_messages(topics, release, log_index=17, expiry_s=expiry_s, mqtt5=mqtt5, late=late)
+
+    well = {name: (Report(True, True, {}),) for name in DAEMONS}
+    troubled = well | {"firmware_bridge": (Report(False, True, {"missing_frames": "10+"}),), "beacon": (None,)}
 
     return (
         Channel(
@@ -112,7 +121,10 @@ def channels() -> tuple[Channel, ...]:
             False,
             "application/senml+json",
             schemas.PACK,
-            tuple(Example(name, sent(release, mqtt5=True)[0]) for name, release in releases.items()),
+            (
+                *(Example(name, sent(release, mqtt5=True)[0]) for name, release in releases.items()),
+                Example("count-late", sent(releases["count"], mqtt5=True, late=True)[0]),
+            ),
             schemas.HEADERS,
         ),
         Channel(
@@ -131,7 +143,10 @@ def channels() -> tuple[Channel, ...]:
             True,
             "application/json",
             schemas.STATE,
-            (Example("online", said(state, "online")), Example("offline", said(closed, "offline"))),
+            (
+                Example("online", said(state, "online", backlog=False)),
+                Example("offline", said(closed, "offline", backlog=True)),
+            ),
         ),
         Channel(
             "disclosure",
@@ -159,6 +174,47 @@ def channels() -> tuple[Channel, ...]:
             "text/plain; charset=utf-8",
             schemas.CHECKPOINT,
             (Example("head", checkpoint_message(topics, note)),),
+        ),
+        Channel(
+            "health",
+            "health",
+            "How the unit's daemons are, in one fixed shape at fixed times. A broker forgets it after half an hour.",
+            True,
+            "application/json",
+            schemas.HEALTH,
+            (
+                Example("well", health_message(topics, compile_health(NOW, well))),
+                Example("troubled", health_message(topics, compile_health(NOW, troubled))),
+            ),
+        ),
+        Channel(
+            "entries",
+            "log/entries/{number}",
+            "256 entries of the release log, once, when they are whole.",
+            False,
+            "application/octet-stream",
+            schemas.ENTRIES,
+            (),
+        ),
+        Channel(
+            "tile",
+            "log/tile/{level}/{number}",
+            "A whole hash tile of the release log, once.",
+            False,
+            "application/octet-stream",
+            schemas.TILE,
+            (),
+        ),
+        Channel(
+            "policy",
+            "policy",
+            "Where a city may leave a signed policy or stop order; only units whose operator allows it read it.",
+            True,
+            "application/octet-stream",
+            schemas.POLICY,
+            (),
+            action="receive",
+            qos=0,
         ),
     )
 

@@ -3,7 +3,9 @@
 from typing import Any
 
 from agent.contracts.governed import NotCollected
+from agent.contracts.health import COUNTERS, DAEMONS, Condition
 from agent.contracts.public import Reason
+from agent.contracts.status import BUCKETS
 
 Schema = dict[str, Any]
 
@@ -108,6 +110,10 @@ STATE = message(
     session={"type": "string", "pattern": "^[0-9a-f]{16}$"},
     connection={"enum": ["online", "offline"]},
     publisher=_TEXT | {"description": "`ok`, or a fault of log or cursor"},
+    backlog={
+        "type": "boolean",
+        "description": "Are late Releases, held back by an outage, still to come? Always true in a will.",
+    },
     city=_TEXT,
     site=_TEXT,
     unit=_TEXT,
@@ -156,8 +162,26 @@ SIGNATURE = message(
     "The signature of the Release before it on this stream.",
     log_index=_COUNT,
     disclosure={"type": "string", "pattern": HEX_32},
+    late={"type": "boolean", "description": "Was it held back by an outage?"},
     sig=_BASE64,
 )
+_OCTETS: Schema = {"type": "string", "contentEncoding": "base64"}
+"""Draft 7 has no octets: a text that stands for them."""
+
+HEALTH = message(
+    "How the unit's daemons are. Every message has one length. Counters are of the last day, and no finer than these words.",
+    at=TIME,
+    **{name: {"enum": [str(condition) for condition in Condition]} for name in DAEMONS},
+    memory_locked={"type": "boolean"},
+    **{name: {"enum": list(BUCKETS)} for name in COUNTERS},
+)
+ENTRIES = _OCTETS | {
+    "description": "256 entries of the release log, each behind its length (u16, big endian); C2SP tlog-tiles."
+}
+TILE = _OCTETS | {"description": "256 SHA-256 hashes of 32 bytes; C2SP tlog-tiles."}
+POLICY = _OCTETS | {
+    "description": "A signed policy or stop order, as `dtpr-agent policy sign` writes it: COSE_Sign. At most 64 KiB."
+}
 HEADERS: Schema = {
     "type": "object",
     "description": "MQTT 5 user properties. `sig` is base64 of a detached COSE_Sign1 over the payload's bytes; the others are copies for routing.",
@@ -165,6 +189,7 @@ HEADERS: Schema = {
         "sig": _BASE64,
         "log-index": {"type": "string", "pattern": "^[0-9]+$"},
         "disclosure": {"type": "string", "pattern": HEX_32},
+        "late": {"const": "true", "description": "Only on what an outage held back; it is no part of what is signed."},
     },
     "required": ["sig", "log-index", "disclosure"],
 }

@@ -19,12 +19,11 @@ from agent.anonymizer.inbox import Inbox
 from agent.anonymizer.kinds import encodable
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.anonymizer.loss import AFTER
 from agent.anonymizer.newest import Newest
 from agent.anonymizer.offers import Offer, OfferFolder
 from agent.anonymizer.successor import begin_successor
 from agent.anonymizer.window import NS, Moment
-from agent.contracts.log import LOGGED, Entry, GovernanceTaken, PolicyOffered, StopTaken
+from agent.contracts.log import LOGGED, Entry, GovernanceTaken, PolicyOffered, StopTaken, unit_path
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
 from agent.errors import BadInput, LogDamaged, LogShortened, PolicyError, StorageUnavailable
@@ -378,7 +377,7 @@ def _digest(policy: Policy) -> bytes:
 
 
 def _unit(origin: str) -> Unit:
-    levels = origin.partition(AFTER)[0].split("/")
+    levels = unit_path(origin).split("/")
     if len(levels) != 3:
         raise LogDamaged("release log", expected="an origin city/site/unit", got=repr(origin)[:80])
     return Unit(*levels)

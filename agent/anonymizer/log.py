@@ -26,6 +26,7 @@ from agent.anonymizer.checkpoint import (
 )
 from agent.contracts.log import (
     LOGGED,
+    MAX_UNKEPT,
     RELEASES,
     Decision,
     Entry,
@@ -52,8 +53,8 @@ STEP_BYTES = 1 << 20
 RESERVE_BYTES = STEP_BYTES // 2
 """Less than this left and no more to be had closes the gate: hours of windows still fit, saying `not_collected`."""
 
-KEEP_EVERY = 4
-"""The copy outside the folder follows when it is so many entries behind: at most three can be missing from it."""
+KEEP_EVERY = MAX_UNKEPT + 1
+"""The copy outside the folder follows when it is so many entries behind."""
 
 _BLOCK_BYTES = 1 << 18
 """Holds several of the longest records."""

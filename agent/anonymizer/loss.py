@@ -6,16 +6,13 @@ released twice (I5) and nothing that was charged is forgotten (I4). The windows 
 
 from collections.abc import Iterable, Iterator
 
-from agent.contracts.log import Charge, Entry, Gap, LogLost, NoticeServed, Release
+from agent.contracts.log import AFTER, Charge, Entry, Gap, LogLost, NoticeServed, Release, unit_path
 from agent.wire.tlog import Checkpoint
-
-AFTER = "/after/"
-"""In an origin, between the unit's path and which log it follows."""
 
 
 def origin_after(origin: str, lost: Checkpoint) -> str:
     """The origin of the log that follows: the unit's, how many entries the lost one is known to have had, and the first half of their root."""
-    return f"{origin.partition(AFTER)[0]}{AFTER}{lost.size}-{lost.root[:16].hex()}"
+    return f"{unit_path(origin)}{AFTER}{lost.size}-{lost.root[:16].hex()}"
 
 
 def continuation(lost: LogLost, left: Iterable[Entry]) -> Iterator[Entry]:

@@ -38,6 +38,12 @@ _NOTE = 1 << 31
 
 _ALL = 2**32 - 1
 
+AFTER = "/after/"
+"""In an origin, between the unit's path and which log of it was lost in part, where this one follows that."""
+
+MAX_UNKEPT = 3
+"""Entries at most that the checkpoint kept outside the log's folder is behind; a loss may be so much larger than it says."""
+
 MAX_NOTE_RECORD_BYTES = RECORD.size + MAX_NOTE_BYTES + SECTOR_BYTES
 
 MAX_SIGNED_BYTES = 40 * 1024
@@ -236,6 +242,11 @@ def _decode(data: bytes, where: str) -> Entry:
     except EncodingError as bad:
         raise LogDamaged(where, expected="an entry", got=str(bad)) from None
     raise LogDamaged(where, expected="an entry of kind 1 to 8", got="something else")
+
+
+def unit_path(origin: str) -> str:
+    """city/site/unit: whose log it is."""
+    return origin.partition(AFTER)[0]
 
 
 def pack_record(entry: bytes) -> bytes:

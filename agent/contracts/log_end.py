@@ -38,7 +38,7 @@ def head_of(note: bytes, where: str) -> Head:
         raise LogDamaged(where, expected="a checkpoint", got=str(bad), remedy="run `dtpr-agent audit`") from None
 
 
-def last_head(read: Read, where: str) -> Head | None:
+def read_last_head(read: Read, where: str) -> Head | None:
     """Of the last checkpoint in the log; None for one that has not begun. Raises LogDamaged."""
     note, at = b"", 0
     while True:

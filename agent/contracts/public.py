@@ -46,7 +46,7 @@ MAX_COMPACT_BYTES = 700
 """A QR code of a sign still has modules of half a millimetre; a policy's longest organisation and address need less."""
 
 MAX_CHECKPOINT_BYTES = 500
-"""One GATT value; with the longest names a note has under 400."""
+"""One GATT value; with the longest names a note has under 400, of a log that follows a loss under 480."""
 
 MAX_LATEST_BYTES = MAX_ENVELOPE_BYTES
 """It travels in chunks, as the envelope does."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.contracts.log import MAX_ENTRY_BYTES, RECORD, RELEASES, iter_records
-from agent.contracts.log_end import last_head
+from agent.contracts.log_end import read_last_head
 from agent.errors import EncodingError, LogDamaged, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.wire.tiles import (
@@ -180,7 +180,7 @@ def _end(path: Path) -> tuple[bytes, int]:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fdatasync(fd)
-            head = last_head(lambda at, length: os.pread(fd, length, at), str(path))
+            head = read_last_head(lambda at, length: os.pread(fd, length, at), str(path))
         finally:
             os.close(fd)
     except OSError as bad:

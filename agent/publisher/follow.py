@@ -21,7 +21,7 @@ from agent.contracts.log import (
     decode_entry,
     iter_records,
 )
-from agent.contracts.log_end import BLOCK_BYTES, Head, head_of, last_head
+from agent.contracts.log_end import BLOCK_BYTES, Head, head_of, read_last_head
 from agent.errors import LogDamaged, MessageError, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
 from agent.publisher.cursor import START, Cursor
@@ -82,7 +82,7 @@ class Follower:
             return None
         with self._opened() as fd:
             os.fdatasync(fd)
-        return last_head(self._read, str(path))
+        return read_last_head(self._read, str(path))
 
     def entries(self, cursor: Cursor, limit: int) -> Iterator[Logged]:
         """At most `limit` entries after `cursor`; fewer, or none, at the checkpoint or at the end of a chunk."""

@@ -228,11 +228,11 @@ def target_log(data: bytes) -> None:
             log.decode_entry(entry)
 
 
-@reads("agent.contracts.log_end.last_head")
+@reads("agent.contracts.log_end.read_last_head")
 def target_log_end(data: bytes) -> None:
     """The limit of a log that nobody shows it of is a note that stands in it."""
     with contextlib.suppress(LogDamaged):
-        head = log_end.last_head(lambda at, length: data[at : at + length], "log")
+        head = log_end.read_last_head(lambda at, length: data[at : at + length], "log")
         assert head is None or head.note in data
 
 

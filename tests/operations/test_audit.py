@@ -294,6 +294,7 @@ def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
         Kind.ROOT,
         Kind.FORKED_LOG,
         Kind.ROLLED_BACK,
+        Kind.FALSE_LOSS,
         Kind.MALFORMED,
         Kind.TWO_PAYLOADS,
         Kind.WITHHELD,

@@ -1,5 +1,6 @@
 """An ext4 file system in an image of its own, on a loop device: what reaches the device below it is counted by the kernel."""
 
+import ctypes
 import os
 import subprocess
 import tempfile
@@ -41,9 +42,18 @@ class LoopDisk:
         _run("losetup", "-d", self._device)
         self._folder.cleanup()
 
+    def settle(self) -> None:
+        """Everything in memory goes to the device, the journal's commit and what it is about: as after half a minute of rest."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(fd) < 0:
+                raise OSError(ctypes.get_errno(), "syncfs")
+        finally:
+            os.close(fd)
+
     def written(self) -> int:
         """Bytes that the device was given to write so far, everything in memory included."""
-        os.sync()
+        self.settle()
         return int(Path(f"/sys/block/{Path(self._device).name}/stat").read_text().split()[6]) * SECTOR_BYTES
 
 

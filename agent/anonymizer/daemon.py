@@ -187,7 +187,7 @@ class Daemon:
         return True
 
     def _open_log(self, origin: str) -> tuple[ReleaseLog, Ledger]:
-        """The log and what it says; one that lost its end is closed, and the one that follows it begins (AN-59)."""
+        """The log and what it says; one that lost its end is closed, and the one that follows it begins (AN-62)."""
         ledger, newest, paths, feed = Ledger(), Newest(), self._paths, self._watchdog.feed_start
         shown, copy = paths.public / LOGGED, paths.checkpoint_copy
 

@@ -6,7 +6,8 @@ released twice (I5) and nothing that was charged is forgotten (I4). The windows 
 
 from collections.abc import Iterable, Iterator
 
-from agent.contracts.log import AFTER, Charge, Entry, Gap, LogLost, NoticeServed, Release, unit_path
+from agent.anonymizer.ledger import Ledger
+from agent.contracts.log import AFTER, Carried, Charge, Entry, Gap, LogLost, NoticeServed, Release, carrying, unit_path
 from agent.wire.tlog import Checkpoint
 
 
@@ -31,13 +32,25 @@ def continuation(lost: LogLost, left: Iterable[Entry]) -> Iterator[Entry]:
                 yield from _add(runs, entry)
             case NoticeServed():
                 served = entry
-            case LogLost():
-                pass  # named by its own log, which is kept
+            case LogLost() | Carried():
+                pass  # of its own log, which is kept
             case _:
                 yield from _flush(runs, served)
                 served = None
                 yield entry
     yield from _flush(runs, served)
+
+
+def with_states(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The same, each bundle but the first begun by what those before it come to."""
+    ledger = Ledger()
+    for entry in entries:
+        if ledger.carries:
+            state = carrying(ledger.state)
+            ledger.fold(state)
+            yield state
+        ledger.fold(entry)
+        yield entry
 
 
 def _flush(runs: dict[str, Gap], served: NoticeServed | None) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""The files of a log that lost its end: it is closed under another name, and the log that follows it takes its place (AN-59).
+"""The files of a log that lost its end: it is closed under another name, and the log that follows it takes its place (AN-62).
 
 Invariant: at every instant `releases` is the old log or the whole beginning of the new one.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.log import ReleaseLog
-from agent.anonymizer.loss import continuation, origin_after
+from agent.anonymizer.loss import continuation, origin_after, with_states
 from agent.contracts.log import LOGGED, RELEASES, Entry, LogLost, decode_entry, iter_log
 from agent.errors import InvariantBroken, LogShortened, StorageUnavailable
 from agent.local.files import sync_folder
@@ -36,7 +36,7 @@ def begin_successor(
         log = ReleaseLog(beginning, following, key, progress=progress)
         try:
             batch: list[Entry] = []
-            for entry in continuation(lost, _left(folder / RELEASES, short.kept)):
+            for entry in with_states(continuation(lost, _left(folder / RELEASES, short.kept))):
                 batch.append(entry)
                 if len(batch) == _BATCH:
                     log.append(batch)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from agent.contracts.carried import State, decode_state, encode_state
 from agent.contracts.guarantee import LABEL
 from agent.errors import EncodingError, LogDamaged
 from agent.wire import cbor
@@ -29,6 +30,9 @@ LOGGED = "logged"
 RECORD = struct.Struct("<II")
 MAX_ENTRY_BYTES = 48 * 1024
 """A payload of 64 classes is under 8 KiB; a policy at most 32 KiB."""
+
+MAX_CARRIED_BYTES = 32 * 1024
+"""Two periods of 64 streams whose windows change their charge all the time can be longer: then start-up reads one bundle more."""
 
 SECTOR_BYTES = 512
 """An append begins and ends on a sector, so that it is written without reading, and a torn one touches no other."""
@@ -190,10 +194,27 @@ class LogLost:
         return cbor.encode({0: 8, 1: self.checkpoint, 2: self.kept, 3: self.root})
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The first entry of every bundle of 256 but the first: what the entries before it come to; None where that is too long for an entry."""
+
+    state: State | None
+
+    def encode(self) -> bytes:
+        """The entry, deterministic CBOR."""
+        return cbor.encode({0: 9} if self.state is None else {0: 9, **encode_state(self.state)})
+
+
+def carrying(state: State) -> Carried:
+    """The entry that carries `state`, if one can."""
+    whole = Carried(state)
+    return whole if len(whole.encode()) <= MAX_CARRIED_BYTES else Carried(None)
+
+
 Decision = PolicyTaken | PolicyOffered | StopTaken | GovernanceTaken
 """What governance decided."""
 
-Entry = Release | NoticeServed | Gap | LogLost | Decision
+Entry = Release | NoticeServed | Gap | LogLost | Carried | Decision
 
 
 def decode_entry(data: bytes, where: str = "log entry") -> Entry:
@@ -239,9 +260,11 @@ def _decode(data: bytes, where: str) -> Entry:
                 return GovernanceTaken(message, at)
             case {0: 8, 1: bytes(note), 2: int(kept), 3: bytes(root)} if len(item) == 4:
                 return LogLost(note, kept, root)
+            case {0: 9, **state}:
+                return Carried(decode_state(state) if state else None)
     except EncodingError as bad:
         raise LogDamaged(where, expected="an entry", got=str(bad)) from None
-    raise LogDamaged(where, expected="an entry of kind 1 to 8", got="something else")
+    raise LogDamaged(where, expected="an entry of kind 1 to 9", got="something else")
 
 
 def unit_path(origin: str) -> str:
@@ -331,6 +354,8 @@ def newest_instant(entry: Entry) -> int:
                 return logged_until(decode_checkpoint(entry.checkpoint))
             except EncodingError as bad:
                 raise LogDamaged("log entry 0", expected="the checkpoint of a log", got=bad.got) from None
+        case Carried():
+            return 0
         case _:
             return entry.at
 

@@ -7,9 +7,10 @@ are shared. Invariant: an entry never ends the audit; what is wrong with it is a
 from collections import Counter
 
 from agent.contracts import aggregate
-from agent.contracts.log import MAX_ENTRY_BYTES, Gap, LogLost, Release, decode_entry, unit_path
+from agent.contracts.log import MAX_ENTRY_BYTES, Carried, Entry, Gap, LogLost, Release, decode_entry, unit_path
 from agent.errors import BadInput, EncodingError, SignatureError
 from agent.operations.account import Account
+from agent.operations.carried import CarriedStates
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Layout, Pack, pack_of
 from agent.operations.losses import Loss, loss_of
@@ -38,6 +39,7 @@ class History:
         self._findings = findings
         self._account = Account()
         self._numbers = Numbers(self.policies, self._account, findings)
+        self._states = CarriedStates(self.policies, self._account, findings)
         self._closed_rules = 0
         self._last_end: dict[str, int] = {}
         self._missing: set[tuple[str, int]] = set()
@@ -45,15 +47,19 @@ class History:
 
     def add(self, data: bytes) -> tuple[Release, Layout, Pack] | None:
         """Judge the next entry; returns it, read, when it is a Release."""
+        entry: Entry | None = None
         try:
             entry = decode_entry(data)
             if not self.size:
                 self.loss = loss_of(entry if isinstance(entry, LogLost) else None, self._log, self._key, self._findings)
+            self._states.due(entry, self.size)
             match entry:
                 case Release():
                     return entry, *self._release(entry)
                 case Gap():
                     self._gap(entry)
+                case Carried():
+                    pass
                 case LogLost():
                     if self.size:
                         self._find(Kind.MALFORMED, "a loss that is not the first entry")
@@ -64,9 +70,13 @@ class History:
                         self._account.begin(rule.effective, rule.policy)
             return None
         except BadInput as bad:
+            if entry is None:
+                self._states.due(None, self.size)
             self._find(Kind.NULL_CHARGE if _uncharged(data) else Kind.MALFORMED, str(bad)[:200])
             return None
         finally:
+            if entry is not None:
+                self._states.see(entry, self.size)
             self.size += 1
 
     def _find(self, kind: Kind, words: str) -> None:

@@ -1,4 +1,4 @@
-"""A log that follows one of which a part was lost (AN-59): is the loss owned up to, and what does it explain? OP-32 of SPEC.md. Pure."""
+"""A log that follows one of which a part was lost (AN-62): is the loss owned up to, and what does it explain? OP-32 of SPEC.md. Pure."""
 
 from dataclasses import dataclass
 

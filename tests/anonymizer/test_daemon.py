@@ -259,7 +259,7 @@ def test_a_long_start_asks_for_time(unit: Unit, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_log_put_back_from_a_backup_is_closed_and_another_follows(unit: Unit) -> None:
-    """AN-59, I4, I5: the new log names the loss, charges every window that was logged or lost, releases none of them, and goes on."""
+    """AN-62, I4, I5: the new log names the loss, charges every window that was logged or lost, releases none of them, and goes on."""
     unit.start()
     keep(unit, unit.beacon(), None, 2.0)
     unit.wait(lambda: any(isinstance(entry, Release) for entry in unit.entries()), "a release")

@@ -1,4 +1,4 @@
-"""AN-59: the log that follows one that lost its end says the same of policy, budget and windows."""
+"""AN-62: the log that follows one that lost its end says the same of policy, budget and windows."""
 
 import contextlib
 import os
@@ -130,7 +130,7 @@ def put_back(tmp_path: Path) -> tuple[Path, Path, LogShortened]:
 
 
 def test_power_lost_at_each_step_of_the_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AN-59: the old log or the whole beginning of the new one is there; the next start finishes it."""
+    """AN-62: the old log or the whole beginning of the new one is there; the next start finishes it."""
     for step in range(5):
         folder, kept, short = put_back(tmp_path / str(step))
         done = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.beacon import advertisement, gatt
-from agent.contracts import aggregate, board, health, latest, lease, log, public, reading, status
+from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, status
 from agent.disclosure import compact
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -116,6 +116,18 @@ RECEIVED = tuple(
     for record, message in Verification([KEY_BYTES]).take(Received(topic, payload, properties, False, 0.0))
 )
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
+_RUN = carried.Run("crossings", 1_800_000_000, 900, 96, Fraction(1, 32))
+CARRIED = log.Carried(
+    carried.State(
+        96,
+        (carried.LastWindow("crossings", 1_800_086_400, 255),),
+        0,
+        (0, 2),
+        900,
+        NOW_S,
+        carried.Spent(_RUN.start, Fraction(3, 7), (_RUN,), (carried.Held(20833, "crossings", 96, _RUN.rho),)),
+    )
+).encode()
 
 
 def _logged(size: int, end: int) -> bytes:
@@ -231,7 +243,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "cose_sign": (cose.sign(b"payload", KEYS, content_type="text/plain"),),
     "senml": (PACK, *PACKS, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
     "aggregate": (PACK, *PACKS),
-    "log": (RELEASE, UNPROTECTED, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
+    "log": (RELEASE, UNPROTECTED, NOTICE, CARRIED, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
     "log_end": (LOG,),
     "checkpoint": (CHECKPOINT, COSIGNED),
     "tiles": (

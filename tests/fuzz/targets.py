@@ -212,7 +212,7 @@ def target_aggregate(data: bytes) -> None:
         assert aggregate.encode(aggregate.decode(data)) == data
 
 
-@reads("agent.contracts.log.decode_entry", "agent.contracts.log.iter_records")
+@reads("agent.contracts.log.decode_entry", "agent.contracts.log.iter_records", "agent.contracts.carried.decode_state")
 def target_log(data: bytes) -> None:
     """One encoding an entry; records stop at the first damage and never go past the end."""
     with contextlib.suppress(LogDamaged):

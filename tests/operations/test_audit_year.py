@@ -12,9 +12,10 @@ from typing import TextIO
 import pytest
 
 from agent.anonymizer.kinds import terms_for
+from agent.anonymizer.ledger import Ledger
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Value
-from agent.contracts.log import Entry, NoticeServed, PolicyOffered, PolicyTaken, Release
+from agent.contracts.log import Entry, NoticeServed, PolicyOffered, PolicyTaken, Release, carrying
 from agent.operations.log_copy import export
 from agent.policy.compile import compile_policy
 from agent.policy.model import Policy
@@ -83,19 +84,27 @@ def write_year(folder: Path, windows: int) -> Path:
 
 
 def _entries(policy: Policy, windows: int, lines: TextIO) -> Iterator[Entry]:
-    yield PolicyOffered(signed_policy(policy), DIGEST, START_S - 1)
-    yield NoticeServed(DIGEST, 1, START_S)
-    yield PolicyTaken(compile_policy(policy), DIGEST, START_S, START_S)
-    index = 3
+    ledger = Ledger()
+
+    def logged(entry: Entry) -> Entry:
+        ledger.fold(entry)
+        return entry
+
+    yield logged(PolicyOffered(signed_policy(policy), DIGEST, START_S - 1))
+    yield logged(NoticeServed(DIGEST, 1, START_S))
+    yield logged(PolicyTaken(compile_policy(policy), DIGEST, START_S, START_S))
     terms = [terms_for(policy, stream, DIGEST) for stream in policy.streams]
     for number in range(windows):
         for each in terms:
             name, start = each.stream.name, START_S + 900 * number
-            said = Aggregate(each.pack, start, 100, None, index, values(name, number))
+            if ledger.carries:
+                yield logged(carrying(ledger.state))
+            said = Aggregate(each.pack, start, 100, None, ledger.size, values(name, number))
             lines.write(json.dumps(record(said)) + "\n")
             payload = aggregate.encode(said)
-            yield Release(name, start, 900, payload, cose.sign1(payload, KEY, detached=True), each.charge, DIGEST)
-            index += 1
+            yield logged(
+                Release(name, start, 900, payload, cose.sign1(payload, KEY, detached=True), each.charge, DIGEST)
+            )
 
 
 def record(said: Aggregate) -> dict[str, object]:

@@ -60,6 +60,7 @@ class Disk:
         self.replaced = (copy,)
         self._forgotten = forgotten
         self._syncing: str = ""
+        self._at_an_end = False
         self._begin()
 
     def see(self, tracee: Tracee, call: Call) -> None:
@@ -80,7 +81,9 @@ class Disk:
         some = {**kept, **{pending.path: pending.content for pending in self._pending if pick(2)}}
         for path in self.written:
             some[path] = _some_sectors(some[path], now[path], pick)
-        begun = {**kept, self.releases: _beginning(kept[self.releases], now[self.releases], pick)}
+        self._at_an_end = not self._at_an_end
+        cut = _beginning(kept[self.releases], now[self.releases], pick, at_an_end=self._at_an_end)
+        begun = {**kept, self.releases: cut}
         gone: Image = {self._forgotten: None}
         return {
             KILLED: now,
@@ -141,14 +144,14 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def _beginning(old: bytes | None, new: bytes | None, pick: Callable[[int], int]) -> bytes | None:
-    """A write of which only the beginning is there, cut at any byte, half of the time where an entry ends: sectors are not trusted."""
+def _beginning(old: bytes | None, new: bytes | None, pick: Callable[[int], int], *, at_an_end: bool) -> bytes | None:
+    """A write of which only the beginning is there, cut at any byte, or where an entry ends: sectors are not trusted."""
     if old is None or new is None or old == new or len(old) != len(new):
         return old
     first = next(at for at, (before, after) in enumerate(zip(old, new, strict=True)) if before != after)
     ends = [record.end for record in iter_log(new, first // SECTOR_BYTES * SECTOR_BYTES) if not record.is_checkpoint]
     last = max(at for at in range(first, len(new)) if old[at] != new[at]) + 1
-    cut = ends[pick(len(ends))] if ends and pick(2) else first + pick(last - first)
+    cut = ends[pick(len(ends))] if ends and at_an_end else first + pick(last - first)
     return new[:cut] + old[cut:]
 
 

@@ -149,8 +149,12 @@ class Attack:
         raise Violation(f"the daemon ended by itself: {self._unit.errors()[-300:]}")
 
     def _position(self) -> int | None:
-        """Where to kill now; at the end of the stretch the first time, which tells how long it is."""
-        return self.report.runs % len(self.report.calls) if self.report.calls else None
+        """Where to kill now; at the end of the stretch the first time, which tells how long it is. Once each call had its turn, every third time
+        between the write and its sync, where a whole entry may be on the disk without its checkpoint."""
+        calls, runs = self.report.calls, self.report.runs
+        if runs > len(calls) and runs % 3 == 0 and "fdatasync" in calls:
+            return calls.index("fdatasync")
+        return runs % len(calls) if calls else None
 
     def _last_life(self) -> None:
         """It starts, releases two more windows, and ends when asked to."""

@@ -60,7 +60,7 @@ class Disk:
         self.replaced = (copy,)
         self._forgotten = forgotten
         self._syncing: str = ""
-        self._at_an_end = False
+        self._at_an_end = True
         self._begin()
 
     def see(self, tracee: Tracee, call: Call) -> None:
@@ -81,8 +81,8 @@ class Disk:
         some = {**kept, **{pending.path: pending.content for pending in self._pending if pick(2)}}
         for path in self.written:
             some[path] = _some_sectors(some[path], now[path], pick)
-        self._at_an_end = not self._at_an_end
         cut = _beginning(kept[self.releases], now[self.releases], pick, at_an_end=self._at_an_end)
+        self._at_an_end ^= cut != kept[self.releases]
         begun = {**kept, self.releases: cut}
         gone: Image = {self._forgotten: None}
         return {

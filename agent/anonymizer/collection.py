@@ -138,7 +138,7 @@ class Collection:
         if before is not None:
             if self.reason is not Reason.OPEN:
                 self.tally.gate_closed_ns += now.boot_ns - before.boot_ns
-            if now.boot_ns - before.boot_ns <= MAX_LOOK_NS:
+            if now.boot_ns - before.boot_ns <= MAX_LOOK_NS and was_trusted and self.clock_trusted:
                 self._cover(before.boot_ns, now)
             lost = was_trusted and not self.clock_trusted
             if lost or stepped(before, now):

@@ -24,7 +24,7 @@ from agent.anonymizer.noise import RandomBytes
 from agent.errors import InvariantBroken
 from agent.policy import factorisation
 from agent.policy.factorisation import COLUMN_BITS, SCALE_BITS
-from agent.policy.model import ceil_sqrt, worst_presence
+from agent.policy.model import ceil_sqrt
 
 _WORD_BITS = 32
 _WORD = (1 << _WORD_BITS) - 1
@@ -69,15 +69,6 @@ class Counter:
         """No draw is larger than this in magnitude: |n_t| = |u_t| s_t <= 2.08 B s_0 (above)."""
         furthest = Fraction(1667, 100) * ceil_sqrt(self.scale_squared) + 2
         return int(Fraction(21, 10) * furthest * Fraction(self._s[0], 1 << SCALE_BITS)) + 1
-
-    def charge(self, m: int, c: int) -> Fraction:
-        """zCDP rho of one reading in one window, for the ledger, when a person has at most m readings a period and c a window.
-
-        The ledger's worst case for (m, c) over any span of one period is at least what the counter costs such a person (AN-308).
-        """
-        if not factorisation.few_enough(self.steps, m, c):
-            raise InvariantBroken("one charge a window bounds a counter for people in at most half of its windows")
-        return factorisation.rho(self.scale_squared, self.steps, m, c) / worst_presence(m, c)
 
     def step(self, window_index: int, counts: NDArray[np.int64], random_bytes: RandomBytes) -> Released:
         """Release window `window_index` (its start divided by its length); counts are int64, one a class, whole and final.

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.terms import Numbers, Terms
-from agent.anonymizer.window import Block, Closed
+from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Aggregate, NotCollected
 from agent.contracts.log import NOTHING, Charge
 from agent.errors import InvariantBroken
@@ -56,19 +56,6 @@ def govern(
     return release(numbers, 0, closed.start, closed.coverage_percent, terms, charge, reason, log_index)
 
 
-def govern_block(
-    block: Block, terms: Terms, charge: Charge | None, log_index: int, random_bytes: RandomBytes
-) -> list[Aggregate]:
-    """The same for windows in a row, all of them collected, one log entry each: one draw for all."""
-    _require(charge, terms)
-    numbers = terms.numbers(block.start, block.contents, random_bytes)
-    pack, start, window_s, covered = terms.pack, block.start, block.window_s, block.coverage_percent
-    return [
-        Aggregate(pack, start + place * window_s, covered[place], None, log_index + place, numbers.values(place, True))
-        for place in range(len(block))
-    ]
-
-
 def release(
     numbers: Numbers,
     place: int,
@@ -80,12 +67,8 @@ def release(
     log_index: int,
 ) -> Aggregate:
     """Let the numbers of one window go; raise InvariantBroken when that would be without the charge that their noise is worth."""
-    if reason is None:
-        _require(charge, terms)
-    return Aggregate(terms.pack, start, coverage_percent, reason, log_index, numbers.values(place, reason is None))
-
-
-def _require(charge: Charge | None, terms: Terms) -> None:
     least = terms.charge
-    if terms.withheld or (charge is not least and (charge is None or least is None or charge.rho < least.rho)):
+    cheap = charge is not least and (charge is None or least is None or charge.rho < least.rho)
+    if reason is None and (terms.withheld or cheap):
         raise InvariantBroken("a window would leave for less than its charge")
+    return Aggregate(terms.pack, start, coverage_percent, reason, log_index, numbers.values(place, reason is None))

@@ -153,6 +153,10 @@ class _Table:
             few.turned[...] = uniform
             np.less(few.prefixes, few.uniform, few.below)
             found = np.add.reduce(few.below_bytes, 1, self._sum)
+            few.uniform.fill(
+                0
+            )  # from either the noise could be read until the next window, and with what was published the count
+            few.below_bytes.fill(0)
         elif count <= self._prefixes.size:
             found = np.add.reduce((self._prefixes < uniform.reshape(-1, 1)).view(_UINT8), 1, self._sum)
         else:

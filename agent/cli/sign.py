@@ -6,10 +6,9 @@ from pathlib import Path
 
 from agent.cli.disclosure import load_disclosure, signing_key
 from agent.cli.sign_page import SIZES, Sign, sign
-from agent.cli.taxonomy import default_folder, load_taxonomy
+from agent.cli.taxonomy import default_folder, load_taxonomy, official_icons
 from agent.disclosure.compact import compact_of, read_compact, seal_compact
 from agent.disclosure.datachain import Disclosure
-from agent.disclosure.icon import MAX_ICON_BYTES, check_icon
 from agent.disclosure.wording import LOCALES, locale_of
 from agent.errors import DisclosureError, StorageUnavailable
 from agent.local.files import write_atomic
@@ -71,9 +70,9 @@ def make(args: argparse.Namespace) -> Sign:
         message = _signed(args.compact, disclosure)
     else:
         message = seal_compact(compact_of(disclosure), signing_key(args.key))
-    return sign(
-        disclosure, message, args.page, locales, args.size, _icons(args.taxonomy or default_folder(), disclosure)
-    )
+    folder = args.taxonomy or default_folder()
+    icons = official_icons(folder, load_taxonomy(folder), [one.id for one in disclosure.elements])
+    return sign(disclosure, message, args.page, locales, args.size, icons)
 
 
 def _signed(path: Path, disclosure: Disclosure) -> bytes:
@@ -90,17 +89,3 @@ def _signed(path: Path, disclosure: Disclosure) -> bytes:
             remedy="print it again on the unit",
         )
     return message
-
-
-def _icons(folder: Path, disclosure: Disclosure) -> dict[str, bytes]:
-    """The official icons of this disclosure's elements, checked again; none without an imported taxonomy."""
-    taxonomy = load_taxonomy(folder)
-    found = {}
-    for element in {one.id for one in disclosure.elements}:
-        known = taxonomy.elements.get(element) if taxonomy else None
-        path = folder / "icons" / known.icon if known and known.icon else None
-        if path is not None and path.is_file() and path.stat().st_size <= MAX_ICON_BYTES:
-            data = path.read_bytes()
-            check_icon(data, str(path))
-            found[element] = data
-    return found

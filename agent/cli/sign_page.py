@@ -14,8 +14,10 @@ import segno
 
 from agent.beacon.advertisement import local_name
 from agent.disclosure.datachain import Disclosure
+from agent.disclosure.explanations.table import EXPLANATIONS
+from agent.disclosure.icon import colour_of
 from agent.disclosure.plain_language import statements
-from agent.disclosure.rules import Category
+from agent.disclosure.rules import Category, Mark
 from agent.disclosure.template import BLACK, BLUE, WHITE, YELLOW
 from agent.disclosure.wording import Wording, locale_of
 from agent.errors import DisclosureError
@@ -23,21 +25,29 @@ from agent.errors import DisclosureError
 SIZES = {"a4": (210.0, 297.0), "a5": (148.0, 210.0), "a6": (105.0, 148.0)}
 """Width and height in millimetres (ISO 216)."""
 
-QR_MM = {"a4": 80.0, "a5": 62.0, "a6": 46.0}
+QR_MM = {"a4": 80.0, "a5": 62.0, "a6": 42.0}
 MIN_QR_MM = 20.0
 """DTPR's guide."""
 MIN_MODULE_MM = 0.4
 """Phones read modules of a third of a millimetre from a hand's breadth; a sign is read from an arm's length."""
 QUIET_MODULES = 4
+PROMISED, ENFORCED = "\u25c7", "\u25c6"
+"""As on the resident's page."""
 FILLS = {"yellow": YELLOW, "blue": BLUE, "white": WHITE}
 
-_LARGEST_MM, _SMALLEST_MM, _STEP_MM = 5.0, 2.1, 0.1
+_LARGEST_MM = {"a4": 8.0, "a5": 6.0, "a6": 5.0}
+_SMALLEST_MM, _STEP_MM = 2.1, 0.1
 """Of the text's size; 2.1 mm are 6 points."""
-_WIDE = {"km": 0.72}
+_LABEL_LINES = 3
+"""Under a hexagon."""
+_CAPTION_TEXT_MM = 3.0
+_GROUP, _INDENT_MM, _GAP_MM = 1.12, 3.4, 1.6
+"""A group's heading is larger than its sentences by this; its line at the left with what is between; the gap above it."""
+_WIDE = {"km": 0.6}
 _HIGH = {"km": 1.75}
 _USUAL_WIDE, _USUAL_HIGH = 0.6, 1.35
 _KEPT_KEYS = ("institution", "guarantee.day", "guarantee.period", "guarantee.some_day", "guarantee.open_day")
-_HEXAGON = "M50 3 92 27v46L50 97 8 73V27z"
+_HEXAGON = "M50 2 91.6 26v48L50 98 8.4 74V26z"
 _GLYPHS = {
     Category.PURPOSE: '<circle cx="50" cy="50" r="20" {line}/><circle cx="50" cy="50" r="7" fill="{ink}"/>',
     Category.ACCOUNTABLE: '<circle cx="50" cy="38" r="11" fill="{ink}"/><path d="M28 70a22 20 0 0 1 44 0z" fill="{ink}"/>',
@@ -90,15 +100,18 @@ def sign(
     title_mm = width / 24
     inner = width - 2 * margin
     title_height = _lines(disclosure.title, title_mm, inner, 0.68) * title_mm * 1.3
-    left = height - 2 * margin - title_height - qr_mm - _CAPTION_MM - _LEGEND_MM
-    text_mm = _fitting(texts, inner, left)
     name = local_name(disclosure.unit, disclosure.colour, disclosure.digest)
+    caption = [Wording(locale_of(locales[0])).say("sign.scan"), f"{name}  {_short(base)}"]
+    wide, high = _WIDE.get(locales[0], _USUAL_WIDE), _HIGH.get(locales[0], _USUAL_HIGH)
+    caption_height = sum(_lines(one, _CAPTION_TEXT_MM, inner, wide + 0.05) for one in caption) * _CAPTION_TEXT_MM * high
+    left = height - 2 * margin - title_height - qr_mm - caption_height - _SPARE_MM
+    text_mm = _fitting(texts, inner, left, _LARGEST_MM[size])
     body = [
         f'<h1 style="font-size:{title_mm:.2f}mm">{html.escape(disclosure.title)}</h1>',
-        f'<div class="top" style="height:{qr_mm:.1f}mm">{_honeycomb(disclosure, icons or {}, inner - qr_mm - 3, qr_mm)}'
-        f"{_qr(code.matrix, modules, qr_mm)}</div>",
-        f'<p class="name"><b>{html.escape(name)}</b> {html.escape(_short(base))}</p>',
-        *(_block(code_, lines) for code_, lines in texts.items()),
+        f'<div class="top" style="height:{qr_mm:.1f}mm">'
+        f"{_honeycomb(disclosure, icons or {}, locales[0], inner - qr_mm - 3, qr_mm)}{_qr(code.matrix, modules, qr_mm)}</div>",
+        f'<p class="name"><b>{html.escape(caption[0])}</b><br><b>{html.escape(name)}</b>&ensp;{html.escape(_short(base))}</p>',
+        f'<div class="texts">{"".join(_block(code_, found) for code_, found in texts.items())}</div>',
         f'<p class="icons" lang="en">{_ICONS}</p>' if icons else "",
     ]
     style = _STYLE.format(width=width, height=height, margin=margin, text=text_mm)
@@ -119,22 +132,32 @@ def ndef_bytes(url: str) -> int:
 
 
 _ICONS = "Icons: DTPR contributors, CC BY 4.0, creativecommons.org/licenses/by/4.0"
-_CAPTION_MM = 6.0
-_LEGEND_MM = 5.0
+_SPARE_MM = 5.0
 """The line that the icons' licence asks for, and what rounding takes."""
 _STYLE = (
     "@page{{size:{width}mm {height}mm;margin:0}}*{{box-sizing:border-box;margin:0;padding:0}}"
     "body{{background:#fff;color:#000;font-family:'DejaVu Sans','Noto Sans','Noto Sans Khmer','Khmer OS',sans-serif}}"
-    ".sheet{{width:{width}mm;height:{height}mm;padding:{margin:.2f}mm;overflow:hidden;font-size:{text:.2f}mm;line-height:1.3}}"
-    "h1{{line-height:1.25}}.top{{display:flex;gap:3mm;align-items:center}}.top svg{{flex:none}}"
-    ".name{{font-size:3mm;line-height:1.2;height:6mm;overflow-wrap:anywhere}}section+section{{border-top:.2mm solid #000}}"
-    "section{{overflow-wrap:anywhere;padding:.6mm 0}}section[lang=km]{{line-height:1.7}}"
+    ".sheet{{width:{width}mm;height:{height}mm;padding:{margin:.2f}mm;overflow:hidden;font-size:{text:.2f}mm;line-height:1.3;display:flex;flex-direction:column}}"
+    "h1{{line-height:1.25}}.top{{display:flex;gap:3mm;align-items:center;flex:none}}.top svg{{flex:none}}.honeycomb{{display:flex;flex-wrap:wrap;justify-content:center;flex:1;height:100%}}"
+    ".honeycomb div{{width:50%;text-align:center;font-weight:bold;overflow-wrap:anywhere}}.honeycomb div:first-child{{width:100%}}.honeycomb svg{{display:block;margin:0 auto}}"
+    ".name{{font-size:3mm;line-height:1.3;overflow-wrap:anywhere}}.name:lang(km){{line-height:1.7}}.texts{{flex:1;display:flex;flex-direction:column;justify-content:flex-start;gap:.8mm;padding-top:1mm}}"
+    "section+section{{border-top:.3mm solid #000}}section{{overflow-wrap:anywhere;padding:.6mm 0}}section[lang=km]{{line-height:1.7}}h2{{font-size:1.12em;line-height:inherit}}"
+    ".group{{border-left:.9mm solid #000;padding-left:2.5mm;margin-top:1.6mm}}.promised{{border-left-style:dotted}}"
     ".icons{{font-size:1.8mm;line-height:1.3}}.technician{{margin:5mm;font-size:3mm;overflow-wrap:anywhere;max-width:{width}mm}}@media print{{.technician{{display:none}}}}"
 )
 
 
-def _sentences(disclosure: Disclosure, locale: str) -> list[str]:
-    """Purpose, who answers, what senses and whether it tells who somebody is, the guarantee, where to ask."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One language's texts: before the groups, the groups (heading, sentences), and after them."""
+
+    before: tuple[str, ...]
+    groups: tuple[tuple[str, tuple[str, ...]], ...]
+    after: tuple[str, ...]
+
+
+def _sentences(disclosure: Disclosure, locale: str) -> _Said:
+    """Purpose, who answers, what senses and whether it tells who somebody is, where to ask; then the guarantee: by who stands behind it."""
     found = [
         one
         for one in statements(disclosure, locale)
@@ -143,24 +166,26 @@ def _sentences(disclosure: Disclosure, locale: str) -> list[str]:
         or (one.section == "ask" and one.key.startswith("ask."))
     ]
     words = Wording(locale_of(locale))
-    note = [] if locale_of(locale).reviewed else [words.say("note.unreviewed")]
-    demo = [words.say("unit.demo")] if disclosure.policy.demo else []
-    return [*demo, *(one.shown for one in found), *note]
-
-
-def _fitting(texts: Mapping[str, Sequence[str]], width: float, height: float) -> float:
-    """The largest size of text with which everything fits; raises DisclosureError."""
-    steps = round((_LARGEST_MM - _SMALLEST_MM) / _STEP_MM)
-    for step in range(steps + 1):
-        size = _LARGEST_MM - step * _STEP_MM
-        needed = sum(
-            1.6
-            + sum(_lines(line, size, width, _WIDE.get(code, _USUAL_WIDE)) for line in lines)
-            * size
-            * _HIGH.get(code, _USUAL_HIGH)
-            for code, lines in texts.items()
+    groups = [
+        (f"{sign_} {words.say(key)}", tuple(one.text for one in found if one.mark is mark))
+        for sign_, key, mark in (
+            (PROMISED, "sign.promised", Mark.PROMISED),
+            (ENFORCED, "sign.enforced", Mark.ENFORCED),
         )
-        if needed <= height:
+    ]
+    return _Said(
+        before=(words.say("unit.demo"),) if disclosure.policy.demo else (),
+        groups=tuple(group for group in groups if group[1]),
+        after=() if locale_of(locale).reviewed else (words.say("note.unreviewed"),),
+    )
+
+
+def _fitting(texts: Mapping[str, _Said], width: float, height: float, largest: float) -> float:
+    """The largest size of text with which everything fits; raises DisclosureError."""
+    steps = round((largest - _SMALLEST_MM) / _STEP_MM)
+    for step in range(steps + 1):
+        size = largest - step * _STEP_MM
+        if sum(1.8 + _tall(said, code, size, width) for code, said in texts.items()) <= height:
             return size
     raise DisclosureError(
         "sign",
@@ -168,6 +193,16 @@ def _fitting(texts: Mapping[str, Sequence[str]], width: float, height: float) ->
         got="too much",
         remedy="choose a larger size, fewer languages, or shorter texts in the policy",
     )
+
+
+def _tall(said: _Said, locale: str, size: float, width: float) -> float:
+    """Millimetres that one language takes at most."""
+    wide, high = _WIDE.get(locale, _USUAL_WIDE), _HIGH.get(locale, _USUAL_HIGH)
+    width -= _INDENT_MM
+    plain = [*said.before, *(line for _, lines in said.groups for line in lines), *said.after]
+    gaps = _GAP_MM * len(said.groups)
+    headings = sum(_lines(heading, size * _GROUP, width, wide + 0.08) for heading, _ in said.groups)
+    return (sum(_lines(line, size, width, wide) for line in plain) + headings * _GROUP) * size * high + gaps
 
 
 def _lines(text: str, size: float, width: float, wide: float) -> int:
@@ -184,40 +219,61 @@ def _lines(text: str, size: float, width: float, wide: float) -> int:
     return lines
 
 
-def _block(locale: str, lines: Iterable[str]) -> str:
-    return f'<section lang="{locale}">{"".join(f"<p>{html.escape(line)}</p>" for line in lines)}</section>'
+def _block(locale: str, said: _Said) -> str:
+    def lines(texts: Iterable[str]) -> str:
+        return "".join(f"<p>{html.escape(line)}</p>" for line in texts)
 
-
-def _honeycomb(disclosure: Disclosure, icons: Mapping[str, bytes], width: float, height: float) -> str:
-    """Purpose in black above, who answers and the technology in its colour below: three hexagons side by side without a gap."""
-    cells = (
-        (Category.PURPOSE, BLACK, WHITE, 46, 0),
-        (Category.ACCOUNTABLE, WHITE, BLACK, 4, 72),
-        (Category.TECH, FILLS[disclosure.colour], BLACK, 90, 72),
+    groups = "".join(
+        f'<div class="group{" promised" if heading.startswith(PROMISED) else ""}"><h2>{html.escape(heading)}</h2>{lines(texts)}</div>'
+        for heading, texts in said.groups
     )
+    return f'<section lang="{locale}">{lines(said.before)}{groups}{lines(said.after)}</section>'
+
+
+def _honeycomb(disclosure: Disclosure, icons: Mapping[str, bytes], locale: str, width: float, height: float) -> str:
+    """Purpose in black above, who answers and the technology in its colour below, each with its name under it."""
+    cells = (
+        (Category.PURPOSE, BLACK, WHITE),
+        (Category.ACCOUNTABLE, WHITE, BLACK),
+        (Category.TECH, FILLS[disclosure.colour], BLACK),
+    )
+    label_mm = max(_SMALLEST_MM, height / 22)
+    high = _HIGH.get(locale, 1.3)
+    side = min((height - 2 * _LABEL_LINES * label_mm * high) / 2, width / 2.2)
     drawn = []
-    for category, fill, ink, x, y in cells:
+    for category, fill, ink in cells:
         first = next(one.id for one in disclosure.elements if one.category is category)
         line = f'fill="none" stroke="{ink}" stroke-width="5"'
         glyph = _GLYPHS[category].format(ink=ink, line=line)
-        if first in icons and not (category is Category.TECH and _other_colour(icons[first], fill)):
+        if first in icons and not (category is Category.TECH and _other_colour(icons[first], disclosure.colour)):
             data = base64.b64encode(icons[first]).decode()
-            glyph = f'<image x="14" y="14" width="72" height="72" href="data:image/svg+xml;base64,{data}"/>'
+            glyph = f'<image x="-2" y="-2" width="104" height="104" href="data:image/svg+xml;base64,{data}"/>'
         shape = f'<path d="{_HEXAGON}" fill="{fill}" stroke="#000" stroke-width="3"/>'
-        drawn.append(f'<g transform="translate({x} {y})">{shape}{glyph}</g>')
-    side = min(width, height)
-    return f'<svg class="honeycomb" viewBox="0 0 194 174" style="width:{side:.1f}mm;height:{side:.1f}mm" aria-hidden="true">{"".join(drawn)}</svg>'
+        label = _label(disclosure, category, first, locale, width / 2, label_mm)
+        drawn.append(
+            f'<div><svg viewBox="0 0 100 100" style="width:{side:.1f}mm;height:{side:.1f}mm" aria-hidden="true">{shape}{glyph}</svg>'
+            f"{html.escape(label)}</div>"
+        )
+    style = f"font-size:{label_mm:.2f}mm;line-height:{high - 0.1:.2f}"
+    return f'<div class="honeycomb" lang="{locale}" style="{style}">{"".join(drawn)}</div>'
 
 
-def _other_colour(icon: bytes, fill: str) -> bool:
+def _label(disclosure: Disclosure, category: Category, element: str, locale: str, width: float, size: float) -> str:
+    """The element's short name; of who answers the name where it fits, else the question."""
+    if category is not Category.ACCOUNTABLE:
+        return EXPLANATIONS[locale].titles[element]
+    name = disclosure.policy.accountable.name
+    if _lines(name, size, width, _USUAL_WIDE + 0.08) <= _LABEL_LINES:
+        return name
+    return Wording(locale_of(locale)).say("heading.who")
+
+
+def _other_colour(icon: bytes, colour: str) -> bool:
     """Does an official icon bring a colour of its own that says something else about the sensor than this sign's?
 
     The radio that hears phones is yellow in the taxonomy, and blue on the sign of a unit that keeps nothing identifying.
     """
-    found = icon.upper()
-    return any(colour != fill and colour.encode() in found for colour in (YELLOW, BLUE)) or (
-        fill != YELLOW and b"#FD0" in found
-    )
+    return colour_of(icon) not in ("", colour)
 
 
 def _qr(matrix: Sequence[bytearray], modules: int, side: float) -> str:

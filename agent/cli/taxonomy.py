@@ -83,6 +83,19 @@ def load_taxonomy(folder: Path) -> Taxonomy | None:
     return None if data is None else decode_taxonomy(data, str(path))
 
 
+def official_icons(folder: Path, taxonomy: Taxonomy | None, elements: Iterable[str]) -> dict[str, bytes]:
+    """The imported icons of these elements, checked again to be drawings; raises TaxonomyError."""
+    found = {}
+    for element in dict.fromkeys(elements):
+        known = taxonomy.elements.get(element) if taxonomy else None
+        path = folder / "icons" / known.icon if known and known.icon else None
+        if path is not None and path.is_file() and path.stat().st_size <= icon.MAX_ICON_BYTES:
+            data = path.read_bytes()
+            icon.check_icon(data, str(path))
+            found[element] = data
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
     """Named bytes: exports, and icons by file name."""

@@ -1,7 +1,8 @@
 """The compact disclosure: what fits a sign's QR code and one extended advertisement (agent/beacon/SPEC.md, BE-28 to BE-33). Pure.
 
     COSE_Sign1 by the unit over {0: form 1, 1: unit, 2: policy version, 3: expires, 4: colour, 5: element numbers, 6: organisation,
-                                 7: [channel, where], 8: first 16 bytes of the disclosure digest, perhaps 9: true (a demonstration)}
+                                 7: [channel, where], 8: first 16 bytes of the disclosure digest, perhaps 9: true (a demonstration),
+                                 10: the guarantee}
 
 It is derived from a disclosure and says nothing that the disclosure does not; what it leaves out, the disclosure has.
 Invariant: `decode_compact` accepts one encoding of one value, so the bytes under a signature have one reading in every language.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from agent.contracts.public import MAX_COMPACT_BYTES, TOPIC_NAME
 from agent.disclosure.datachain import COLOURS, Disclosure
 from agent.disclosure.numbers import NUMBERS, REGISTRY, Numbered
+from agent.disclosure.presence import Scope, presence
 from agent.disclosure.rules import Category
 from agent.errors import DisclosureError
 from agent.policy.model import CHANNELS
@@ -31,6 +33,7 @@ MAX_TEXT_CHARACTERS = 120
 MAX_ELEMENTS = 64
 MAX_VERSION = 2**32 - 1
 MAX_EXPIRES = 2**33 - 1
+MAX_PERIOD_S = 2**32 - 1
 
 UNIT_CODE = 0xC0
 PHRASES = {
@@ -57,6 +60,24 @@ _STEERING = re.compile(
 _NEEDED = (Category.ACCOUNTABLE, Category.PURPOSE, Category.TECH)
 
 
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """`period` and `month` are N of "right at most N times in 100" (presence.Presence), 0 where nothing is stated; `period_s` in seconds."""
+
+    scope: Scope
+    period: int = 0
+    month: int = 0
+    period_s: int = DAY_S
+
+    def encode(self) -> list[int]:
+        """[scope, period, month], [scope] where nothing is stated; the length of a period where that is not a day."""
+        numbers = [self.period, self.month] if self.scope <= Scope.NOISY_ONLY else []
+        return [int(self.scope), *numbers, *([self.period_s] if self.period_s != DAY_S else [])]
+
+
 @dataclass(frozen=True, slots=True)
 class Compact:
     """A decoded compact disclosure. `digest` are the first 16 bytes of the disclosure digest, `expires` is in Unix seconds."""
@@ -70,6 +91,7 @@ class Compact:
     channel: str
     where: str
     digest: bytes
+    guarantee: Guarantee
     demo: bool = False
 
     def encode(self) -> bytes:
@@ -84,8 +106,10 @@ class Compact:
             6: shorten(self.organisation, self.unit),
             7: [CHANNELS.index(self.channel), shorten(self.where, self.unit)],
             8: self.digest,
+            **({9: True} if self.demo else {}),
+            10: self.guarantee.encode(),
         }
-        return cbor.encode({**item, 9: True} if self.demo else item)
+        return cbor.encode(item)
 
 
 def compact_of(disclosure: Disclosure) -> Compact:
@@ -102,7 +126,20 @@ def compact_of(disclosure: Disclosure) -> Compact:
         channel=channel,
         where=where,
         digest=disclosure.digest[:DIGEST_BYTES],
+        guarantee=guarantee_of(disclosure),
         demo=disclosure.policy.demo,
+    )
+
+
+def guarantee_of(disclosure: Disclosure) -> Guarantee:
+    """The bounds that the sign states, in numbers."""
+    found = presence(disclosure.policy)
+    stated = found.scope <= Scope.NOISY_ONLY
+    return Guarantee(
+        scope=found.scope,
+        period=found.period if stated else 0,
+        month=found.month if stated else 0,
+        period_s=disclosure.policy.period_s if found.scope is not Scope.NOBODY else DAY_S,
     )
 
 
@@ -147,12 +184,13 @@ def decode_compact(payload: bytes) -> Compact:
             6: bytes(organisation),
             7: [int(channel), bytes(where)],
             8: bytes(digest),
-        } if len(item) == (10 if item.get(9) is True else 9) and not any(
+            10: list(guarantee),
+        } if len(item) == (11 if item.get(9) is True else 10) and not any(
             type(value) is bool for value in (item[0], version, expires, colour, channel)
         ):
             pass
         case _:
-            raise _refused("shape", "a map with the keys 0 to 8, perhaps 9: true", "another")
+            raise _refused("shape", "a map with the keys 0 to 8 and 10, perhaps 9: true", "another")
     if len(unit) > MAX_UNIT_CHARACTERS or not TOPIC_NAME.fullmatch(unit):
         raise _refused("unit", f"a unit's name of at most {MAX_UNIT_CHARACTERS} characters", "another text")
     for name, number, low, high in (
@@ -175,6 +213,7 @@ def decode_compact(payload: bytes) -> Compact:
         channel=CHANNELS[channel],
         where=lengthen(where, unit, "feedback address"),
         digest=digest,
+        guarantee=_guarantee(guarantee),
         demo=9 in item,
     )
 
@@ -220,6 +259,25 @@ def _elements(numbers: bytes) -> tuple[Numbered, ...]:
     if categories != sorted(categories) or not set(_NEEDED) <= set(categories) or found[0].id != "institution":
         raise _refused("elements", "the institution, a purpose and a technology, by category", "others")
     return found
+
+
+def _guarantee(item: list[object]) -> Guarantee:
+    """One encoding of one value; N is from 50, a guess, to 100, no limit."""
+    match [None if type(one) is not int else one for one in item]:
+        case [(0 | 1 | 2) as scope, int(period), int(month), *rest] if 50 <= period <= month <= 100:
+            found = (Scope(scope), period, month)
+        case [3, *rest]:
+            found = (Scope.NONE, 0, 0)
+        case [4]:
+            return Guarantee(Scope.NOBODY)
+        case _:
+            raise _refused("guarantee", "[scope 0 to 4, N, N] with N of 50 to 100", "another list")
+    match rest:
+        case []:
+            return Guarantee(*found)
+        case [int(period_s)] if 1 <= period_s <= MAX_PERIOD_S and period_s != DAY_S:
+            return Guarantee(*found, period_s)
+    raise _refused("guarantee", f"a period of 1 to {MAX_PERIOD_S} s where it is not a day", "another length")
 
 
 def _refused(what: str, expected: str, got: str, remedy: str = "") -> DisclosureError:

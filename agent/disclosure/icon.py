@@ -114,3 +114,15 @@ def check_icon(data: bytes, where: str) -> None:
 
 def _refuse(where: str, expected: str, got: str) -> NoReturn:
     raise TaxonomyError(where, expected=expected, got=got)
+
+
+_YELLOW = (b"#FFDD00", b"#FFDC00", b"#FD0")
+_BLUE = (b"#36B2E6",)
+
+
+def colour_of(data: bytes) -> str:
+    """ "yellow", "blue" or "": the colour of a context that a checked icon brings of its own."""
+    found = data.upper()
+    if any(colour in found for colour in _YELLOW):
+        return "yellow"
+    return "blue" if any(colour in found for colour in _BLUE) else ""

@@ -6,6 +6,7 @@ all streams with noise together; streams without noise that people cause are `op
 it is stated of the covered ones only.
 """
 
+import enum
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -25,6 +26,21 @@ from agent.policy.vocabulary import QUANTITIES
 MONTH_S = 30 * 86_400
 
 
+class Scope(enum.IntEnum):
+    """Of which of the published numbers a bound is stated."""
+
+    ALL = 0
+    """Of all."""
+    NOISY = 1
+    """Of those with noise; the others are promised not to be about anybody."""
+    NOISY_ONLY = 2
+    """Of those with noise; people cause others, for which none holds."""
+    NONE = 3
+    """Of none, though people cause numbers."""
+    NOBODY = 4
+    """Of none; no number is about people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Presence:
     """`period` and `month` are N of "right at most N times in 100"; 50 is guessing, 100 no limit at all.
@@ -38,6 +54,15 @@ class Presence:
     covered: tuple[str, ...]
     open: tuple[str, ...]
     apart: tuple[str, ...]
+
+    @property
+    def scope(self) -> Scope:
+        """What the bound is stated of."""
+        if not self.covered:
+            return Scope.NONE if self.open else Scope.NOBODY
+        if self.open:
+            return Scope.NOISY_ONLY
+        return Scope.NOISY if self.apart else Scope.ALL
 
 
 def presence(policy: Policy) -> Presence:

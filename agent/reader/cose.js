@@ -1,6 +1,7 @@
 // COSE_Sign1 (RFC 9052) by Ed25519: as agent/wire/cose.py. The signature is checked before the payload is looked at.
 
 import { Refused, decode, encodeList } from "./cbor.js";
+import { verifyEd25519 } from "./ed25519.js";
 
 const ALG = 1, CRIT = 2, KID = 4;
 const ALGORITHMS = [-8, -19];
@@ -31,17 +32,9 @@ function inner(bytes) {
 
 export async function verify(sign1, publicKey) {
   if (!ALGORITHMS.includes(sign1.header.get(ALG)) || sign1.signature.length !== 64) throw new Refused("signature", "another algorithm");
-  const subtle = globalThis.crypto?.subtle;
-  if (!subtle) throw new Refused("crypto", "no WebCrypto: not a secure page");
-  let key;
-  try {
-    key = await subtle.importKey("raw", publicKey, { name: "Ed25519" }, false, ["verify"]);
-  } catch {
-    throw new Refused("crypto", "no Ed25519");
-  }
   const isEmptyMap = sign1.protectedBytes.length === 1 && sign1.protectedBytes[0] === 0xa0;
   const signed = encodeList(["Signature1", isEmptyMap ? new Uint8Array() : sign1.protectedBytes, new Uint8Array(), sign1.payload]);
-  if (!(await subtle.verify("Ed25519", key, sign1.signature, signed))) throw new Refused("signature", "it does not match");
+  if (!(await verifyEd25519(publicKey, sign1.signature, signed))) throw new Refused("signature", "it does not match");
   return sign1.payload;
 }
 

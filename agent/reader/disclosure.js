@@ -1,6 +1,7 @@
 // What a signed message says: the compact disclosure (agent/beacon/SPEC.md, BE-28 to BE-33) and the unit's envelope (contracts/public.py).
-// Both come out as one shape: {unit, version, expires, colour, numbers, organisation, channel, where, digest (16 bytes), demo, …}.
+// Both come out as one shape: {unit, version, expires, colour, numbers, organisation, channel, where, digest (16 bytes), demo, guarantee, …}.
 
+import { decodeGuarantee, guaranteeOf } from "./bound.js";
 import { Refused, decode } from "./cbor.js";
 
 const COLOURS = ["yellow", "blue", "white"];
@@ -22,7 +23,7 @@ export function decodeCompact(payload, registry, phrases) {
   }
   if (!(map instanceof Map)) refuse("no map");
   if (typeof map.get(0) === "number" && map.get(0) !== 1) throw new Refused("compact", "newer");
-  if (map.size !== (map.get(9) === true ? 10 : 9)) refuse("other keys");
+  if (map.size !== (map.get(9) === true ? 11 : 10)) refuse("other keys");
   const [unit, version, expires, colour, numbers, organisation, feedback, digest] = [1, 2, 3, 4, 5, 6, 7, 8].map((key) => map.get(key));
   if (map.get(0) !== 1) refuse("form");
   if (typeof unit !== "string" || unit.length > 17 || !NAME.test(unit)) refuse("unit");
@@ -35,6 +36,7 @@ export function decodeCompact(payload, registry, phrases) {
   if (!(digest instanceof Uint8Array) || digest.length !== 16) refuse("digest");
   return {
     unit, version, expires, colour: COLOURS[colour], digest, demo: map.has(9),
+    guarantee: decodeGuarantee(map.get(10)),
     numbers: elements([...numbers], registry),
     organisation: lengthen(organisation, unit, phrases),
     channel: CHANNELS[feedback[0]],
@@ -89,17 +91,17 @@ export function lengthen(data, unit, phrases) {
 }
 
 // The envelope's payload is verified by the caller; `digest` is SHA-256 over the disclosure bytes.
-export function decodeEnvelope(payload, registry) {
+export function decodeEnvelope(payload, registry, people) {
   const map = decode(payload, 3906);
   const size = map instanceof Map ? map.size : 0;
   const bytes = size ? map.get(1) : null;
   const notBefore = size === 3 ? map.get(3) : null;
   if (!(size === 2 || size === 3) || !(bytes instanceof Uint8Array) || !whole(map.get(2), 0, 2 ** 40)) refuse("no envelope");
   if (size === 3 && !whole(notBefore, 0, 2 ** 40)) refuse("not before");
-  return { bytes, notBefore, ...decodeDisclosure(bytes, registry) };
+  return { bytes, notBefore, ...decodeDisclosure(bytes, registry, people) };
 }
 
-function decodeDisclosure(bytes, registry) {
+function decodeDisclosure(bytes, registry, people) {
   const map = decode(bytes, 3900, 4);
   if (!(map instanceof Map)) refuse("no disclosure");
   if (typeof map.get(0) === "number" && map.get(0) !== 1) throw new Refused("compact", "newer");
@@ -120,6 +122,7 @@ function decodeDisclosure(bytes, registry) {
     unit: NAME.test(line(unit.get(2))) ? unit.get(2) : refuse("unit"),
     city: line(unit.get(0)), site: line(unit.get(1)), title: line(unit.get(3)), place: line(part(5).get(0)), precision: line(part(5).get(1)),
     version: policy.get(1), demo: policy.get(2), expires: dates.get(2), colour: COLOURS[map.get(2)],
+    guarantee: guaranteeOf(policy, people),
     numbers: elements([...new Set(numbers)], registry),
     organisation: line(part(6).get(0)), channel, where: line(contact.get(1 + CHANNELS.indexOf(channel))),
   };

@@ -43,10 +43,12 @@ async function read(device, stepMs) {
   for (let tries = 0; tries < TRIES; tries++) {
     const envelope = await part(value, 0x01);
     const upcoming = envelope && (await part(value, 0x0a, true));
-    if (envelope && upcoming !== undefined) {
-      const stop = await value(0x13);
-      return { envelope, upcoming, stop: stop.length ? stop : null };
-    }
+    if (!envelope || upcoming === undefined) continue;
+    const stop = await value(0x13);
+    const latest = await part(value, 0x16, true);
+    if (latest === undefined) continue;
+    const head = await value(0x15);
+    return { envelope, upcoming, latest, stop: stop.length ? stop : null, head: head.length ? head : null };
   }
   throw new Refused("radio", "it changes while it is read");
 }

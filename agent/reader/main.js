@@ -4,7 +4,8 @@ import facts from "./facts.js";
 import { reasonOf, cannot, judgeCopy, judgeLive } from "./verdict.js";
 import { fromBase32 } from "./disclosure.js";
 import { available, readLive } from "./live.js";
-import { drawShown, drawVerdict, node, words } from "./page.js";
+import { drawShown, drawVerdict } from "./page.js";
+import { node, words } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const MAX_FILE = 8192;

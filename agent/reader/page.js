@@ -1,32 +1,14 @@
 // Draws a verdict. Text goes in by textContent alone: nothing of a disclosure is ever taken for markup.
 
-import { dayOf } from "./disclosure.js";
+import { SCOPES } from "./bound.js";
+import { hexagon, honeycomb } from "./honeycomb.js";
+import { clock, day, duration, node, words } from "./words.js";
 
 const SECTIONS = [["who", [0]], ["why", [1]], ["sensor", [2]], ["numbers", [3, 4]], ["receivers", [5, 6, 7]]];
 const CONTEXT = { yellow: "tech.identifiable", blue: "tech.de_identified", white: "tech.non_identifiable" };
-const FILL = { yellow: "#FFDD00", blue: "#36B2E6", white: "#FFFFFF" };
-const SVG = "http://www.w3.org/2000/svg";
 const OWN = { organization: "page.vendors", differential_privacy: "page.differential_privacy", values_time: "page.values_time", data_retained: "page.kept" };
-
-export function words(facts, locale) {
-  const table = facts.locales[locale];
-  return (key, filled = {}) => (table.texts[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => String(filled[name] ?? ""));
-}
-
-export function day(facts, locale, seconds) {
-  const { date, months, first_day } = facts.locales[locale];
-  const at = dayOf(seconds);
-  const number = at.getUTCDate() === 1 ? first_day : String(at.getUTCDate());
-  return date.replace("{day}", number).replace("{month}", months[at.getUTCMonth()]).replace("{year}", String(at.getUTCFullYear()));
-}
-
-export function node(name, text = "", attributes = {}, ...children) {
-  const made = document.createElement(name);
-  if (text) made.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
+const STATES = { suppressed: "page.too_small", not_collected: "page.not_collected" };
+const BARE = ["", "1", "/", "count"];
 
 export function drawVerdict(where, result, facts, locale) {
   const say = words(facts, locale);
@@ -43,57 +25,102 @@ export function drawVerdict(where, result, facts, locale) {
 
 export function drawShown(where, shown, facts, locale) {
   if (!shown) return where.replaceChildren();
-  const say = words(facts, locale);
+  const about = { shown, facts, locale, say: words(facts, locale) };
+  const { say } = about;
   const parts = [];
   if (shown.stop !== undefined) parts.push(node("p", say("page.stopped"), { class: "notice" }, node("br"), shown.stop));
   if (shown.upcoming) parts.push(node("p", say("page.upcoming", { n: shown.upcoming.version, day: day(facts, locale, shown.upcoming.notBefore) }), { class: "notice" }));
+  parts.push(honeycomb(shown, facts, locale), node("p", say("page.open"), { class: "hint" }));
   for (const [section, categories] of SECTIONS) {
-    parts.push(node("h2", say(`heading.${section}`)));
-    const list = node("ul");
-    if (section === "who") list.append(...who(shown, say));
+    const lines = section === "who" ? who(about) : [];
     for (const number of shown.numbers) {
       const [id, category, mark] = facts.registry[number - 1];
-      if (categories.includes(category) && id !== "institution") list.append(element(id, mark, shown, facts, locale, say));
+      if (categories.includes(category) && id !== "institution") lines.push(line(about, say(OWN[id] ?? id), mark, id));
     }
-    if (section === "sensor") list.append(line(say(CONTEXT[shown.colour]), 2, say, [hexagon(FILL[shown.colour])]));
-    parts.push(list);
+    if (section === "sensor") lines.push(line(about, say(CONTEXT[shown.colour]), 2, CONTEXT[shown.colour], [hexagon(2, shown.colour)]));
+    parts.push(part(say(`heading.${section}`), node("ul", "", {}, ...lines)));
+    if (section === "numbers") parts.push(protection(about));
   }
-  parts.push(node("h2", say("heading.time")), node("ul", "", {},
-    line(say("page.expires", { day: day(facts, locale, shown.expires) }), 1, say),
-    line(say("page.version", { n: shown.version }), 0, say), line(say("page.code", { code: shown.code }), 0, say)));
-  parts.push(node("h2", say("heading.ask")), node("ul", "", {}, ask(shown, say)));
-  parts.push(node("h2", say("heading.not_done")), node("ul", "", {},
-    ...["not_done.silent", "not_done.sent", "not_done.follow"].map((key) => line(say(key), 1, say))));
+  if (shown.latest) parts.push(part(say("page.figures"), ...figures(about)));
+  const times = [line(about, say("page.expires", { day: day(facts, locale, shown.expires) }), 1), line(about, say("page.version", { n: shown.version })), line(about, say("page.code", { code: shown.code }))];
+  if (shown.head) times.push(line(about, say("page.stamp", { time: clock(shown.head.signedAt), n: shown.head.size })));
+  parts.push(part(say("heading.time"), node("ul", "", {}, ...times)));
+  parts.push(part(say("heading.ask"), node("ul", "", {}, ask(about))));
+  parts.push(part(say("heading.not_done"), node("ul", "", {}, ...["not_done.silent", "not_done.sent", "not_done.follow"].map((key) => line(about, say(key), 1)))));
   where.replaceChildren(...parts);
 }
 
-function who(shown, say) {
-  const found = [line(say("unit.name", shown), 0, say)];
-  if (shown.demo) found.push(line(say("unit.demo"), 1, say));
-  if (shown.title) found.push(line(say("unit.title", shown), 2, say));
-  found.push(line(say("institution", { name: shown.organisation }), 2, say));
-  if (shown.place) found.push(line(say(`place.${shown.precision}`, { place: shown.place }), 2, say));
+const part = (heading, ...inside) => node("section", "", { class: "part" }, node("h2", heading), ...inside);
+
+function who(about) {
+  const { shown, say } = about;
+  const found = [line(about, say("unit.name", shown))];
+  if (shown.demo) found.push(line(about, say("unit.demo"), 1));
+  if (shown.title) found.push(line(about, say("unit.title", shown), 2));
+  found.push(line(about, say("institution", { name: shown.organisation }), 2, "institution"));
+  if (shown.place) found.push(line(about, say(`place.${shown.precision}`, { place: shown.place }), 2));
   return found;
 }
 
-function element(id, mark, shown, facts, locale, say) {
+// A line of the page. `mark` is 1 for enforced, 2 for promised, 0 for what is no statement about the unit; `id` an element or context that it opens to.
+function line(about, text, mark = 0, id = null, before = []) {
+  const { say } = about;
+  const said = [...before, node("span", text)];
+  if (mark) said.push(node("span", say(mark === 1 ? "page.enforced" : "page.promised"), { class: mark === 1 ? "mark enforced" : "mark" }));
+  if (!id) return node("li", "", { class: "plain" }, ...said);
+  return node("li", "", {}, node("details", "", {}, node("summary", "", {}, ...said), node("div", "", { class: "explained" }, ...explained(about, id, mark))));
+}
+
+// The official text in this language where one was imported, else our own; then what stands behind the line.
+function explained({ facts, locale, say }, id, mark) {
   const official = facts.official[id]?.[locale];
-  const item = line(say(OWN[id] ?? id), mark, say);
-  if (official) item.append(node("details", "", {}, node("summary", `${say("page.official")}: ${official.title}`), node("p", official.description ?? "")));
-  return item;
+  const own = facts.explanations[locale];
+  const found = official?.description
+    ? [node("p", `${say("page.official")}: ${official.title}`, { class: "source" }), node("p", official.description)]
+    : [node("p", own.texts[id])];
+  if (!official?.description && !own.reviewed) found.push(node("p", say("page.unchecked"), { class: "source" }));
+  found.push(node("p", say(mark === 1 ? "page.enforced_words" : "page.promised_words")));
+  return found;
 }
 
-// `mark` is 1 for enforced, 2 for promised, 0 for what is no statement about the unit.
-function line(text, mark, say, before = []) {
-  if (!mark) return node("li", text);
-  const enforced = mark === 1;
-  return node("li", "", {}, ...before, text, node("span", say(enforced ? "page.enforced" : "page.promised"), { class: enforced ? "mark enforced" : "mark" }));
+// The guarantee as on the sign: from the signed message, or worked out from the signed policy.
+function protection(about) {
+  const { shown: { guarantee: { scope, period, month, periodS } }, say } = about;
+  const stated = scope <= SCOPES.noisyOnly;
+  const span = periodS === 86400 ? "day" : "period";
+  const filled = { period: duration(say, periodS) };
+  const lines = [];
+  const add = (key, more = {}) => lines.push(line(about, say(key, { ...filled, ...more }), 1, stated ? "differential_privacy" : null));
+  if (scope === SCOPES.nobody) lines.push(line(about, say("guarantee.no_people"), 2));
+  else {
+    if (stated && scope !== SCOPES.all) add("page.only");
+    if (!stated || period === 100) add(`guarantee.open_${span}`);
+    else { add(`guarantee.${scope === SCOPES.all ? "" : "some_"}${span}`, { n: period }); add("guarantee.guess"); }
+    if (!stated || month === 100) add("guarantee.open_month"); else add("guarantee.month", { n: month });
+    if (scope === SCOPES.noisyOnly) add("page.no_limit");
+  }
+  const inside = [node("ul", "", {}, ...lines)];
+  if (stated && period < 100) inside.unshift(node("p", "", { class: "gauge", "aria-hidden": "true" }, node("b", String(period)), node("span", " / 100"), node("meter", "", { min: 50, max: 100, value: period })));
+  return part(say("heading.protection"), ...inside);
 }
 
-function ask(shown, say) {
-  const item = line(say(`ask.${shown.channel}`, shown), 2, say);
+function figures({ shown: { latest }, facts, locale, say }) {
+  const found = latest.streams.map(({ stream, start, lengthS, state, cells }) => {
+    const window = say("page.window", { stream, day: day(facts, locale, start), start: clock(start), end: clock(start + lengthS) });
+    const rows = cells.map(({ name, unit, value }) => node("tr", "", {}, node("th", name, { scope: "row" }), node("td", (STATES[value] ? say(STATES[value]) : value) + (BARE.includes(unit) || STATES[value] ? "" : ` ${unit}`))));
+    const caption = node("caption", window, {}, ...(state === "complete" ? [] : [node("br"), say("page.not_whole")]));
+    const head = node("tr", "", {}, node("th", say("page.category"), { scope: "col" }), node("th", say("page.number"), { scope: "col" }));
+    return node("table", "", {}, caption, node("thead", "", {}, head), node("tbody", "", {}, ...rows));
+  });
+  if (latest.leftOut) found.push(node("p", say("page.left_out", { n: latest.leftOut })));
+  return found;
+}
+
+function ask(about) {
+  const { shown, say } = about;
+  const item = line(about, say(`ask.${shown.channel}`, shown), 2);
   const link = feedbackLink(shown);
-  if (link) item.append(node("p", "", {}, node("a", say("page.feedback"), { href: link, rel: "noreferrer" })), node("p", say("page.feedback_note")));
+  if (link) item.append(node("p", "", {}, node("a", say("page.feedback"), { href: link, rel: "noreferrer", class: "button" })), node("p", say("page.feedback_note"), { class: "source" }));
   return item;
 }
 
@@ -112,13 +139,4 @@ export function feedbackLink(shown) {
   }
   if (shown.channel === "phone") return `tel:${shown.where.replace(/[^+0-9]/g, "")}`;
   return null;
-}
-
-function hexagon(fill) {
-  const drawing = document.createElementNS(SVG, "svg");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 36 40", class: "hexagon", "aria-hidden": "true" })) drawing.setAttribute(key, value);
-  const path = document.createElementNS(SVG, "path");
-  for (const [key, value] of Object.entries({ d: "M18 2 34 11v18L18 38 2 29V11z", fill, stroke: "#000", "stroke-width": "2" })) path.setAttribute(key, value);
-  drawing.append(path);
-  return drawing;
 }

@@ -1,6 +1,6 @@
 // After one visit the page opens without a network. Only its own files; what a unit or a sign says is never stored.
 const VERSION = "@VERSION@";
-const FILES = ["./", "index.html", "reader.css", "main.js", "page.js", "verdict.js", "disclosure.js", "cose.js", "cbor.js", "live.js", "facts.js", "icon.svg", "manifest.webmanifest"];
+const FILES = @FILES@;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(VERSION).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));

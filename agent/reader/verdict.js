@@ -3,6 +3,8 @@
 import { Refused } from "./cbor.js";
 import { decodeSign1, hex, sha256, verify } from "./cose.js";
 import { code, decodeCompact, decodeEnvelope, decodeStop } from "./disclosure.js";
+import { HEAD_FRESH_S, openHead } from "./checkpoint.js";
+import { decodeLatest } from "./figures.js";
 
 const REASONS = { cbor: "malformed", cose: "malformed", compact: "malformed", signature: "signature", crypto: "no_crypto", radio: "radio", cancelled: "cancelled", key: "unknown_key", unit: "wrong_unit" };
 
@@ -24,7 +26,7 @@ export async function judgeCopy(message, facts, nowS) {
   }
 }
 
-// `read` is what live.js brought: {envelope, upcoming, stop}, the last two perhaps null.
+// `read` is what live.js brought: {envelope, upcoming, stop, head, latest}, all but the first perhaps null (BE-38).
 export async function judgeLive(read, facts, nowS) {
   try {
     inDate(facts, nowS);
@@ -38,7 +40,14 @@ export async function judgeLive(read, facts, nowS) {
       if (later.notBefore !== null) shown.upcoming = { version: later.version, notBefore: later.notBefore };
     }
     if (read.stop) shown.stop = decodeStop((await opened(read.stop, 500, facts, vouched)).payload);
-    return judged("live", shown, nowS);
+    const path = `${shown.city}/${shown.site}/${shown.unit}`;
+    if (read.latest) {
+      shown.latest = decodeLatest((await opened(read.latest, 3906, facts, vouched)).payload);
+      if (shown.latest.path !== path) throw new Refused("unit", "another's figures");
+    }
+    if (!read.head) return judged("no_head", shown, nowS);
+    shown.head = await openHead(read.head, path, unhex(vouched.key));
+    return judged(Math.abs(nowS - shown.head.signedAt) > HEAD_FRESH_S ? "stale_head" : "live", shown, nowS);
   } catch (error) {
     return cannot(reasonOf(error));
   }
@@ -50,7 +59,7 @@ function inDate(facts, nowS) {
 }
 
 async function whole(payload, facts) {
-  const shown = decodeEnvelope(payload, facts.registry);
+  const shown = decodeEnvelope(payload, facts.registry, facts.people);
   return { ...shown, code: code(await sha256(shown.bytes)) };
 }
 
@@ -59,9 +68,10 @@ async function opened(message, maxBytes, facts, only = null) {
   const kid = hex(sign1.kid);
   const vouched = facts.trust.units.find((unit) => unit.key.slice(0, 16) === kid);
   if (!vouched || (only && vouched !== only)) throw new Refused("key", "unknown");
-  const key = new Uint8Array(vouched.key.match(/../g).map((byte) => parseInt(byte, 16)));
-  return { payload: await verify(sign1, key), vouched };
+  return { payload: await verify(sign1, unhex(vouched.key)), vouched };
 }
+
+const unhex = (text) => new Uint8Array(text.match(/../g).map((byte) => parseInt(byte, 16)));
 
 function belongs(shown, vouched) {
   if (shown.unit !== vouched.name) throw new Refused("unit", "another");
@@ -69,5 +79,6 @@ function belongs(shown, vouched) {
 }
 
 function judged(verdict, shown, nowS) {
-  return nowS >= shown.expires ? cannot("expired", shown) : { verdict, reason: null, shown };
+  if (nowS >= shown.expires) return cannot("expired", shown);
+  return ["live", "copy"].includes(verdict) ? { verdict, reason: null, shown } : cannot(verdict, shown);
 }

@@ -5,7 +5,6 @@ One table of cases, each a message or a flood at a unit in mid-window. What is m
 
 import json
 import os
-import resource
 from collections.abc import Callable
 from dataclasses import fields
 from fractions import Fraction
@@ -27,6 +26,7 @@ from agent.local.settings import Paths
 from agent.wire import cbor
 from tests.anonymizer.stage import KEY, message
 from tests.anonymizer.test_kinds import Life, brought
+from tests.memory import resident_kib
 
 NAMES = ("passing", "stays", "visitors", "noise")
 TAG_SINT8, TAG_FLOAT32_LE = 72, 85
@@ -200,10 +200,10 @@ def test_a_stream_at_a_thousand_times_its_rate(name: str, tmp_path: Path) -> Non
         "visitors": lambda: life.bring("visitors", identifiers=some),
     }
     brings[name]()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_kib()
     for _ in range(499):
         brings[name]()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4096
+    assert resident_kib() - before < 4096
     life.on(11)
     pack = next(pack for pack in reversed(life.of(name)) if pack.reason is None)
     numbers = [int(str(value)) for value in pack.values if isinstance(value, int) and value < 10**9]
@@ -222,11 +222,11 @@ def test_a_million_forged_identifiers_reach_the_city_as_at_least(tmp_path: Path)
     life = Life("visitors")
     forged = np.frombuffer(os.urandom(6_000_000), dtype=np.uint8)
     life.bring("visitors", identifiers=[forged[:6].tobytes()])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_kib()
     for at in range(0, forged.size, 6000):
         data = forged[at : at + 6000].tobytes()
         life.bring("visitors", identifiers=[data[i : i + 6] for i in range(0, 6000, 6)])
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4096
+    assert resident_kib() - before < 4096
     life.on(11)
     devices, _, kind = next(pack for pack in reversed(life.of("visitors")) if pack.reason is None).values
     assert (devices, kind) == (545_113, "at_least")

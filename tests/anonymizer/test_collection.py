@@ -313,6 +313,26 @@ def test_windows_close_up_to_the_bounds() -> None:
     assert world.packs()[-1].window_start > 10**10 - 110
 
 
+def test_time_that_is_not_known_covers_nothing() -> None:
+    """AN-3: a window of which the unit did not know the time for more than half says so; however often UTC jumps meanwhile, nothing is kept of it."""
+    world = opened()
+    first = len(world.packs())
+    world.run(6 - world.utc_s % 5)
+    world.clock_trusted = False
+    world.run(14)
+    world.clock_trusted = True
+    world.run(15)
+    reasons = [pack.reason for pack in world.packs()[first:]]
+    assert [reason for reason in reasons if reason is not None] == [NotCollected.CLOCK, *[NotCollected.RESTART] * 2]
+    assert reasons[-1] is None
+    world.clock_trusted = False
+    for _ in range(50):
+        world.offset_ns += 3600 * NS
+        world.tick()
+    (windows,) = (windows for regime in world.collection._regimes for windows in regime.windows)
+    assert len(windows._covered_ns) <= 1
+
+
 def test_a_small_correction_is_no_step() -> None:
     """AN-4: up to a second."""
     world = opened()

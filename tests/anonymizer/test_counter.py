@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from agent.anonymizer import strength
 from agent.anonymizer.centred import MAX_VARIANCE, CentredGaussian
 from agent.anonymizer.counter import Counter
+from agent.contracts.log import Charge
 from agent.errors import InvariantBroken
 from agent.local.randomness import random_bytes
 from agent.policy import factorisation
@@ -236,13 +238,14 @@ def test_what_the_proofs_do_not_cover_is_refused(steps: int, scale: Fraction) ->
 
 
 def test_the_charge_is_the_policys() -> None:
-    """AN-308: a counter built from a policy's sigma charges what the policy says one reading costs, and refuses presences beyond half."""
-    privacy = parse_policy(changed('totals = "none"', 'totals = "period"'), "p").streams[0].privacy
-    counter = Counter(privacy.totals, privacy.scale_squared, 2)  # type: ignore[union-attr]
-    assert counter.charge(4, 1) == privacy.charge == Fraction(1, 32)  # type: ignore[union-attr]
-    assert counter.charge(1, 1) < Fraction(1, 32) < counter.charge(8, 1)
-    with pytest.raises(InvariantBroken):
-        counter.charge(49, 1)
+    """AN-308: at a policy's own sigma a window is charged what the policy says one reading costs, and presences beyond half are refused."""
+    stream = parse_policy(changed('totals = "none"', 'totals = "period"'), "p").streams[0]
+    charges = {m: strength.charge(stream, strength.own(stream), m, 1) for m in (1, 4, 8, 48, 49)}
+    assert charges[4] == Charge(stream.privacy.charge) == Charge(Fraction(1, 32))  # type: ignore[union-attr]  # a count's
+    rhos = [charge.rho for charge in charges.values() if charge is not None]
+    assert rhos == sorted(set(rhos))
+    assert charges[48] is not None
+    assert charges[49] is None
 
 
 def test_the_noise_is_as_large_as_published() -> None:

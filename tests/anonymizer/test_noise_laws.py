@@ -129,6 +129,23 @@ def test_half_widths_are_the_smallest(law: DiscreteLaplace | DiscreteGaussian, t
     assert w == 0 or beyond + 2 * exact[law.bound + w] > tail
 
 
+@pytest.mark.parametrize("law", [DiscreteLaplace(Fraction(1, 3)), DiscreteGaussian(Fraction(16))])
+def test_a_draw_leaves_nothing_in_the_table(law: DiscreteLaplace | DiscreteGaussian) -> None:
+    """A table lives as long as its policy: what it compared a window's noise with is overwritten at once."""
+    for count in (1, 8, 3):
+        law.draw(count, random_bytes)
+        assert not law._scratch.uniform.any()
+        assert not law._scratch.below.any()
+
+
+@pytest.mark.parametrize("law", [DiscreteLaplace(Fraction(1, 3)), DiscreteGaussian(Fraction(16))])
+def test_probabilities_below_a_value(law: DiscreteLaplace | DiscreteGaussian) -> None:
+    """Over the whole table and beyond both ends, where many thresholds share a prefix: by the law in double precision."""
+    exact = masses(law, law.bound)
+    for value in range(-law.bound - 2, law.bound + 3):
+        assert law.below(value) == pytest.approx(math.fsum(exact[: max(0, value + law.bound)]), abs=1e-12)
+
+
 @pytest.mark.parametrize("sigma_squared", [Fraction(1089, 7) * 64, Fraction(4097), NOISE_OF_A_SQUARE, Fraction(2**40)])
 def test_wide_noise_splits_as_its_proof_demands(sigma_squared: Fraction) -> None:
     """AN-403: variances add up exactly, and every split has u^2 >= 12."""

@@ -16,6 +16,7 @@ from tests.anonymizer.stage import BIKE, Unit
 from tests.anonymizer.test_daemon import keep
 from tests.anonymizer.test_distinct import errors, privacy_of
 from tests.bench.record import Most, record
+from tests.memory import resident_kib
 
 PROJECT = Path(__file__).parents[2]
 
@@ -75,12 +76,6 @@ def test_the_core() -> None:
     record(rows, {"core_mib": Most(30), "core_import_cpu_ms": Most(200)})
 
 
-def rss_mib(pid: int) -> float:
-    """Resident set size, shared pages of libraries included."""
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
-
-
 def test_the_whole_anonymizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After windows were counted, released, signed and logged."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
@@ -93,7 +88,7 @@ def test_the_whole_anonymizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert unit.counters()["counted"] > 0
         assert len(unit.releases()) >= 2
         assert unit.process is not None
-        record({"anonymizer_mib": rss_mib(unit.process.pid)}, {"anonymizer_mib": Most(42)})
+        record({"anonymizer_mib": resident_kib(unit.process.pid) / 1024}, {"anonymizer_mib": Most(42)})
     finally:
         unit.end()
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer import batch
-from agent.anonymizer.govern import govern_block
+from agent.anonymizer.govern import release
 from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.rows import Columns
 from agent.anonymizer.window import NS, StreamWindows
@@ -39,9 +39,13 @@ class Governed:
             if due > 0:
                 block = windows.close_block(due)
                 true.append(block.contents)
-                self.published += govern_block(
-                    block, self._terms, self._terms.charge, len(self.published), random_bytes
-                )
+                terms = self._terms
+                numbers = terms.numbers(block.start, block.contents, random_bytes)
+                for place, coverage in enumerate(block.coverage_percent):
+                    at = block.start + place * block.window_s
+                    self.published.append(
+                        release(numbers, place, at, coverage, terms, terms.charge, None, len(self.published))
+                    )
 
         for message in self._messages:
             header = unpack_header(message)

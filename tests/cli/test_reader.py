@@ -1,5 +1,6 @@
 """`dtpr-agent reader build`: the page's files, the facts that it is built with, and whose keys it trusts."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -20,8 +21,10 @@ from tests.disclosure.readability import grade
 from tests.fuzz.seeds import EXPORT, GOVERNANCE, KEY_BYTES, KEYS
 
 SHARED = Path(__file__).parents[3] / "shared" / "dtpr"
+NOBLE_SHA256 = "a4f631d1876b5d9e43a86cd71194ca27b5e1451edf4ba4db9a418f40a475569a"
 UNITS = Units(7, "springfield", (VouchedUnit("river-bridge", "bridge-01", KEY_BYTES),))
-PAGES = sorted(path for path in reader.SOURCE.glob("*") if path.suffix != ".md")
+PAGES = sorted(path for path in reader.SOURCE.glob("*") if path.is_file() and path.suffix != ".md")
+OWN = [path for path in PAGES if not path.name.startswith("noble")]
 
 
 def build(folder: Path, *signers: int) -> int:
@@ -79,15 +82,15 @@ def test_a_changed_page_has_another_cache(tmp_path: Path) -> None:
     """The worker's version is a digest of the files that it keeps, and it keeps all of them."""
     assert build(tmp_path, 0, 2) == 0
     worker = (tmp_path / "site" / "sw.js").read_text()
-    other = reader.site({"other": "facts"})
+    other = reader.site({"other": "facts"}, {"mobility": b"<svg/>"})
     assert re.search(r'VERSION = "([0-9a-f]{16})"', worker)
     assert other["sw.js"].decode() != worker
-    kept = set(re.findall(r'"([a-z.-]+\.[a-z]+)"', worker.split("FILES =")[1].split(";")[0]))
-    assert kept == set(other) - {"sw.js"}
-    assert {path.name for path in PAGES} == set(other) - {"facts.js"}
+    kept = set(json.loads(other["sw.js"].decode().split("FILES = ")[1].split(";")[0]))
+    assert kept == set(other) - {"sw.js"} | {"./"}
+    assert {path.name for path in PAGES} == set(other) - {"facts.js", "icons/mobility.svg"}
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
 def test_nothing_of_a_disclosure_can_become_markup_and_nothing_is_fetched(path: Path) -> None:
     """No innerHTML and its like, no eval, no address but those that name a standard; the policy of the page says the same."""
     text = path.read_text()
@@ -102,7 +105,7 @@ def test_nothing_of_a_disclosure_can_become_markup_and_nothing_is_fetched(path: 
 
 def test_every_text_of_the_page_is_in_every_language() -> None:
     """Keys that the scripts name are keys of the tables."""
-    text = "".join(path.read_text() for path in PAGES if path.suffix == ".js" and path.name != "sw.js")
+    text = "".join(path.read_text() for path in OWN if path.suffix == ".js" and path.name != "sw.js")
     keys = set(re.findall(r'"((?:page|tech|not_done|heading|note|unit)\.[a-z_.]+)"', text))
     assert len(keys) > 20
     for locale in LOCALES.values():
@@ -112,17 +115,33 @@ def test_every_text_of_the_page_is_in_every_language() -> None:
 def test_an_eighth_grader_can_read_the_page() -> None:
     """Flesch-Kincaid grade of at most 8 for the page's own English text (headings and buttons left out), as for the rest of the disclosure."""
     found = [
-        text.format(day="1 May", n="2", code="", city="Ada")
+        text.format(day="1 May", n="2", code="", city="Ada", time="10:00", stream="x", start="1:00", end="2:00")
         for key, text in LOCALES["en"].texts.items()
         if key.startswith("page.")
     ]
     own = [text for text in found if text.endswith((".", "?"))]
-    assert len(own) > 20
-    assert grade(own) <= 8
+    found_grade = grade(own)
+    print(f"the page's own text: grade {found_grade:.1f} over {len(own)} sentences")
+    assert len(own) > 30
+    assert found_grade <= 8
     assert (
         grade(["Cryptographic verification of institutional authenticity necessitates computational infrastructure."])
         > 8
     )
+
+
+def test_the_fallback_has_its_licence_and_lock() -> None:
+    """Its licence is beside it, and it is unchanged; `make interop` compares it with what npm ci fetches."""
+    locked = json.loads((reader.SOURCE / "npm" / "package-lock.json").read_text())["packages"][
+        "node_modules/@noble/ed25519"
+    ]
+    assert locked["integrity"].startswith("sha512-")
+    assert locked["license"] == "MIT"
+    licence = (reader.SOURCE / "noble-ed25519.LICENSE.txt").read_text()
+    assert "The MIT License" in licence
+    assert "Paul Miller" in licence
+    copied = (reader.SOURCE / "noble-ed25519.js").read_bytes()
+    assert hashlib.sha256(copied).hexdigest() == NOBLE_SHA256
 
 
 def test_official_icons_stand_on_the_sign(tmp_path: Path) -> None:

@@ -45,8 +45,13 @@ def test_a_sign_of_the_units_key(tmp_path: Path, capsys: pytest.CaptureFixture[s
     page = (tmp_path / "sign.html").read_text()
     assert f"bridge-01 W{CODE}" in page
     assert '<html lang="fr">' in page
-    assert "Promised: it is here to learn how people get around." in page
-    assert "Promis : il est là pour savoir comment les gens se déplacent." in page
+    assert "<h2>\u25c7 Those responsible promise this</h2>" in page
+    assert "<h2>\u25c6 The unit itself makes sure of this</h2>" in page
+    promised, enforced = page.split('<section lang="en">')[1].split("\u25c6")
+    assert "<p>It is here to learn how people get around.</p>" in promised
+    assert "is right at most 61 times in 100.</p>" in enforced
+    assert "<p>Il est là pour savoir comment les gens se déplacent.</p>" in page
+    assert page.count("Mobilité</div>") == 1
     assert "NFC tag (NDEF URI record" in page
     assert "<script" not in page
 

@@ -24,7 +24,7 @@ PROJECT = Path(__file__).parents[2]
 MAX_CPU_S = 2.0
 """For any single input, on a machine five times slower than ours; the slowest take a fifth of it."""
 
-STREAMS = ("frame",)
+STREAMS = ("frame", "publish")
 STREAM_S_PER_BYTE = 5e-6
 """A byte stream has no end that could be too far: its time is bounded by its length. A megabaud brings a byte in ten microseconds."""
 

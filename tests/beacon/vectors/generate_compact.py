@@ -38,6 +38,12 @@ def read(compact: Compact) -> dict[str, Any]:
         "channel": compact.channel,
         "where": compact.where,
         "digest": compact.digest.hex(),
+        "guarantee": [
+            int(compact.guarantee.scope),
+            compact.guarantee.period,
+            compact.guarantee.month,
+            compact.guarantee.period_s,
+        ],
         "demo": compact.demo,
     }
 
@@ -112,7 +118,24 @@ def messages() -> Iterator[tuple[str, bytes]]:
     yield "payload that is a list", cose.sign1(cbor.encode([1]), KEY)
     yield "newer form", with_(_0=2)
     yield "true as a number", with_(_2=True)
-    yield "unknown key", with_(_10=1)
+    yield "unknown key", with_(_11=1)
+    yield "good: a demonstration's hour", with_(_9=True, _10=[0, 61, 93, 3600])
+    yield "good: a limit for some numbers only", with_(_10=[2, 61, 100])
+    yield "good: no limit in an hour", with_(_10=[3, 3600])
+    yield "good: numbers about nobody", with_(_10=[4])
+    yield "no guarantee", cose.sign1(cbor.encode({key: value for key, value in item.items() if key != 10}), KEY)
+    yield "guarantee as a number", with_(_10=61)
+    yield "guarantee of nothing", with_(_10=[])
+    yield "guarantee without a month", with_(_10=[0, 61])
+    yield "guarantee better than a guess", with_(_10=[0, 49, 93])
+    yield "guarantee over a hundred", with_(_10=[0, 61, 101])
+    yield "guarantee better for a month", with_(_10=[0, 93, 61])
+    yield "fifth scope", with_(_10=[5])
+    yield "scope as true", with_(_10=[True, 61, 93])
+    yield "numbers where nothing is stated", with_(_10=[4, 61, 93])
+    yield "a day in long form", with_(_10=[0, 61, 93, 86400])
+    yield "a period of nought", with_(_10=[3, 0])
+    yield "guarantee with more behind it", with_(_10=[0, 61, 93, 3600, 1])
     yield "demonstration false", with_(_9=False)
     yield "name of a unit with a blank", with_(_1="bridge 01")
     yield "name of a unit too long", with_(_1="b" * 18)

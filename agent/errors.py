@@ -13,6 +13,7 @@
     │   ├── TaxonomyError     a DTPR API export or icon handed to `taxonomy import`
     │   ├── ReplayError       a file of counts handed to the simulator
     │   └── LogDamaged        the release log or its checkpoint
+    │       └── LogShortened      it ends before a checkpoint that is known of it
     ├── Unavailable       the world is not as needed at this moment: wait and try again (exit 3)
     │   ├── PortUnavailable   the sensor board's tty
     │   ├── BrokerUnavailable the MQTT broker
@@ -95,6 +96,15 @@ class ReplayError(BadInput):
 
 class LogDamaged(BadInput):
     """The release log or its checkpoint is not what was written."""
+
+
+class LogShortened(LogDamaged):
+    """The release log has fewer entries than a checkpoint of it: `known` is that note, `kept` how many entries are there and `root` their
+    root hash. No decision of governance is among what is lost."""
+
+    known = b""
+    kept = 0
+    root = b""
 
 
 class Unavailable(DtprError):

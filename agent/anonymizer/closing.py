@@ -16,7 +16,7 @@ from agent.anonymizer.seal import seal
 from agent.anonymizer.tally import Outcome
 from agent.contracts.aggregate import Cell
 from agent.contracts.cells import SINCE
-from agent.contracts.log import Entry
+from agent.contracts.log import Entry, carrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,15 @@ class Draft:
 
     def fold(self, entry: Entry) -> None:
         """Add an entry; raises what Ledger.fold does."""
+        self.carry()
+        self._add(entry)
+
+    def carry(self) -> None:
+        """Where the next entry is the first of a bundle, it is the state."""
+        if self.ledger.carries:
+            self._add(carrying(self.ledger.state))
+
+    def _add(self, entry: Entry) -> None:
         if not self._entries:
             self.ledger = self.logged.copy()
         self.ledger.fold(entry)
@@ -77,6 +86,7 @@ class Draft:
         for place in range(len(block)):
             closed = block[place]
             charge, reason = charge_for(closed, terms, self.ledger)
+            self.carry()
             governed = release(
                 numbers, place, closed.start, closed.coverage_percent, terms, charge, reason, self.ledger.size
             )

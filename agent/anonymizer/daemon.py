@@ -21,11 +21,12 @@ from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.newest import Newest
 from agent.anonymizer.offers import Offer, OfferFolder
+from agent.anonymizer.successor import begin_successor
 from agent.anonymizer.window import NS, Moment
-from agent.contracts.log import CHECKPOINT, Entry, GovernanceTaken, PolicyOffered, StopTaken
+from agent.contracts.log import LOGGED, Entry, GovernanceTaken, PolicyOffered, StopTaken, unit_path
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
-from agent.errors import BadInput, LogDamaged, PolicyError, StorageUnavailable
+from agent.errors import BadInput, LogDamaged, LogShortened, PolicyError, StorageUnavailable
 from agent.local.clock import Clock
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_signing_key
@@ -74,9 +75,11 @@ class Daemon:
         self._refused = ""
         origin = logged_origin(paths.log, paths.checkpoint_copy)
         self._unit = _unit(origin) if origin is not None else None
+        self._release_log: ReleaseLog | None = None
         ledger = Ledger()
         self._newest = Newest()
-        self._release_log = self._open_log(origin, ledger) if origin is not None else None
+        if origin is not None:
+            self._release_log, ledger = self._open_log(origin)
         self._collection = Collection(
             ledger=ledger,
             key=self._key,
@@ -184,17 +187,26 @@ class Daemon:
         self._collection.commit(due)
         return True
 
-    def _open_log(self, origin: str, ledger: Ledger) -> ReleaseLog:
+    def _open_log(self, origin: str) -> tuple[ReleaseLog, Ledger]:
+        """The log and what it says; one that lost its end is closed, and the one that follows it begins (AN-64)."""
+        ledger, newest, paths, feed = Ledger(), Newest(), self._paths, self._watchdog.feed_start
+        shown, copy = paths.public / LOGGED, paths.checkpoint_copy
+
         def fold(entry: Entry) -> None:
             ledger.fold(entry)
-            self._newest.see(entry)
+            newest.see(entry)
 
-        log = ReleaseLog(
-            self._paths.log, origin, self._key, fold, self._watchdog.feed_start, copy=self._paths.checkpoint_copy
-        )
+        try:
+            log = ReleaseLog(paths.log, origin, self._key, fold, feed, copy=copy, shown=shown)
+        except LogShortened as short:
+            following, closed = begin_successor(paths.log, origin, self._key, short, feed)
+            _log.warning("release log shortened: %s", short)
+            _log.warning("what is left of it is kept as %s, and a new log begins: %s", closed, ascii(following))
+            return self._open_log(following)
+        self._newest = newest
         if log.recovered:
             _log.warning("release log %s", log.recovered)
-        return log
+        return log, ledger
 
     # --- offers ---------------------------------------------------------------------------------------------------
 
@@ -265,8 +277,8 @@ class Daemon:
         unit = fold(Adoption(), entry).unit
         assert unit is not None, "a first entry is a policy"
         try:
-            discard_empty(self._paths.log / CHECKPOINT, self._paths.checkpoint_copy)
-            log = self._open_log(unit.path, Ledger())
+            discard_empty(self._paths.log, self._paths.checkpoint_copy, self._paths.public / LOGGED)
+            log, _ = self._open_log(unit.path)
         except StorageUnavailable as full:
             self._refuse(str(full))
             return False
@@ -366,7 +378,7 @@ def _digest(policy: Policy) -> bytes:
 
 
 def _unit(origin: str) -> Unit:
-    levels = origin.split("/")
+    levels = unit_path(origin).split("/")
     if len(levels) != 3:
         raise LogDamaged("release log", expected="an origin city/site/unit", got=repr(origin)[:80])
     return Unit(*levels)

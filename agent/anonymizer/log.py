@@ -1,7 +1,7 @@
-"""The release log on the disk (contracts/log): append, make durable, then sign how far readers may read.
+"""The release log on the disk (contracts/log): append entries and their checkpoint in one write, make it durable, then show it to readers.
 
-Invariants: bytes become visible (a checkpoint covers them) only after fdatasync has returned; nothing that a checkpoint covers is
-ever changed or removed; one process writes; what follows the checkpoint on start is kept when it is whole and zeroed when torn.
+Invariants: bytes become visible (the checkpoint by itself covers them) only after fdatasync has returned; nothing that a checkpoint covers
+is ever changed or removed; one process writes; what follows the last checkpoint on start is kept when it is whole and zeroed when torn.
 A record that is whole, in order and beyond the checkpoint was durable or could have been: it is covered, never drawn again (I5).
 An append that fails leaves nothing of itself behind the end.
 """
@@ -14,22 +14,53 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.anonymizer.checkpoint import NO_SPACE, RESTORE, Past, read_checkpoint, write_checkpoint
-from agent.contracts.log import CHECKPOINT, RELEASES, Entry, decode_entry, iter_records, pack_record
-from agent.errors import InvariantBroken, LogDamaged, StorageUnavailable
+from agent.anonymizer.checkpoint import (
+    NO_SPACE,
+    RESTORE,
+    KeptCheckpoint,
+    Past,
+    first_record,
+    read_shown,
+    show,
+    verified,
+)
+from agent.contracts.log import (
+    LOGGED,
+    MAX_UNKEPT,
+    RELEASES,
+    Decision,
+    Entry,
+    LogLost,
+    Record,
+    covered_bytes,
+    decode_entry,
+    iter_log,
+    newest_instant,
+    notes_in,
+    pack_checkpoint,
+    pack_record,
+)
+from agent.errors import EncodingError, InvariantBroken, LogDamaged, StorageUnavailable
 from agent.local.files import sync_folder
+from agent.local.sectors import SectorWriter
 from agent.wire import tlog
 from agent.wire.cose import public_bytes
-from agent.wire.tlog import Checkpoint, TreeHead
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, TreeHead
 
 STEP_BYTES = 1 << 20
-"""The file grows by this much at a time, so that an append changes no metadata."""
+"""The file grows by this much at a time, and these are written once with zeros, so that an append changes no metadata."""
 
 RESERVE_BYTES = STEP_BYTES // 2
 """Less than this left and no more to be had closes the gate: hours of windows still fit, saying `not_collected`."""
 
+KEEP_EVERY = MAX_UNKEPT + 1
+"""The copy outside the folder follows when it is so many entries behind."""
+
 _BLOCK_BYTES = 1 << 18
 """Holds several of the longest records."""
+
+_UNKEPT_BYTES = 1 << 20
+"""Without a copy: so much of the end is written again on start."""
 
 _REMEDY = "free space on this file system; nothing logged is lost"
 
@@ -42,12 +73,17 @@ def _no_matter() -> None:
     """For who does not wait."""
 
 
+def _extensions(end: int, decided: int, until: int) -> tuple[str, ...]:
+    return f"bytes {end}", f"decisions {decided}", f"until {until}"
+
+
 class ReleaseLog:
     """An open log. `recovered` says in words what was done to its tail on opening, or None.
 
     On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. Opening
-    reads the whole log twice, first to verify its root; `progress` is called for each record read. `copy` is where the newest checkpoint
-    is kept a second time, outside `folder`: a log that is shorter, or another, was put back or exchanged.
+    reads the whole log once; `progress` is called for each record read. `copy` is where the checkpoint is kept a second time, outside
+    `folder`: a log that is shorter (LogShortened), or another, was put back or exchanged. `shown` is the checkpoint by itself, which
+    readers go by; it need not outlive the power.
     """
 
     def __init__(
@@ -59,24 +95,32 @@ class ReleaseLog:
         progress: Callable[[], None] = _no_matter,
         *,
         copy: Path | None = None,
+        shown: Path | None = None,
     ) -> None:
         self._folder = folder
         self._origin = origin
         self._key = key
+        self._public = public_bytes(key)
         self._fold = fold
         self._progress = progress
-        self._copy = copy
+        self._copy = KeptCheckpoint(copy) if copy is not None else None
+        self._shown = shown or folder / LOGGED
         self._path = folder / RELEASES
         self._head = TreeHead()
-        self._covered = 0
+        self._decided = 0
+        self._until = 0
+        self._note = b""
+        self._shown_note = b""
+        self._next = 0
         self.end = 0
         self.recovered: str | None = None
         self._fd = self._open()
+        self._sectors = SectorWriter(self._path, self._fd)
         try:
             self._allocated = os.fstat(self._fd).st_size
             self._recover()
         except BaseException:
-            os.close(self._fd)
+            self._release()
             raise
 
     @property
@@ -92,49 +136,66 @@ class ReleaseLog:
     @property
     def room(self) -> int:
         """Bytes allocated and not yet used."""
-        return self._allocated - self.end
+        return self._allocated - self._next
 
     @property
     def covered(self) -> bool:
-        """Do the checkpoint on the disk and its copy cover every entry?"""
-        return self._covered == self.end
+        """Can readers see every entry, and is the copy as new as it must be?"""
+        return self._shown_note == self._note and not self._copy_is_due(KEEP_EVERY)
 
     def close(self) -> None:
-        """Give up the file and its lock."""
-        os.close(self._fd)
+        """Bring the copy up to date and give up the file and its lock."""
+        try:
+            if self._copy_is_due(1):
+                with contextlib.suppress(StorageUnavailable):  # the next start does it
+                    self._keep()
+        finally:
+            self._release()
 
     def entries(self) -> Iterator[Entry]:
         """Every entry from the first, decoded; raise LogDamaged."""
-        for number, entry in enumerate(self._records(self.end)):
-            yield decode_entry(entry, f"{self._path} entry {number}")
+        number = 0
+        for record in self._records():
+            if not record.is_checkpoint and record.end <= self.end:
+                yield decode_entry(record.body, f"{self._path} entry {number}")
+                number += 1
 
     def ready(self) -> bool:
-        """Allocate ahead and sign what is not yet covered; False when the disk does not allow it now."""
+        """Allocate ahead and show what was not yet shown; False when the disk does not allow it now."""
         try:
             if not self.covered:
                 self._cover()
-            if self._allocated - self.end < RESERVE_BYTES:
+            if self.room < RESERVE_BYTES:
                 self._allocate(self._allocated + STEP_BYTES)
         except StorageUnavailable:
             return False
         return True
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write `entries` in one go, make them durable, then sign the checkpoint.
+        """Write `entries` and the checkpoint over them in one go, make them durable, then show them.
 
         Raises StorageUnavailable when they do not fit: then nothing was logged, unless `size` has grown, when only the
-        checkpoint is owed (`ready` signs it later). Raises InvariantBroken when a sync fails: the process must end.
+        showing is owed (`ready` does it later). Raises InvariantBroken when a sync fails: the process must end.
         """
         encoded = [entry.encode() for entry in entries]
-        data = b"".join(map(pack_record, encoded))
-        if self.end + len(data) > self._allocated:
-            self._allocate(self._allocated + max(STEP_BYTES, len(data)))
-        self._write(data, self.end)
-        self._sync()
+        records = b"".join(map(pack_record, encoded))
+        head, decided = self._head.copy(), self._decided + sum(isinstance(entry, Decision) for entry in entries)
         for entry in encoded:
-            self._head.append(entry)
-        self.end += len(data)
+            head.append(entry)
+        until = max([self._until, *map(newest_instant, entries)])
+        end = self._next + len(records)
+        note = self._sign(head, (end, decided, until))
+        data = records + pack_checkpoint(note, end)
+        if self._next + len(data) > self._allocated:
+            self._allocate(self._allocated + max(STEP_BYTES, len(data)))
+        self._write(data, self._next)
+        self._sync()
+        self._head, self._decided, self._until, self._note = head, decided, until, note
+        self.end = end
+        self._next += len(data)
         self._cover()
+
+    # --- opening --------------------------------------------------------------------------------------------------
 
     def _open(self) -> int:
         try:
@@ -154,105 +215,175 @@ class ReleaseLog:
         return fd
 
     def _recover(self) -> None:
-        kept_copy = self._read_copy()
-        past = Past(self._copy, kept_copy)
-        checkpoint, covered = self._checkpoint(past)
-        if covered > self._allocated:
-            raise LogDamaged(
-                str(self._path), expected=f"at least {covered} bytes", got=f"{self._allocated}", remedy=RESTORE
-            )
-        for entry in self._records(covered):
-            self._head.append(entry)
-            past.see(self._head)
-        if (self._head.size, self._head.root()) != (checkpoint.size, checkpoint.root):
-            raise LogDamaged(
-                str(self._path),
-                expected=f"the {checkpoint.size} entries that the checkpoint covers",
-                got="other bytes",
-                remedy=RESTORE,
-            )
-        past.require_root()
-        self.end = self._covered = covered
-        for decoded in self.entries():
-            self._fold(decoded)
-        kept = 0
-        disorder = False
-        for end, entry in self._tail(covered):
-            decoded = decode_entry(entry, f"{self._path} entry {self._head.size}")
-            try:
-                self._fold(decoded)
-            except LogDamaged:  # left behind by an append that failed: what follows those before it was written later
-                disorder = True
-                break
-            self._head.append(entry)
-            self.end = end
-            kept += 1
-        torn = not self._is_zero(self.end)
+        kept = self._copy.read(self._public) if self._copy is not None else None
+        shown = read_shown(self._shown, self._origin, self._public)
+        pasts = [Past(self._shown, shown)]
+        follows = kept is not None and kept[1].origin != self._origin
+        if self._copy is not None and not follows:
+            pasts.insert(0, Past(self._copy.path, kept))
+        last = self._read(pasts, kept[1] if kept is not None and follows else None)
+        if last is None:
+            for past in (*pasts, *self._overwritten(1)):
+                past.require_size(self._head, self._decided)
+            self._begin()
+            return
+        checkpoint, torn = last
+        uncovered = self._head.size - checkpoint.size
         if torn:
             self._zero_tail()
-        if kept or torn:
-            removed = "one out of order removed" if disorder else "a torn one removed"
-            words = [f"{kept} whole entries kept"] * bool(kept) + [removed] * torn
+        words = [f"{uncovered} whole entries kept"] * bool(uncovered) + [self._removed] * torn
+        if words:
             self.recovered = f"after the checkpoint: {', '.join(words)}"
-        if self._copy is not None and kept_copy is None and checkpoint.size:
-            words = [self.recovered] if self.recovered else []
+        if self._copy is not None and kept is None and checkpoint.size:
+            said = [self.recovered] if self.recovered else []
             self.recovered = "; ".join(
-                [*words, f"taken as it is: {self._copy}, which would tell an older one, was absent"]
+                [*said, f"taken as it is: {self._copy.path}, which would tell an older one, was absent"]
             )
-        if kept:
-            self._sync()
-        if kept or (self._copy is not None and (kept_copy is None or kept_copy.size != checkpoint.size)):
-            self._covered = -1
-            with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
-                self._cover()
+        since = covered_bytes(kept[1]) if kept is not None and not follows else self._next - _UNKEPT_BYTES
+        self._write_again(max(0, since))
+        if uncovered:
+            self._mark()
+        with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
+            self._cover(every=1, anew=follows)
 
-    def _read_copy(self) -> Checkpoint | None:
-        if self._copy is None:
-            return None
-        remedy = f"put back this unit's own; when that is lost and the log's folder is known to be the newest, move {self._copy} away"
-        return read_checkpoint(self._copy, self._origin, public_bytes(self._key), remedy)
-
-    def _checkpoint(self, past: Past) -> tuple[Checkpoint, int]:
-        """The checkpoint on the disk, verified; a new log gets its first one."""
-        path = self._folder / CHECKPOINT
-        checkpoint = read_checkpoint(path, self._origin, public_bytes(self._key), RESTORE)
-        past.require_size(checkpoint.size if checkpoint is not None else 0)
-        if checkpoint is None:
-            if not self._is_zero(0):
-                raise LogDamaged(str(path), expected="the checkpoint of this log", got="no file", remedy=RESTORE)
-            self._sync()
+    def _read(self, pasts: Sequence[Past], before: Checkpoint | None) -> tuple[Checkpoint, bool] | None:
+        """Read and fold everything: the last checkpoint, and whether anything torn follows; None for a log that has not begun.
+        `before` is the checkpoint of the log that this one must follow."""
+        last: tuple[Record, Checkpoint] | None = None
+        disorder: LogDamaged | None = None
+        for record in self._records():
+            if record.start == 0:
+                first_record(record, self._path)
+            if record.is_checkpoint:
+                if disorder is not None:
+                    raise disorder
+                last = record, self._held(record)
+                self._next = record.end
+                continue
+            if disorder is not None:
+                continue
+            entry = decode_entry(record.body, f"{self._path} entry {self._head.size}")
             try:
-                sync_folder(self._folder)
-            except OSError as bad:
-                raise InvariantBroken(f"{self._folder}: sync failed: {bad.strerror}") from bad
-            self._cover()
-            return Checkpoint(self._origin, 0, tlog.EMPTY_ROOT), 0
-        lengths = [line.removeprefix("bytes ") for line in checkpoint.extensions if line.startswith("bytes ")]
-        if not lengths or not (lengths[0].isascii() and lengths[0].isdigit()):
-            raise LogDamaged(str(path), expected="a line `bytes N`", got="none", remedy=RESTORE)
-        return checkpoint, int(lengths[0])
+                self._fold(entry)
+            except LogDamaged as bad:  # left behind by an append that failed, unless a checkpoint covers it
+                disorder = bad
+                continue
+            if self._head.size == 0 and before is not None:
+                self._require_follows(entry, before)
+            self._head.append(record.body)
+            self._decided += isinstance(entry, Decision)
+            self._until = max(self._until, newest_instant(entry))
+            for past in pasts:
+                past.see(self._head)
+            self.end = self._next = record.end
+        if last is None:
+            return None
+        self._note, checkpoint = self._verified(last)
+        torn = not self._is_zero(self._next)
+        self._removed = "one out of order removed" if disorder is not None else "a torn one removed"
+        if before is not None and self._head.size == 0:
+            raise self._damaged(f"a log that follows that of {before.origin}", "an empty one")
+        if torn:
+            pasts = [*pasts, *self._overwritten(2)]
+        for past in pasts:
+            past.require_size(self._head, self._decided)
+        for past in pasts:
+            past.require_root()
+        return checkpoint, torn
 
-    def _records(self, end: int) -> Iterator[bytes]:
-        """Entries of the first `end` bytes; raise LogDamaged unless records fill them exactly.
+    def _held(self, record: Record) -> Checkpoint:
+        """The tree as it is at a checkpoint's record."""
+        return Checkpoint(
+            self._origin, self._head.size, self._head.root(), _extensions(record.start, self._decided, self._until)
+        )
+
+    def _verified(self, last: tuple[Record, Checkpoint]) -> tuple[bytes, Checkpoint]:
+        record, expected = last
+        try:
+            if verified(record.body, self._origin, self._public) != expected:
+                raise ValueError("the checkpoint of other bytes")
+        except ValueError as bad:
+            raise self._damaged(f"the checkpoint of {self._origin} over {expected.size} entries", str(bad)) from None
+        return record.body, expected
+
+    def _overwritten(self, least: int) -> list[Past]:
+        """A write that power cut short leaves at most one checkpoint behind the break, its own: two of them were durable, and what is broken
+        before them is damage. Before the first record is durable there is none at all."""
+        found: dict[int, tuple[bytes, Checkpoint]] = {}
+        at = self._next
+        while at < self._allocated:
+            block = os.pread(self._fd, _BLOCK_BYTES, at)
+            for note in notes_in(block, self._origin):
+                with contextlib.suppress(ValueError):
+                    checkpoint = verified(note, self._origin, self._public)
+                    if checkpoint.size > self._head.size:
+                        found[checkpoint.size] = note, checkpoint
+            if len(block) < _BLOCK_BYTES:
+                break
+            at += _BLOCK_BYTES - MAX_NOTE_BYTES
+        return [Past(self._path, found[max(found)])] if len(found) >= least else []
+
+    def _require_follows(self, first: Entry, before: Checkpoint) -> None:
+        """The copy may still be of the log that this one follows."""
+        with contextlib.suppress(EncodingError):
+            if isinstance(first, LogLost):
+                lost = tlog.decode_checkpoint(first.checkpoint)
+                if lost.origin == before.origin and lost.size >= before.size:
+                    return
+        raise self._damaged(f"the log of {before.origin}, as its copy says, or one that follows it", self._origin)
+
+    def _damaged(self, expected: str, got: str) -> LogDamaged:
+        return LogDamaged(str(self._path), expected=expected, got=got, remedy=RESTORE)
+
+    def _begin(self) -> None:
+        """A new log: its first record is the checkpoint of no entries."""
+        if not self._is_zero(MAX_NOTE_BYTES):
+            raise self._damaged("a log that begins with its checkpoint", "damage")
+        self._zero_tail()
+        self._allocate(max(self._allocated, STEP_BYTES))
+        try:
+            sync_folder(self._folder)
+        except OSError as bad:
+            raise InvariantBroken(f"{self._folder}: sync failed: {bad.strerror}") from bad
+        self._mark()
+        self._cover(every=1, anew=True)
+
+    def _mark(self) -> None:
+        """Append a checkpoint over the entries that are there."""
+        self._note = self._sign(self._head, (self.end, self._decided, self._until))
+        record = pack_checkpoint(self._note, self._next)
+        if self._next + len(record) > self._allocated:
+            self._allocate(self._allocated + STEP_BYTES)
+        self._write(record, self._next)
+        self._sync()
+        self._next += len(record)
+
+    def _write_again(self, since: int) -> None:
+        """A sync that failed in the process before this one may have left pages that are clean in memory and not on the disk: write what is
+        not known to be durable once more, as it is."""
+        at = since
+        while at < self._next:
+            block = os.pread(self._fd, min(_BLOCK_BYTES, self._next - at), at)
+            if not block:
+                break
+            self._write(block, at, again=True)
+            at += len(block)
+        self._sync()
+
+    def _records(self) -> Iterator[Record]:
+        """Every whole record from the first.
 
         Reads block by block: the pages of a mapping would all be locked, and count against the unit's MemoryMax=.
         """
         at = 0
-        while at < end:
+        while at < self._allocated:
             begin = at
-            for after, entry in iter_records(os.pread(self._fd, min(_BLOCK_BYTES, end - begin), begin)):
+            for record in iter_log(os.pread(self._fd, min(_BLOCK_BYTES, self._allocated - begin), begin)):
                 self._progress()
-                yield entry
-                at = begin + after
+                yield Record(begin + record.start, begin + record.end, record.body, record.is_checkpoint)
+                at = begin + record.end
             if at == begin:
-                break
-        if at != end:
-            raise LogDamaged(
-                str(self._path), expected=f"records up to byte {end}", got=f"damage at byte {at}", remedy=RESTORE
-            )
-
-    def _tail(self, start: int) -> list[tuple[int, bytes]]:
-        return [(start + end, entry) for end, entry in iter_records(os.pread(self._fd, self._allocated - start, start))]
+                return
 
     def _is_zero(self, start: int) -> bool:
         at = start
@@ -264,7 +395,7 @@ class ReleaseLog:
         return True
 
     def _zero_tail(self) -> None:
-        at = self.end
+        at = self._next
         while at < self._allocated:
             block = min(STEP_BYTES, self._allocated - at)
             self._write(bytes(block), at)
@@ -272,23 +403,27 @@ class ReleaseLog:
         self._sync()
 
     def _allocate(self, size: int) -> None:
+        """Blocks that were never written would cost a change of metadata at the first write into them: write zeros now."""
         try:
-            os.posix_fallocate(self._fd, self._allocated, size - self._allocated)
+            os.posix_fallocate(self._fd, self._allocated, max(1, size - self._allocated))
+            at = self._allocated
+            while at < size:
+                at += os.pwrite(self._fd, bytes(min(STEP_BYTES, size - at)), at)
         except OSError as bad:
             raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
         self._allocated = size
         self._sync()
 
-    def _write(self, data: bytes, at: int) -> None:
-        view = memoryview(data)
+    def _write(self, data: bytes, at: int, *, again: bool = False) -> None:
+        """`again`: the same bytes as are there, of which nothing is undone."""
         begin = at
         try:
-            while view:
-                written = os.pwrite(self._fd, view, at)
-                view = view[written:]
+            while data:
+                written = os.pwrite(self._fd, data, at) if again else self._sectors.write(data, at)
+                data = data[written:]
                 at += written
         except OSError as bad:
-            if bad.errno in NO_SPACE:
+            if bad.errno in NO_SPACE and not again:
                 self._unwrite(begin, at)
                 raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
             raise InvariantBroken(f"{self._path}: write failed: {bad.strerror}") from bad
@@ -309,10 +444,24 @@ class ReleaseLog:
         except OSError as bad:
             raise InvariantBroken(f"{self._path}: sync failed: {bad.strerror}") from bad
 
-    def _cover(self) -> None:
-        checkpoint = Checkpoint(self._origin, self._head.size, self._head.root(), (f"bytes {self.end}",))
-        note = tlog.sign_checkpoint(checkpoint, self._origin, self._key)
-        write_checkpoint(self._folder / CHECKPOINT, note)
+    def _sign(self, head: TreeHead, extensions: tuple[int, int, int]) -> bytes:
+        checkpoint = Checkpoint(self._origin, head.size, head.root(), _extensions(*extensions))
+        return tlog.sign_checkpoint(checkpoint, self._origin, self._key)
+
+    def _cover(self, *, every: int = KEEP_EVERY, anew: bool = False) -> None:
+        """What is durable may be seen; and the copy follows when it is `every` entries behind."""
+        show(self._shown, self._note)
+        self._shown_note = self._note
+        if anew or self._copy_is_due(every):
+            self._keep(anew=anew)
+
+    def _copy_is_due(self, every: int) -> bool:
+        return self._copy is not None and (self._copy.size < 0 or self.size - self._copy.size >= every)
+
+    def _keep(self, *, anew: bool = False) -> None:
         if self._copy is not None:
-            write_checkpoint(self._copy, note)
-        self._covered = self.end
+            self._copy.write(self._note, self.size, anew=anew)
+
+    def _release(self) -> None:
+        self._sectors.close()
+        os.close(self._fd)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.cli import audit_mirror
 from agent.contracts.aggregate import END_START
+from agent.contracts.log import unit_path
 from agent.errors import EncodingError, LogDamaged, SettingsError
 from agent.operations.audit import Inputs, Verdict, audit
 from agent.operations.findings import WORDS
@@ -62,7 +63,7 @@ def _inputs(args: argparse.Namespace) -> Inputs:
     origin = args.unit
     if origin is None:
         try:
-            origin = decode_checkpoint(LogCopy(args.log).note()).origin
+            origin = unit_path(decode_checkpoint(LogCopy(args.log).note()).origin)
         except EncodingError as bad:
             raise LogDamaged(str(args.log / "checkpoint"), expected="a checkpoint", got=bad.got) from None
     if origin.count("/") != 2:
@@ -83,7 +84,7 @@ def _inputs(args: argparse.Namespace) -> Inputs:
 def _as_json(verdict: Verdict) -> str:
     return json.dumps(
         {
-            "verdict": "findings" if verdict.findings.counts else "clean",
+            "verdict": "findings" if verdict.findings.counts else "loss" if verdict.losses else "clean",
             "unit": verdict.origin,
             **verdict.facts,
             "windows": verdict.windows,
@@ -92,6 +93,7 @@ def _as_json(verdict: Verdict) -> str:
             ],
             "counts": {kind.value: count for kind, count in verdict.findings.counts.items()},
             "history": [{"at": at, "what": words} for at, words in verdict.events],
+            "losses": verdict.losses,
             "not_judged": verdict.open,
         }
     )
@@ -102,6 +104,7 @@ def _in_words(verdict: Verdict) -> str:
     windows = ", ".join(f"{count} {what}" for what, count in sorted(verdict.windows.items()))
     lines = [f"{verdict.origin}: {facts}", f"    windows    {windows}"] if windows else [f"{verdict.origin}: {facts}"]
     lines += [f"    {_instant(at)} {words}" for at, words in verdict.events]
+    lines += [f"    lost       {each}" for each in verdict.losses]
     lines += [f"    not judged {each}" for each in verdict.open]
     for kind, count in verdict.findings.counts.items():
         lines.append(f"{kind}: {WORDS[kind]} ({count})")
@@ -111,6 +114,8 @@ def _in_words(verdict: Verdict) -> str:
             lines.append(f"    … and {count - MAX_LINES} more")
     if verdict.findings.counts:
         lines.append(f"NOT CLEAN: {sum(verdict.findings.counts.values())} findings")
+    elif verdict.losses:
+        lines.append("A LOSS, no fraud: the unit owns up to it, and nothing else was found in what could be judged")
     else:
         lines.append("CLEAN: nothing was found in what could be judged")
     return "\n".join(printable(line) for line in lines)

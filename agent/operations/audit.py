@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.contracts.aggregate import Aggregate
+from agent.contracts.log import unit_path
 from agent.contracts.public import open_envelope
 from agent.errors import EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
 from agent.operations.findings import Findings, Kind
@@ -23,7 +24,7 @@ MAX_POLICIES = 1000
 
 @dataclass(slots=True)
 class Inputs:
-    """What is audited. `origin` is city/site/unit; `seen` are checkpoints from before the copy was made, `air` envelopes read over BLE."""
+    """What is audited. `origin` is city/site/unit: `seen` are checkpoints from before the copy was made, `air` envelopes read over BLE."""
 
     origin: str
     public_key: bytes
@@ -37,7 +38,8 @@ class Inputs:
 
 @dataclass(slots=True)
 class Verdict:
-    """What came out. `facts` is what was looked at, `events` (Unix seconds, words) the history of policies, `open` what could not be judged."""
+    """What came out. `facts` is what was looked at, `events` (Unix seconds, words) the history of policies, `open` what could not be judged,
+    `losses` what the unit owns up to have lost: no finding."""
 
     origin: str
     findings: Findings = field(default_factory=Findings)
@@ -45,6 +47,7 @@ class Verdict:
     windows: dict[str, int] = field(default_factory=dict)
     events: list[tuple[int, str]] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,30 @@ def audit(inputs: Inputs) -> Verdict:
     own, note = _own_head(inputs, findings)
     heads.append(_Head(str(inputs.log / "checkpoint"), own, before=False))
     _cosigned(note, str(inputs.log / "checkpoint"), inputs, verdict)
-    history, roots = _replay(inputs, own, {head.checkpoint.size for head in heads}, reception, findings)
+    history, roots = _replay(
+        inputs,
+        own,
+        {head.checkpoint.size for head in heads if head.checkpoint.origin == own.origin},
+        reception,
+        findings,
+    )
     if roots[own.size] != own.root:
         findings.add(Kind.ROOT, str(inputs.log), f"{own.size} entries")
     for head in heads[:-1]:
-        _contained(head, own, roots, verdict)
-    newer = reception.rest(own.size, history.newest_start)
+        if head.checkpoint.origin == own.origin:
+            _contained(head, own, roots, verdict)
+        elif history.loss is not None and head.checkpoint.origin == history.loss.lost.origin:
+            history.loss.judge(head.checkpoint, head.where, findings)
+        else:
+            verdict.open.append(f"{head.where}: a checkpoint of another log of this unit, {head.checkpoint.origin}")
+    loss = history.loss
+    newer, before = reception.rest(own.size, history.newest_start, loss.most if loss is not None else 0)
+    if loss is not None:
+        verdict.losses.append(loss.words())
+    if before:
+        verdict.open.append(
+            f"{before} releases are of the log before the loss; audit what is left of it, if it is kept"
+        )
     _suspects(inputs, reception, findings)
     for path in inputs.air:
         _aired(path, inputs, history, findings)
@@ -99,7 +120,12 @@ def _replay(
 ) -> tuple[History, dict[int, bytes]]:
     """Read the whole log once: judge each entry, confirm what was received, and note the root at every size asked for."""
     assert inputs.log is not None
-    history = History(inputs.origin, inputs.public_key, inputs.root, findings)
+    history = History(
+        own.origin if unit_path(own.origin) == inputs.origin else inputs.origin,
+        inputs.public_key,
+        inputs.root,
+        findings,
+    )
     head = TreeHead()
     roots = {0: EMPTY_ROOT}
     for data in LogCopy(inputs.log).entries(own.size):
@@ -135,10 +161,11 @@ def _opened(note: bytes, where: str, inputs: Inputs, findings: Findings) -> Chec
         checkpoint = decode_checkpoint(note)
     except EncodingError as bad:
         raise LogDamaged(where, expected="a checkpoint", got=bad.got) from None
-    if checkpoint.origin != inputs.origin:
+    own = unit_path(checkpoint.origin) == inputs.origin
+    if not own:
         findings.add(Kind.OTHER_UNIT, where, f"a checkpoint of {checkpoint.origin}"[:200])
     try:
-        open_checkpoint(note, inputs.origin, inputs.public_key)
+        open_checkpoint(note, checkpoint.origin if own else inputs.origin, inputs.public_key)
     except SignatureError as bad:
         findings.add(Kind.CHECKPOINT_SIGNATURE, where, str(bad)[:200])
     return checkpoint
@@ -155,7 +182,7 @@ def _seen_heads(inputs: Inputs, verdict: Verdict) -> Iterator[_Head]:
 
 
 def _received_heads(inputs: Inputs, reception: Reception, findings: Findings) -> Iterator[_Head]:
-    largest = 0
+    newest: dict[str, int] = {}
     for where, origin, size, root, note in reception.heads:
         if note is not None:
             counted = sum(findings.counts.values())
@@ -164,17 +191,18 @@ def _received_heads(inputs: Inputs, reception: Reception, findings: Findings) ->
                 continue
         else:
             checkpoint = Checkpoint(origin, size, root)
+        largest = newest.get(checkpoint.origin, 0)
         if checkpoint.size < largest:
             findings.add(Kind.ROLLED_BACK, where, f"{checkpoint.size} entries, after {largest}")
-        largest = max(largest, checkpoint.size)
+        newest[checkpoint.origin] = max(largest, checkpoint.size)
         yield _Head(where, checkpoint, before=False)
 
 
 def _agree(heads: list[_Head], findings: Findings) -> None:
     """Any two checkpoints of one size have one root."""
-    known: dict[int, _Head] = {}
+    known: dict[tuple[str, int], _Head] = {}
     for head in heads:
-        other = known.setdefault(head.checkpoint.size, head)
+        other = known.setdefault((head.checkpoint.origin, head.checkpoint.size), head)
         if other.checkpoint.root != head.checkpoint.root:
             findings.add(
                 Kind.FORKED_LOG, head.where, f"another root for {head.checkpoint.size} entries than {other.where}"

@@ -17,6 +17,8 @@ class Kind(StrEnum):
     ROOT = "root"
     FORKED_LOG = "forked-log"
     ROLLED_BACK = "rolled-back"
+    FALSE_LOSS = "false-loss"
+    CARRIED_STATE = "carried-state"
     # its entries
     MALFORMED = "malformed"
     OUT_OF_PLACE = "out-of-place"
@@ -66,6 +68,8 @@ WORDS: dict[Kind, str] = {
     Kind.ROOT: "the entries do not have the root that the checkpoint signs: something was removed, added, changed or moved",
     Kind.FORKED_LOG: "two checkpoints contradict each other: the unit has shown two histories",
     Kind.ROLLED_BACK: "the log is shorter than a checkpoint that was seen before",
+    Kind.FALSE_LOSS: "the log says that it follows one that was lost in part, and does not show which, or shows another than it is named for",
+    Kind.CARRIED_STATE: "the first entry of a bundle does not say what the entries before it come to",
     Kind.MALFORMED: "an entry is not one that this program writes",
     Kind.OUT_OF_PLACE: "a Release does not stand where its own log index says: it was inserted, moved, or one before it is gone",
     Kind.WINDOW_TWICE: "a window was released twice",

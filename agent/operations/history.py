@@ -7,11 +7,13 @@ are shared. Invariant: an entry never ends the audit; what is wrong with it is a
 from collections import Counter
 
 from agent.contracts import aggregate
-from agent.contracts.log import MAX_ENTRY_BYTES, Gap, Release, decode_entry
+from agent.contracts.log import MAX_ENTRY_BYTES, Carried, Entry, Gap, LogLost, Release, decode_entry, unit_path
 from agent.errors import BadInput, EncodingError, SignatureError
 from agent.operations.account import Account
+from agent.operations.carried import CarriedStates
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Layout, Pack, pack_of
+from agent.operations.losses import Loss, loss_of
 from agent.operations.numbers import Numbers
 from agent.operations.policies import Policies
 from agent.policy.governance import TrustRoot
@@ -24,18 +26,21 @@ MAX_MISSING = 10_000
 
 
 class History:
-    """Folds the log of `origin` (city/site/unit). With a trust `root`, signatures of policies are verified under it and its successors."""
+    """Folds the log named `origin` of a unit. With a trust `root`, signatures of policies are verified under it and its successors."""
 
     def __init__(self, origin: str, public_key: bytes, root: TrustRoot | None, findings: Findings) -> None:
         self.size = 0
         self.windows: Counter[str] = Counter()
         self.newest_start: dict[str, int] = {}
-        self._origin = tuple(origin.split("/"))
+        self.loss: Loss | None = None
+        self._log = origin
+        self._origin = tuple(unit_path(origin).split("/"))
         self.policies = Policies(self._origin, root, findings)
         self._key = public_key
         self._findings = findings
         self._account = Account()
         self._numbers = Numbers(self.policies, self._account, findings)
+        self._states = CarriedStates(self.policies, self._account, findings)
         self._closed_rules = 0
         self._last_end: dict[str, int] = {}
         self._missing: set[tuple[str, int]] = set()
@@ -43,13 +48,22 @@ class History:
 
     def add(self, data: bytes) -> tuple[Release, Layout, Pack] | None:
         """Judge the next entry; returns it, read, when it is a Release."""
+        entry: Entry | None = None
         try:
             entry = decode_entry(data)
+            if not self.size:
+                self.loss = loss_of(entry if isinstance(entry, LogLost) else None, self._log, self._key, self._findings)
+            self._states.due(entry, self.size)
             match entry:
                 case Release():
                     return entry, *self._release(entry)
                 case Gap():
                     self._gap(entry)
+                case Carried():
+                    pass
+                case LogLost():
+                    if self.size:
+                        self._find(Kind.MALFORMED, "a loss that is not the first entry")
                 case _:
                     known = len(self.policies.rules)
                     self.policies.fold(entry, f"entry {self.size}")
@@ -57,9 +71,13 @@ class History:
                         self._account.begin(rule.effective, rule.policy)
             return None
         except BadInput as bad:
+            if entry is None:
+                self._states.due(None, self.size)
             self._find(Kind.NULL_CHARGE if _uncharged(data) else Kind.MALFORMED, str(bad)[:200])
             return None
         finally:
+            if entry is not None:
+                self._states.see(entry, self.size)
             self.size += 1
 
     def _find(self, kind: Kind, words: str) -> None:
@@ -103,7 +121,9 @@ class History:
         number = self._place(entry.stream, entry.first_start, entry.window_s, entry.count)
         self.windows["gap"] += entry.count
         if number is not None:
-            self._numbers.gap(entry, number, f"entry {self.size}")
+            end = entry.first_start + entry.count * entry.window_s
+            repeated = self.loss is not None and end <= self.loss.until
+            self._numbers.gap(entry, number, f"entry {self.size}", repeated=repeated)
 
     def _place(self, stream: str, start: int, window_s: int, count: int) -> int | None:
         """Does this window follow those before it? Returns the number of its rule, None when it has none that knows the stream."""

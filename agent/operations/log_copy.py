@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import CHECKPOINT, MAX_ENTRY_BYTES, RECORD, RELEASES, iter_records
+from agent.contracts.log import MAX_ENTRY_BYTES, RECORD, RELEASES, iter_records
+from agent.contracts.log_end import read_last_head
 from agent.errors import EncodingError, LogDamaged, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.wire.tiles import (
+    CHECKPOINT,
     MAX_BUNDLE_BYTES,
     WIDTH,
     Tile,
@@ -75,22 +77,22 @@ class LogCopy:
 
 
 def export(log: Path, folder: Path) -> Exported:
-    """Bring the copy in `folder` up to the log's checkpoint. Raises LogDamaged or StorageUnavailable; the copy then is what it was."""
-    note = read_regular(log / CHECKPOINT, MAX_NOTE_BYTES)
-    checkpoint = _checkpoint(log / CHECKPOINT, note)
-    length = _length(log / CHECKPOINT, checkpoint)
+    """Bring the copy in `folder` up to the last checkpoint of the log in the folder `log`, or of a closed one in that file. Raises LogDamaged or StorageUnavailable; the copy then is what it was."""
+    releases = log if log.is_file() else log / RELEASES
+    note, length = _end(releases)
+    checkpoint = _checkpoint(releases, note)
     old = _known(folder, checkpoint)
-    _require(log, checkpoint, old, length)
+    _require(releases, checkpoint, old, length)
     try:
-        _write(log, folder, note, checkpoint, length, old.size if old is not None else 0)
+        _write(releases, folder, note, checkpoint, length, old.size if old is not None else 0)
     except OSError as bad:
         raise StorageUnavailable(str(folder), why=bad.strerror or "an error", remedy="choose another folder") from bad
     return Exported(checkpoint, old.size if old is not None else 0)
 
 
-def _write(log: Path, folder: Path, note: bytes, checkpoint: Checkpoint, length: int, old: int) -> None:
+def _write(releases: Path, folder: Path, note: bytes, checkpoint: Checkpoint, length: int, old: int) -> None:
     builder, bundle = TileBuilder(), list[bytes]()
-    for entry in _records(log / RELEASES, length):
+    for entry in _records(releases, length):
         for tile, content in builder.append(entry):
             _put(folder, tile, content)
         bundle.append(entry)
@@ -132,19 +134,17 @@ def _known(folder: Path, checkpoint: Checkpoint) -> Checkpoint | None:
     return old
 
 
-def _require(log: Path, checkpoint: Checkpoint, old: Checkpoint | None, length: int) -> None:
+def _require(releases: Path, checkpoint: Checkpoint, old: Checkpoint | None, length: int) -> None:
     head, then = TreeHead(), EMPTY_ROOT
-    for entry in _records(log / RELEASES, length):
+    for entry in _records(releases, length):
         head.append(entry)
         if old is not None and head.size == old.size:
             then = head.root()
     if (head.size, head.root()) != (checkpoint.size, checkpoint.root):
-        raise LogDamaged(
-            str(log / RELEASES), expected=f"{checkpoint.size} entries under the checkpoint's root", got="others"
-        )
+        raise LogDamaged(str(releases), expected=f"{checkpoint.size} entries under the checkpoint's root", got="others")
     if old is not None and then != old.root:
         raise LogDamaged(
-            str(log / RELEASES),
+            str(releases),
             expected=f"a log that begins with the {old.size} entries of the copy",
             got="others",
             remedy="keep the copy: it proves that the log was rewritten; `dtpr-agent audit` shows it",
@@ -174,11 +174,20 @@ def _checkpoint(path: Path, note: bytes) -> Checkpoint:
         raise LogDamaged(str(path), expected="a checkpoint", got=bad.got) from None
 
 
-def _length(path: Path, checkpoint: Checkpoint) -> int:
-    lengths = [line.removeprefix("bytes ") for line in checkpoint.extensions if line.startswith("bytes ")]
-    if len(lengths) != 1 or not (lengths[0].isascii() and lengths[0].isdigit() and len(lengths[0]) < 19):
-        raise LogDamaged(str(path), expected="one line `bytes N`", got=str(len(lengths)))
-    return int(lengths[0])
+def _end(path: Path) -> tuple[bytes, int]:
+    """The last checkpoint's note, and where the entries before it end; what is read is on the disk first."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(fd)
+            head = read_last_head(lambda at, length: os.pread(fd, length, at), str(path))
+        finally:
+            os.close(fd)
+    except OSError as bad:
+        raise _unreadable(path, bad) from None
+    if head is None:
+        raise LogDamaged(str(path), expected="a log that has begun", got="nothing")
+    return head.note, head.offset
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:

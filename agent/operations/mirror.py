@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import CHECKPOINT
+from agent.contracts.log import unit_path
 from agent.errors import EncodingError, LogDamaged, SignatureError, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.operations.log_copy import LogCopy, read_regular
 from agent.wire.tiles import (
+    CHECKPOINT,
     MAX_BUNDLE_BYTES,
     WIDTH,
     Tile,
@@ -51,6 +52,7 @@ class Mirror:
         self._notes: dict[int, bytes] = {}
         self._pending: dict[int, tuple[bytes, ...]] = {}
         self._head, self._builder = TreeHead(), TileBuilder()
+        self._log = ""
         self.checkpoint: Checkpoint | None = None
         if (folder / CHECKPOINT).exists():
             self._continue()
@@ -78,8 +80,16 @@ class Mirror:
 
     def take_note(self, note: bytes) -> None:
         """A checkpoint, perhaps cosigned; raises EncodingError or SignatureError when the unit did not sign it."""
-        checkpoint = open_checkpoint(note, self._origin, self._key)
+        checkpoint = self._opened(note)
         known = self.checkpoint
+        self._log = self._log or checkpoint.origin
+        if checkpoint.origin != self._log:
+            raise LogDamaged(
+                str(self._folder),
+                expected=f"the log {self._log}",
+                got=checkpoint.origin,
+                remedy="keep this copy: the unit lost the end of its log and began another; mirror that into another folder",
+            )
         if known is not None and checkpoint.size == known.size:
             if checkpoint.root != known.root:
                 raise self._forked(checkpoint)
@@ -91,6 +101,11 @@ class Mirror:
                 raise self._forked(checkpoint)
             self._notes[checkpoint.size] = max(before, note, key=len)
             self._thin()
+
+    def _opened(self, note: bytes) -> Checkpoint:
+        """One of the unit's log, or of one that follows a loss of it."""
+        origin = decode_checkpoint(note).origin
+        return open_checkpoint(note, origin if unit_path(origin) == self._origin else self._origin, self._key)
 
     @property
     def _whole(self) -> int:
@@ -176,7 +191,7 @@ class Mirror:
         """Go on with the copy in the folder, which must be this unit's and whole."""
         note = LogCopy(self._folder).note()
         try:
-            checkpoint = open_checkpoint(note, self._origin, self._key)
+            checkpoint = self._opened(note)
         except (EncodingError, SignatureError) as bad:
             raise LogDamaged(
                 str(self._folder / CHECKPOINT), expected=f"a checkpoint signed by {self._origin}", got=str(bad)[:120]
@@ -192,7 +207,7 @@ class Mirror:
                 tail.append(entry)
         if (tail if checkpoint.size > whole else self._head).root() != checkpoint.root:
             raise LogDamaged(str(self._folder), expected="the entries that its checkpoint signs", got="others")
-        self.checkpoint = checkpoint
+        self.checkpoint, self._log = checkpoint, checkpoint.origin
 
     def _thin(self) -> None:
         """Keep of the checkpoints the newest within each bundle: the smaller ones would be replaced by it."""

@@ -101,15 +101,22 @@ class Numbers:
                 cap = self._account.rules(entry.window_start).cap
                 self._find(Kind.BUDGET_EXCEEDED, f"{what}: {float(spent):.6g} of {float(cap):.6g} zCDP")
 
-    def gap(self, entry: Gap, number: int, where: str) -> None:
-        """Windows under rule `number` that nobody will see: charged as if released (I4)."""
+    def gap(self, entry: Gap, number: int, where: str, *, repeated: bool = False) -> None:
+        """Windows under rule `number` that nobody will see: charged as if released (I4). `repeated`: of the log before a loss, at the charges that
+        they had there, which are less where a window had no numbers, and in one entry also over a change of policy."""
         self._where = where
         stream = self._policies.rules[number].streams[entry.stream]
         last = entry.first_start + (entry.count - 1) * entry.window_s
-        if self._policies.in_force(last) != number:
+        if self._policies.in_force(last) != number and not repeated:
             self._find(Kind.POLICY_NOT_IN_FORCE, f"a Gap from {entry.first_start} to {last} crosses a change of policy")
         owes = self._era(number, stream, entry.first_start).owes
         what = f"{entry.stream} at {entry.first_start}"
+        if repeated and owes.charge is not None and entry.charge is not None and entry.charge.rho < owes.charge.low:
+            self._account.charge(
+                entry.stream, entry.first_start, entry.charge.rho, window_s=entry.window_s, count=entry.count
+            )
+            self._lost_until[entry.stream] = last + entry.window_s
+            return
         self._charged(what, entry.charge, owes.charge)
         for at in self._policies.changes(number, entry.first_start, last):
             later = self._era(number, stream, at).owes.charge

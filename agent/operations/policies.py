@@ -62,7 +62,7 @@ class Policies:
         self._where = ""
         self._upcoming: _OnNotice | None = None
         self._highest = 0
-        self._newest_at = 0
+        self.newest_at = 0
 
     def fold(self, entry: Governing, where: str) -> None:
         """Judge the next entry of governance; `where` names it."""
@@ -79,6 +79,11 @@ class Policies:
                 self._stop(entry)
             case GovernanceTaken():
                 self._governance(entry)
+
+    @property
+    def served_s(self) -> int:
+        """Seconds of notice served by the policy that is on notice; 0 without one."""
+        return self._upcoming.served_s if self._upcoming is not None else 0
 
     def in_force(self, start: int) -> int | None:
         """The number of the rule for a window that starts at `start`; None when there is none."""
@@ -211,9 +216,9 @@ class Policies:
         return self.rules[-1].policy if self.rules else None
 
     def _at(self, at: int) -> None:
-        if at < self._newest_at:
-            self._find(Kind.CLOCK_BACK, f"dated {self._newest_at - at} s before an entry that precedes it")
-        self._newest_at = max(self._newest_at, at)
+        if at < self.newest_at:
+            self._find(Kind.CLOCK_BACK, f"dated {self.newest_at - at} s before an entry that precedes it")
+        self.newest_at = max(self.newest_at, at)
 
     def _find(self, kind: Kind, words: str) -> None:
         self._findings.add(kind, self._where, words)

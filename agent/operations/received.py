@@ -158,18 +158,22 @@ class Reception:
                 f"{window.stream} at {window.start}: entry {index} differs",
             )
 
-    def rest(self, size: int, newest: dict[str, int]) -> int:
-        """What the log of `size` entries did not confirm; returns how many are only newer than the log copy."""
-        newer = 0
+    def rest(self, size: int, newest: dict[str, int], lost: int = 0) -> tuple[int, int]:
+        """What the log of `size` entries did not confirm; returns how many are only newer than the log copy, and how many the log before this
+        one had, which may have had `lost` entries."""
+        newer = before = 0
         for window, seen in self.windows.items():
             if seen.log_index >= size and window.start > newest.get(window.stream, 0):
                 newer += 1
+                continue
+            if seen.log_index < lost and window.start <= newest.get(window.stream, -1):
+                before += 1
                 continue
             self.suspects[window] = "the log does not hold it"
             self._findings.add(
                 Kind.NOT_IN_LOG, f"received as entry {seen.log_index}", f"{window.stream} at {window.start}"
             )
-        return newer
+        return newer, before
 
 
 def signed_by(line: Line, public_key: bytes) -> bool | None:

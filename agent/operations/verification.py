@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Template, Value
 from agent.contracts.health import decode_health
+from agent.contracts.log import AFTER
 from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import BadInput, DisclosureError, MessageError, SignatureError
@@ -300,6 +301,8 @@ class Verification:
             name.path, lambda key: any(tlog.signed_by(checkpoint, signatures, signer, key) for signer in signers)
         )
         before = self._heads.get(name)
+        if before is not None and before.origin != checkpoint.origin and AFTER in checkpoint.origin:
+            notes.append("the log lost its end, and another follows it")
         if before is not None and before.origin == checkpoint.origin and verified is not False:
             if checkpoint.size < before.size:
                 notes.append("the log got shorter")

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.contracts.log import Release
+from agent.contracts.log_end import Head
 from agent.errors import LogDamaged, StorageUnavailable
 from agent.publisher import cursor as cursors
 from agent.publisher.cursor import BEGIN, Cursor, Progress
 from agent.publisher.cursor_file import CursorFile
 from agent.publisher.faults import Code
-from agent.publisher.follow import Follower, Head
+from agent.publisher.follow import Follower
 from agent.publisher.lane import Lane
 
 WRITE_EVERY_S = 0.2
@@ -48,11 +49,11 @@ class Backlog:
     What is in the log when the lanes open is the backlog; what is logged later is live.
     """
 
-    def __init__(self, log: Path, cursor_file: Path) -> None:
+    def __init__(self, log: Path, shown: Path, cursor_file: Path) -> None:
         self.head: Head | None = None
         self.published = 0
         self.acknowledged = 0
-        self._follower = Follower(log)
+        self._follower = Follower(log, shown)
         self._file = CursorFile(cursor_file)
         damage = self._file.damage
         self._stored = self._file.known[0] if damage is None else None

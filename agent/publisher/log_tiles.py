@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 class LogTiles:
     """`next_message`, `sent`, `acknowledge`; `rewind` when a connection ends."""
 
-    def __init__(self, log: Path, file: Path) -> None:
-        self._follower = Follower(log)
+    def __init__(self, log: Path, shown: Path, file: Path) -> None:
+        self._follower = Follower(log, shown)
         self._file = file
         self._at, self._builder = START, TileBuilder()
         self._after: tuple[Cursor, TileBuilder] | None = None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ssl import SSLContext
 
 from agent.contracts.health import Report
+from agent.contracts.log import LOGGED
 from agent.contracts.status import bucket
 from agent.errors import SettingsError
 from agent.local.clock import Clock
@@ -48,8 +49,9 @@ class Session:
 
     def __init__(self, settings: Settings, credentials: Callable[[], tuple[SSLContext | None, Login]]) -> None:
         self.unit = Unit(settings.paths.public, settings.mqtt.root, tls=settings.mqtt.tls)
-        self.backlog = Backlog(settings.paths.log, settings.paths.cursor)
-        self.tiles = LogTiles(settings.paths.log, settings.paths.cursor.with_name("tiles"))
+        shown = settings.paths.public / LOGGED
+        self.backlog = Backlog(settings.paths.log, shown, settings.paths.cursor)
+        self.tiles = LogTiles(settings.paths.log, shown, settings.paths.cursor.with_name("tiles"))
         self.connecting = False
         self.stopping = False
         self.too_old = 0
@@ -59,7 +61,7 @@ class Session:
         self.health = Wellbeing(settings.paths.status, sorted(settings.boards), self._utc_s)
         self._pace = Pace(settings.mqtt.backlog_per_s)
         self.offers = OfferBox(settings.paths.offer) if settings.policy_subscribe else None
-        self._watch = FolderWatch((settings.paths.log, settings.paths.public))
+        self._watch = FolderWatch((settings.paths.public,))
         self._credentials = credentials
         self._connection: Connection | None = None
         self._topics: Topics | None = None

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from agent.errors import EncodingError
 from agent.wire.tlog import leaf_hash, node_hash
 
+CHECKPOINT = "checkpoint"
+"""The signed note beside them."""
+
 WIDTH = 256
 HEIGHT = 8
 HASH_BYTES = 32

@@ -46,6 +46,12 @@ class TreeHead:
         self._peaks.append(node)
         self.size += 1
 
+    def copy(self) -> "TreeHead":
+        """The same tree, to be added to independently."""
+        same = TreeHead()
+        same.size, same._peaks = self.size, self._peaks.copy()
+        return same
+
     def root(self) -> bytes:
         """RFC 6962 Merkle Tree Hash of everything appended (32 bytes)."""
         if not self._peaks:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.seal import seal
 from agent.beacon import advertisement, gatt
-from agent.contracts import aggregate, board, health, latest, lease, log, public, reading, status
+from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, status
 from agent.disclosure import compact
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -121,6 +121,28 @@ RECEIVED = tuple(
     for record, message in Verification([KEY_BYTES]).take(Received(topic, payload, properties, False, 0.0))
 )
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
+_RUN = carried.Run("crossings", 1_800_000_000, 900, 96, Fraction(1, 32))
+CARRIED = log.Carried(
+    carried.State(
+        96,
+        (carried.LastWindow("crossings", 1_800_086_400, 255),),
+        0,
+        (0, 2),
+        900,
+        NOW_S,
+        carried.Spent(_RUN.start, Fraction(3, 7), (_RUN,), (carried.Held(20833, "crossings", 96, _RUN.rho),)),
+    )
+).encode()
+
+
+def _logged(size: int, end: int) -> bytes:
+    """A checkpoint as it stands in a log."""
+    origin = "springfield/river-bridge/bridge-01"
+    return tlog.sign_checkpoint(tlog.Checkpoint(origin, size, bytes(32), (f"bytes {end}",)), origin, KEYS[0])
+
+
+_BEGUN = log.pack_checkpoint(_logged(0, 0), 0) + log.pack_record(NOTICE)
+LOG = _BEGUN + log.pack_checkpoint(_logged(1, len(_BEGUN)), len(_BEGUN)) + bytes(64)
 HELLO = board.Board(
     "0011223344", "1.0", bytes(32), SCHEMA_HASH, (board.Channel("crossings", "count", ("bike", "foot")),)
 ).encode()
@@ -231,7 +253,15 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "senml": (PACK, *PACKS, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
     "senml_cbor": (*IN_CBOR, senml_cbor.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=Decimal("1.50"))])),
     "aggregate": (PACK, *PACKS, *IN_CBOR),
-    "log": (RELEASE, UNPROTECTED, UNPROTECTED_CBOR, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
+    "log": (
+        RELEASE,
+        UNPROTECTED,
+        UNPROTECTED_CBOR,
+        NOTICE,
+        CARRIED,
+        log.pack_record(RELEASE) + log.pack_record(NOTICE),
+    ),
+    "log_end": (LOG,),
     "checkpoint": (CHECKPOINT, COSIGNED),
     "tiles": (
         tiles.Tile(None, 1_234_067, 17).path.encode(),

@@ -14,7 +14,7 @@ from agent.anonymizer import batch
 from agent.beacon import advertisement, gatt
 from agent.beacon.reading import Reading, read_unit
 from agent.beacon.verdict import Trust, Verdict, judge
-from agent.contracts import aggregate, board, health, latest, lease, log, public, reading, release
+from agent.contracts import aggregate, board, health, latest, lease, log, log_end, public, reading, release
 from agent.contracts.status import BUCKETS
 from agent.disclosure import compact, datachain, validation
 from agent.disclosure.icon import check_icon
@@ -237,7 +237,7 @@ def target_aggregate(data: bytes) -> None:
         assert found is None or found == aggregate.decode(data)
 
 
-@reads("agent.contracts.log.decode_entry", "agent.contracts.log.iter_records")
+@reads("agent.contracts.log.decode_entry", "agent.contracts.log.iter_records", "agent.contracts.carried.decode_state")
 def target_log(data: bytes) -> None:
     """One encoding an entry; records stop at the first damage and never go past the end."""
     with contextlib.suppress(LogDamaged):
@@ -251,6 +251,14 @@ def target_log(data: bytes) -> None:
         end = end_of_record
         with contextlib.suppress(LogDamaged):
             log.decode_entry(entry)
+
+
+@reads("agent.contracts.log_end.read_last_head")
+def target_log_end(data: bytes) -> None:
+    """The limit of a log that nobody shows it of is a note that stands in it."""
+    with contextlib.suppress(LogDamaged):
+        head = log_end.read_last_head(lambda at, length: data[at : at + length], "log")
+        assert head is None or head.note in data
 
 
 @reads(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts import aggregate
 from agent.contracts.cells import MAX_WIDTH
-from agent.contracts.log import Entry, Release, pack_record
+from agent.contracts.log import Entry, Release
 from agent.local.randomness import random_bytes
 from agent.operations.log_copy import export
 from agent.operations.subscribe import _json
@@ -23,6 +23,7 @@ from tests import packs
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
 from tests.anonymizer.test_kinds import Life
 from tests.anonymizer.worlds import World
+from tests.log_files import write_log
 
 PUBLIC = cose.public_bytes(KEY)
 
@@ -97,22 +98,21 @@ def street(*, cbor: bool = False, cbor_after: bool | None = None) -> tuple[Entry
     return tuple(life.entries)
 
 
-def note_of(entries: Sequence[bytes], *, key: Ed25519PrivateKey = KEY, origin: str = ORIGIN, length: int = 0) -> bytes:
+def note_of(entries: Sequence[bytes], *, key: Ed25519PrivateKey = KEY, origin: str = ORIGIN, more: str = "") -> bytes:
+    """A checkpoint of them, without a word of where they are."""
     head = TreeHead()
     for entry in entries:
         head.append(entry)
-    return tlog.sign_checkpoint(Checkpoint(origin, head.size, head.root(), (f"bytes {length}",)), origin, key)
+    return tlog.sign_checkpoint(Checkpoint(origin, head.size, head.root(), (more,) if more else ()), origin, key)
 
 
-def write_copy(folder: Path, entries: Iterable[Entry | bytes], **signed: Any) -> Path:
-    """The log as its unit signs it (or as `signed` says), exported into `folder`/copy."""
+def write_copy(
+    folder: Path, entries: Iterable[Entry | bytes], *, key: Ed25519PrivateKey = KEY, origin: str = ORIGIN
+) -> Path:
+    """The log as its unit signs it (or another), exported into `folder`/copy."""
     data = [entry if isinstance(entry, bytes) else entry.encode() for entry in entries]
-    records = b"".join(pack_record(each) for each in data)
-    log = folder / "log"
-    log.mkdir(parents=True)
-    (log / "releases").write_bytes(records)
-    (log / "checkpoint").write_bytes(note_of(data, length=len(records), **signed))
-    export(log, folder / "copy")
+    write_log(folder / "log", data, key, origin)
+    export(folder / "log", folder / "copy")
     return folder / "copy"
 
 

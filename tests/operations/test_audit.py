@@ -294,6 +294,8 @@ def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
         Kind.ROOT,
         Kind.FORKED_LOG,
         Kind.ROLLED_BACK,
+        Kind.FALSE_LOSS,
+        Kind.CARRIED_STATE,
         Kind.MALFORMED,
         Kind.TWO_PAYLOADS,
         Kind.WITHHELD,

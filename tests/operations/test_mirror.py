@@ -97,7 +97,9 @@ def test_two_histories_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_cosigned_checkpoint_takes_the_place_of_the_plain_one(tmp_path: Path) -> None:
     copy = write_copy(tmp_path, ENTRIES[:300])
-    cosigned = cosignature.cosign(note_of(ENTRIES[:300], length=1), "witness.example/w1", OTHER_KEY, 1_800_000_000)
+    cosigned = cosignature.cosign(
+        note_of(ENTRIES[:300], more="bytes 1"), "witness.example/w1", OTHER_KEY, 1_800_000_000
+    )
     mirror = Mirror(copy, ORIGIN, PUBLIC)
     mirror.take("checkpoint", cosigned)
     assert (copy / "checkpoint").read_bytes() == cosigned

@@ -23,11 +23,11 @@ from pathlib import Path
 
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import CHECKPOINT, RELEASES, Gap
+from agent.contracts.log import LOGGED, RELEASES, Gap, iter_log
 from agent.errors import DtprError
 from tests.anonymizer.stage import KEY, ORIGIN, Unit
 from tests.privacy.crash_audit import Publisher, Violation, audit, whole_entries
-from tests.privacy.crash_disk import IMAGES, KILLED, RENAMES, Disk, Image, Picks, write
+from tests.privacy.crash_disk import BEGUN, IMAGES, KILLED, RENAMES, Disk, Image, Picks, write
 from tests.privacy.crash_stage import NS, TURN_NS, VARIANTS, HeldClock, Peers, RunningClock, executed, forked
 from tests.privacy.crash_tracer import Call, Tracee
 
@@ -104,9 +104,10 @@ class Attack:
         self._lives = 0
         self._unit = Unit(folder)
         self._clock = RunningClock() if self._command else HeldClock(START_UTC_NS)
-        self._publisher = Publisher(self._unit.log)
+        shown = folder / "public" / LOGGED
+        self._publisher = Publisher(self._unit.log, shown)
         self._whole: list[bytes] = []
-        self._disk = Disk(self._unit.log / RELEASES, (self._unit.log / CHECKPOINT, folder / "checkpoint"))
+        self._disk = Disk(self._unit.log / RELEASES, folder / "checkpoint", shown)
 
     # --- lives --------------------------------------------------------------------------------------------------------
 
@@ -148,8 +149,12 @@ class Attack:
         raise Violation(f"the daemon ended by itself: {self._unit.errors()[-300:]}")
 
     def _position(self) -> int | None:
-        """Where to kill now; at the end of the stretch the first time, which tells how long it is."""
-        return self.report.runs % len(self.report.calls) if self.report.calls else None
+        """Where to kill now; at the end of the stretch the first time, which tells how long it is. Once each call had its turn, every third time
+        between the write and its sync, where a whole entry may be on the disk without its checkpoint."""
+        calls, runs = self.report.calls, self.report.runs
+        if runs > len(calls) and runs % 3 == 0 and "fdatasync" in calls:
+            return calls.index("fdatasync")
+        return runs % len(calls) if calls else None
 
     def _last_life(self) -> None:
         """It starts, releases two more windows, and ends when asked to."""
@@ -186,6 +191,8 @@ class Attack:
         for name in names:
             self._recover(name, images[name])
         chosen = names[self._picks.below(len(names))]
+        if chosen != KILLED and BEGUN in names and _ends_in_an_entry(images[BEGUN][self._disk.releases] or b""):
+            chosen = BEGUN
         self.report.images[chosen] += 1
         self._whole = whole_entries(images[chosen][self._disk.releases] or b"")
         self._disk.become(images[chosen])
@@ -200,7 +207,14 @@ class Attack:
         write({scratch / path.relative_to(self._unit.folder): content for path, content in image.items()})
         ledger = Ledger()
         try:
-            opened = ReleaseLog(scratch / "log", ORIGIN, KEY, ledger.fold, copy=scratch / "checkpoint")
+            opened = ReleaseLog(
+                scratch / "log",
+                ORIGIN,
+                KEY,
+                ledger.fold,
+                copy=scratch / "checkpoint",
+                shown=scratch / "public" / LOGGED,
+            )
             opened.close()
         except DtprError as bad:
             raise Violation(f"{name}: the log does not open: {bad}") from bad
@@ -215,6 +229,12 @@ class Attack:
         entries = audit(self._unit.log, ORIGIN, PUBLIC_KEY, self._publisher.seen)
         if [entry.encode() for entry in entries[: len(self._whole)]] != self._whole:
             raise Violation("an entry that was whole on the disk is no longer in the log")
+
+
+def _ends_in_an_entry(releases: bytes) -> bool:
+    """Is there an entry that no checkpoint covers?"""
+    records = list(iter_log(releases))
+    return bool(records) and not records[-1].is_checkpoint
 
 
 class _Stretch:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.contracts.log import CHECKPOINT, RELEASES, iter_records
+from agent.contracts.log import RELEASES, iter_log, iter_records
 from agent.errors import SignatureError
 from agent.local.clock import OPERATOR, Clock
 from agent.wire.cose import public_bytes, verify1
@@ -110,7 +110,7 @@ class World:
     def replace_log(self, octets: bytes, note: bytes) -> None:
         """Put another log in the place of this one; what is appended then follows it."""
         (self.unit.log / RELEASES).write_bytes(octets)
-        (self.unit.log / CHECKPOINT).write_bytes(note)
+        self.unit.shown.write_bytes(note)
         self.unit.head, self.unit.bytes = TreeHead(), len(octets)
         for _, entry in iter_records(octets):
             self.unit.head.append(entry)
@@ -276,7 +276,7 @@ def disk_full_under_the_log(run: World) -> None:
 def log_truncated_then_whole(run: World) -> None:
     with run.outage():
         whole = (run.unit.log / RELEASES).read_bytes()
-        (run.unit.log / RELEASES).write_bytes(whole[:-200])
+        (run.unit.log / RELEASES).write_bytes(whole[: run.unit.bytes - 200])
         run.line.mode = Mode.PASS
         run.status("log_damaged")
         (run.unit.log / RELEASES).write_bytes(whole)
@@ -285,7 +285,7 @@ def log_truncated_then_whole(run: World) -> None:
 def log_bit_flipped_then_whole(run: World) -> None:
     with run.outage():
         whole = (run.unit.log / RELEASES).read_bytes()
-        place = len(whole) - 2000
+        place = [each for each in iter_log(whole) if not each.is_checkpoint][-2].start + 100
         (run.unit.log / RELEASES).write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         run.line.mode = Mode.PASS
         run.status("log_damaged")
@@ -295,7 +295,7 @@ def log_bit_flipped_then_whole(run: World) -> None:
 def log_rolled_back(run: World) -> None:
     """An old log in the place of the newer one grows on, with windows that were never released before (I5)."""
     run.log(4)
-    old = read(run.unit.log / RELEASES), read(run.unit.log / CHECKPOINT)
+    old = read(run.unit.log / RELEASES), read(run.unit.shown)
     run.log(6)
     run.settle()
     wait_until(lambda: run.unit.passed() == 10, "the cursor")

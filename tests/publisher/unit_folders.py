@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Field
-from agent.contracts.log import CHECKPOINT, RELEASES, Charge, Entry, Release, pack_record
+from agent.contracts.log import LOGGED, RELEASES, Charge, Entry, Release, pack_checkpoint, pack_record
 from agent.contracts.public import ENVELOPE, STATE, Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import Disclosure, compile_disclosure
 from agent.local.files import write_atomic
@@ -25,6 +25,7 @@ from agent.publisher.cursor import decode
 from agent.wire.cose import public_bytes, sign1
 from agent.wire.detached import signed_type
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
+from tests.log_files import said
 from tests.packs import COUNT, changed
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,7 @@ class UnitFolder:
         self.cbor = cbor
         self.folder = folder
         self.log, self.public = folder / "log", folder / "public"
+        self.shown = self.public / LOGGED
         self.cursor = folder / "cursor"
         self.offer = folder / "offer"
         self.config = folder / "agent.toml"
@@ -131,13 +133,15 @@ class UnitFolder:
         )
 
     def append(self, *entries: Entry) -> None:
-        """Append records, then replace the checkpoint, as the anonymizer does."""
+        """Append records and their checkpoint, then show it, as the anonymizer does."""
         with (self.log / RELEASES).open("ab") as file:
+            if not file.tell():
+                file.write(pack_checkpoint(self._note(), 0))
             for entry in entries:
                 file.write(pack_record(entry.encode()))
                 self.head.append(entry.encode())
-            file.flush()
             self.bytes = file.tell()
+            file.write(pack_checkpoint(self._note(), self.bytes))
         self.checkpoint()
 
     def release_windows(self, first: int, count: int) -> list[bytes]:
@@ -150,12 +154,15 @@ class UnitFolder:
         return payloads
 
     def checkpoint(self, **changes: int) -> bytes:
-        """Sign and replace the checkpoint; `entries` and `bytes` may be given to lie."""
-        size = changes.get("entries", self.head.size)
-        head = Checkpoint(self.origin, size, self.head.root(), (f"bytes {changes.get('bytes', self.bytes)}",))
-        note = sign_checkpoint(head, self.origin, KEY)
-        write_atomic(self.log / CHECKPOINT, note)
+        """Sign and show a checkpoint; `entries` and `bytes` may be given to lie."""
+        note = self._note(**changes)
+        write_atomic(self.shown, note)
         return note
+
+    def _note(self, **changes: int) -> bytes:
+        size = changes.get("entries", self.head.size)
+        head = Checkpoint(self.origin, size, self.head.root(), said(changes.get("bytes", self.bytes)))
+        return sign_checkpoint(head, self.origin, KEY)
 
     def configure(self, port: int, mqtt: str = "tls = false", *, backlog_per_s: int = 1000, policy: str = "") -> None:
         """Write agent.toml for a broker on loopback; `mqtt` and `policy` are further lines of their tables."""

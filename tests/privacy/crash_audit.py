@@ -11,11 +11,11 @@ from agent.anonymizer.ledger import Ledger
 from agent.contracts import aggregate
 from agent.contracts.log import RELEASES, Charge, Entry, Gap, PolicyTaken, Release, iter_log, iter_records
 from agent.errors import DtprError
-from agent.policy.enforcement import count_privacy
 from agent.policy.model import Policy
 from agent.publisher.cursor import START, Cursor
 from agent.publisher.follow import Follower
 from agent.wire import cose, tlog
+from tests.anonymizer.one_window import count_privacy
 
 Window = tuple[str, int]
 

@@ -177,6 +177,11 @@ def decode_state(text: bytes) -> State:
     return State(**item)
 
 
+def says_demo(data: bytes) -> bool:
+    """Is the policy that a `state` shows a demonstration's? Raises as `decode_state` does."""
+    return decode_state(data).demo
+
+
 def refusal_words(text: str) -> str:
     """Words for `offer_refused`: printable ASCII on one line, cut to MAX_REFUSAL_BYTES; a file's name may hold anything."""
     plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in text.replace('"', "'").replace("\\", "/"))

@@ -7,6 +7,8 @@ released twice (I5) and nothing that was charged is forgotten (I4). The windows 
 from collections.abc import Iterable, Iterator
 
 from agent.anonymizer.ledger import Ledger
+from agent.contracts.board_seen import BoardSeen
+from agent.contracts.gate_log import GateChanges
 from agent.contracts.log import AFTER, Carried, Charge, Entry, Gap, LogLost, NoticeServed, Release, carrying, unit_path
 from agent.wire.tlog import Checkpoint
 
@@ -32,7 +34,7 @@ def continuation(lost: LogLost, left: Iterable[Entry]) -> Iterator[Entry]:
                 yield from _add(runs, entry)
             case NoticeServed():
                 served = entry
-            case LogLost() | Carried():
+            case LogLost() | Carried() | GateChanges() | BoardSeen():
                 pass  # of its own log, which is kept
             case _:
                 yield from _flush(runs, served)

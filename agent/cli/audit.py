@@ -14,6 +14,7 @@ from agent.contracts.log import unit_path
 from agent.errors import EncodingError, LogDamaged, SettingsError
 from agent.operations.audit import Inputs, Verdict, audit
 from agent.operations.findings import WORDS
+from agent.operations.gate_words import board_lines, boards_json, gate_json, gate_lines
 from agent.operations.keys import find_key, load_directory
 from agent.operations.log_copy import LogCopy
 from agent.operations.subscribe import load_public_key
@@ -93,6 +94,8 @@ def _as_json(verdict: Verdict) -> str:
             ],
             "counts": {kind.value: count for kind, count in verdict.findings.counts.items()},
             "history": [{"at": at, "what": words} for at, words in verdict.events],
+            "gate": gate_json(verdict.gate),
+            "boards": boards_json(verdict.boards, verdict.board_changes),
             "losses": verdict.losses,
             "not_judged": verdict.open,
         }
@@ -104,6 +107,8 @@ def _in_words(verdict: Verdict) -> str:
     windows = ", ".join(f"{count} {what}" for what, count in sorted(verdict.windows.items()))
     lines = [f"{verdict.origin}: {facts}", f"    windows    {windows}"] if windows else [f"{verdict.origin}: {facts}"]
     lines += [f"    {_instant(at)} {words}" for at, words in verdict.events]
+    lines += [f"    {line}" for line in gate_lines(verdict.gate, _instant)]
+    lines += [f"    {line}" for line in board_lines(verdict.boards, verdict.board_changes, _instant)]
     lines += [f"    lost       {each}" for each in verdict.losses]
     lines += [f"    not judged {each}" for each in verdict.open]
     for kind, count in verdict.findings.counts.items():

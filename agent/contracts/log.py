@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from agent.contracts.board_seen import BoardSeen, decode_board_seen
 from agent.contracts.carried import State, decode_state, encode_state
+from agent.contracts.gate_log import GateChanges, decode_gate_changes
 from agent.contracts.guarantee import LABEL
 from agent.errors import EncodingError, LogDamaged
 from agent.wire import cbor
@@ -215,7 +217,7 @@ def carrying(state: State) -> Carried:
 Decision = PolicyTaken | PolicyOffered | StopTaken | GovernanceTaken
 """What governance decided."""
 
-Entry = Release | NoticeServed | Gap | LogLost | Carried | Decision
+Entry = Release | NoticeServed | Gap | LogLost | Carried | GateChanges | BoardSeen | Decision
 
 
 def decode_entry(data: bytes, where: str = "log entry") -> Entry:
@@ -263,9 +265,13 @@ def _decode(data: bytes, where: str) -> Entry:
                 return LogLost(note, kept, root)
             case {0: 9, **state}:
                 return Carried(decode_state(state) if state else None)
+            case {0: 10}:
+                return decode_gate_changes(item)
+            case {0: 11}:
+                return decode_board_seen(item)
     except EncodingError as bad:
         raise LogDamaged(where, expected="an entry", got=str(bad)) from None
-    raise LogDamaged(where, expected="an entry of kind 1 to 9", got="something else")
+    raise LogDamaged(where, expected="an entry of kind 1 to 11", got="something else")
 
 
 def unit_path(origin: str) -> str:

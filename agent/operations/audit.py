@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.contracts.aggregate import Aggregate
+from agent.contracts.board_seen import BoardSeen
 from agent.contracts.log import unit_path
 from agent.contracts.public import open_envelope
 from agent.errors import EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
 from agent.operations.log_copy import LogCopy, read_regular
+from agent.operations.openings import GateFacts
 from agent.operations.received import MAX_LINE_BYTES, Line, Reception, parse_line, signed_by
 from agent.policy.governance import TrustRoot
 from agent.wire.cosignature import Witness, verify_cosignatures
@@ -39,7 +41,8 @@ class Inputs:
 @dataclass(slots=True)
 class Verdict:
     """What came out. `facts` is what was looked at, `events` (Unix seconds, words) the history of policies, `open` what could not be judged,
-    `losses` what the unit owns up to have lost: no finding."""
+    `losses` what the unit owns up to have lost: no finding; `gate` what the gate did, None where nothing tells it; `boards` the newest that said
+    hello with something new, of `board_changes`."""
 
     origin: str
     findings: Findings = field(default_factory=Findings)
@@ -48,6 +51,9 @@ class Verdict:
     events: list[tuple[int, str]] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
+    gate: GateFacts | None = None
+    boards: tuple[BoardSeen, ...] = ()
+    board_changes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,10 @@ def audit(inputs: Inputs) -> Verdict:
         "checkpoints": len(heads),
     }
     verdict.windows, verdict.events = dict(history.windows), [*history.policies.events, *verdict.events]
+    verdict.gate = history.openings.facts
+    verdict.boards, verdict.board_changes = tuple(history.hardware.newest), history.hardware.changes
+    if history.openings.untold:
+        verdict.open.append(f"{history.openings.untold} releases before the first word of how the gate stood")
     return verdict
 
 

@@ -52,6 +52,10 @@ class Kind(StrEnum):
     AFTER_STOP = "released-while-stopped"
     AFTER_EXPIRY = "released-after-expiry"
     CLOCK_BACK = "clock-back"
+    # the gate
+    WHILE_CLOSED = "released-while-closed"
+    GATE_UNTOLD = "gate-untold"
+    GATE_BACK = "gate-back"
     # what was received
     TWO_PAYLOADS = "two-payloads"
     ALTERED = "altered"
@@ -100,6 +104,9 @@ WORDS: dict[Kind, str] = {
     Kind.AFTER_STOP: "numbers were released while a stop order held",
     Kind.AFTER_EXPIRY: "numbers were released after the policy had expired",
     Kind.CLOCK_BACK: "an entry is dated before one that precedes it",
+    Kind.WHILE_CLOSED: "more of a window was measured than the gate was open in it, by the log's own word",
+    Kind.GATE_UNTOLD: "the gate's history has a hole: measured windows, and nothing says how the gate stood",
+    Kind.GATE_BACK: "the gate's history goes back in time, or has more open time than time",
     Kind.TWO_PAYLOADS: "two payloads were received for one window",
     Kind.ALTERED: "what was received differs from what the log holds for the window",
     Kind.NOT_IN_LOG: "a Release was received that the log does not hold",

@@ -7,14 +7,18 @@ are shared. Invariant: an entry never ends the audit; what is wrong with it is a
 from collections import Counter
 
 from agent.contracts import aggregate
+from agent.contracts.board_seen import BoardSeen
+from agent.contracts.gate_log import GateChanges
 from agent.contracts.log import MAX_ENTRY_BYTES, Carried, Entry, Gap, LogLost, Release, decode_entry, unit_path
 from agent.errors import BadInput, EncodingError, SignatureError
 from agent.operations.account import Account
 from agent.operations.carried import CarriedStates
 from agent.operations.findings import Findings, Kind
+from agent.operations.hardware import Hardware
 from agent.operations.layout import Layout, Pack, pack_of
 from agent.operations.losses import Loss, loss_of
 from agent.operations.numbers import Numbers
+from agent.operations.openings import Openings
 from agent.operations.policies import Policies
 from agent.policy.governance import TrustRoot
 from agent.wire import cbor
@@ -41,6 +45,8 @@ class History:
         self._account = Account()
         self._numbers = Numbers(self.policies, self._account, findings)
         self._states = CarriedStates(self.policies, self._account, findings)
+        self.openings = Openings(findings)
+        self.hardware = Hardware()
         self._closed_rules = 0
         self._last_end: dict[str, int] = {}
         self._missing: set[tuple[str, int]] = set()
@@ -59,8 +65,13 @@ class History:
                     return entry, *self._release(entry)
                 case Gap():
                     self._gap(entry)
+                    self.openings.gap()
                 case Carried():
-                    pass
+                    self.openings.bundle()
+                case GateChanges():
+                    self.openings.fold(entry, f"entry {self.size}")
+                case BoardSeen():
+                    self.hardware.fold(entry)
                 case LogLost():
                     if self.size:
                         self._find(Kind.MALFORMED, "a loss that is not the first entry")
@@ -97,6 +108,7 @@ class History:
             verify_detached(entry.signature, self._key, entry.payload)
         except (SignatureError, EncodingError) as bad:
             self._find(Kind.RELEASE_SIGNATURE, str(bad)[:200])
+        self.openings.release(entry, pack, f"entry {self.size}")
         self.windows["complete" if pack.reason is None else str(pack.reason)] += 1
         if number is None:
             return layout, pack

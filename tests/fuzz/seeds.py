@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.anonymizer.seal import seal
 from agent.beacon import advertisement, gatt
 from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, status
+from agent.contracts.board_seen import BoardSeen
+from agent.contracts.gate_log import Change, Further, GateChanges
+from agent.contracts.public import Reason
 from agent.disclosure import compact
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -120,6 +123,8 @@ RECEIVED = tuple(
     )
     for record, message in Verification([KEY_BYTES]).take(Received(topic, payload, properties, False, 0.0))
 )
+GATE = GateChanges(NOW_S, (Change(NOW_S, Reason.ON_NOTICE), Change(NOW_S + 4, Reason.OPEN))).encode()
+SEEN = BoardSeen(bytes(8), "1.4.2+ge0a1", bytes(32), bytes(32), NOW_S, unsaid=True).encode()
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
 _RUN = carried.Run("crossings", 1_800_000_000, 900, 96, Fraction(1, 32))
 CARRIED = log.Carried(
@@ -224,6 +229,9 @@ AUDITED = (
     log.StopTaken(_signed(Kind.STOP, STOP), ("steward/ana",), 1_790_000_100).encode(),
     log.GovernanceTaken(_signed(Kind.GOVERNANCE, compile_governance(ROOT)), 1_790_000_100).encode(),
     log.Gap("crossings", 1_790_000_100, 900, 3, log.Charge(Fraction(1, 32))).encode(),
+    GATE,
+    GateChanges(NOW_S, (Change(NOW_S, Reason.OPEN),), Further(9, 7, NOW_S + 60, Reason.LEASE_CLOSED)).encode(),
+    SEEN,
     RELEASE,
 )
 """Entries of a log, one of each kind."""
@@ -255,6 +263,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "aggregate": (PACK, *PACKS, *IN_CBOR),
     "log": (
         RELEASE,
+        GATE,
+        SEEN,
         UNPROTECTED,
         UNPROTECTED_CBOR,
         NOTICE,

@@ -237,7 +237,13 @@ def target_aggregate(data: bytes) -> None:
         assert found is None or found == aggregate.decode(data)
 
 
-@reads("agent.contracts.log.decode_entry", "agent.contracts.log.iter_records", "agent.contracts.carried.decode_state")
+@reads(
+    "agent.contracts.log.decode_entry",
+    "agent.contracts.log.iter_records",
+    "agent.contracts.carried.decode_state",
+    "agent.contracts.gate_log.decode_gate_changes",
+    "agent.contracts.board_seen.decode_board_seen",
+)
 def target_log(data: bytes) -> None:
     """One encoding an entry; records stop at the first damage and never go past the end."""
     with contextlib.suppress(LogDamaged):

@@ -27,7 +27,7 @@ from agent.operations.findings import WORDS, Kind
 from agent.policy.compile import compile_policy
 from agent.wire import cose, cosignature, tlog
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
-from tests.operations import test_audit_kinds
+from tests.operations import test_audit_kinds, test_gate_audit
 from tests.operations.stories import PUBLIC, note_of, received, renumbered, resealed, story, write_copy
 from tests.signing import signed_policy, trust_root
 from tests.wire.test_tlog import OTHER_KEY
@@ -288,7 +288,7 @@ def test_each_fraud_is_found_by_name(tmp_path: Path, name: str) -> None:
 def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
     assert len(FRAUDS) > 20
     assert set(WORDS) == set(Kind)
-    planted = {kind for _, kind in (FRAUDS | test_audit_kinds.FRAUDS).values()}
+    planted = {kind for _, kind in (FRAUDS | test_audit_kinds.FRAUDS | test_gate_audit.FRAUDS).values()}
     elsewhere = {
         Kind.CHECKPOINT_SIGNATURE,
         Kind.ROOT,
@@ -484,7 +484,7 @@ def test_what_cannot_be_read_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     """Exit 2 or 3, one line that names it."""
-    (tmp_path / "lines").write_bytes(received(story()[3:4]).encode() + b"{}\n")
+    (tmp_path / "lines").write_bytes(received(story()[:6]).encode() + b"{}\n")
     copy = write_copy(tmp_path, story())
     given = [each.format(folder=tmp_path, copy=copy) for each in arguments]
     assert main(["audit", "--key", PUBLIC.hex(), *given]) in (2, 3)

@@ -10,7 +10,9 @@ import pytest
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.loss import continuation, origin_after
 from agent.cli.main import main
+from agent.contracts.gate_log import Change, GateChanges
 from agent.contracts.log import Entry, Gap, LogLost, Release, newest_instant
+from agent.contracts.public import Reason
 from agent.errors import LogDamaged
 from agent.operations.audit import Inputs, Verdict, audit
 from agent.operations.findings import Kind
@@ -54,8 +56,9 @@ def followed(size: int = LOST) -> tuple[str, list[Entry]]:
     first = next(e for e in ENTRIES[LOST:] if isinstance(e, Release))
     count = (first.window_start - start) // stream.window_s
     gap = Gap(stream.name, start, stream.window_s, count, ledger.charge_of(stream, start))
+    began = GateChanges(first.window_start, (Change(first.window_start, Reason.OPEN),))
     after = ENTRIES[LOST : LOST + 2]
-    return origin_after(ORIGIN, decode_checkpoint(note)), renumbered([*entries, gap, *after])
+    return origin_after(ORIGIN, decode_checkpoint(note)), renumbered([*entries, gap, began, *after])
 
 
 def judged(folder: Path, entries: list[Entry], origin: str, *, lines: str = "", seen: bytes = b"") -> Verdict:

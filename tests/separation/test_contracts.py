@@ -67,6 +67,7 @@ SHELLS = {
     "agent.publisher.log_tiles",
     "agent.publisher.offers",
     "agent.publisher.session",
+    "agent.publisher.tls",
     "agent.publisher.unit",
     "firmware_bridge",
     "firmware_bridge.__main__",

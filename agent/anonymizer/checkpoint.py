@@ -5,9 +5,11 @@ Invariant: both are written only after the log's own, in the segment, is durable
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.contracts.log import MAX_NOTE_RECORD_BYTES, RELEASES, Record, decisions, iter_log, logged_until
+from agent.contracts.rotation import read_rotation
 from agent.errors import (
     EncodingError,
     InvariantBroken,
@@ -25,6 +27,11 @@ from agent.wire.tlog import EMPTY_ROOT, MAX_NOTE_BYTES, Checkpoint, TreeHead
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 RESTORE = "keep this folder as it is and restore it from a copy, or begin a new log in another folder"
+
+OTHER_KEY = (
+    "put back the key that signed it, or beside the new one the file that `dtpr-agent key rotate` wrote: a log goes on under another key "
+    "only where the old one said so"
+)
 
 SLOTS = 2
 """The copy has two places, written in turn: a write that power cut short leaves the other."""
@@ -84,22 +91,41 @@ def _unreadable(path: Path, bad: OSError) -> StorageUnavailable:
     return StorageUnavailable(str(path), why=bad.strerror or str(bad), remedy="check the file's owner and mode")
 
 
-def verified(note: bytes, origin: str, public_key: bytes) -> Checkpoint:
-    """The checkpoint of `origin` in `note`. Raises ValueError when it is none, or not signed by this unit."""
+def verified(note: bytes, origin: str, keys: Sequence[bytes]) -> Checkpoint:
+    """The checkpoint of `origin` in `note`, signed by one of `keys`. Raises ValueError when it is none, or not signed by this unit."""
     try:
-        checkpoint = tlog.open_checkpoint(note, origin, public_key)
-    except (EncodingError, SignatureError) as bad:
+        checkpoint, signatures = tlog.split_note(note)
+    except EncodingError as bad:
         raise ValueError(str(bad)) from None
+    if not any(tlog.signed_by(checkpoint, signatures, origin, key) for key in keys):
+        raise ValueError(f"none signed by {origin!r} with this unit's key"[:120])
     if checkpoint.origin != origin:
         raise ValueError(f"the checkpoint of {checkpoint.origin!r}"[:120])
     return checkpoint
 
 
-def read_shown(path: Path, origin: str, public_key: bytes) -> tuple[bytes, Checkpoint] | None:
+def is_signed(note: bytes, origin: str, keys: Sequence[bytes]) -> bool:
+    """Is `note` a checkpoint of `origin` by one of `keys`?"""
+    try:
+        verified(note, origin, keys)
+    except ValueError:
+        return False
+    return True
+
+
+def names_key(message: bytes, public_key: bytes) -> bool:
+    """Is it the rotation by which `public_key` came?"""
+    try:
+        return read_rotation(message).new == public_key
+    except (EncodingError, SignatureError):
+        return False
+
+
+def read_shown(path: Path, origin: str, keys: Sequence[bytes]) -> tuple[bytes, Checkpoint] | None:
     """What readers were shown last, if that is still there and of this log: it is derived, and anything else is replaced."""
     try:
         note = read_capped(path, MAX_NOTE_BYTES)
-        return (note, verified(note, origin, public_key)) if note is not None else None
+        return (note, verified(note, origin, keys)) if note is not None else None
     except (OSError, MessageError, ValueError):
         return None
 
@@ -148,17 +174,17 @@ class KeptCheckpoint:
             raise self._damaged("none")
         return found
 
-    def read(self, public_key: bytes) -> tuple[bytes, Checkpoint] | None:
-        """The newest note by this unit; None when there is no file. Raises LogDamaged, StorageUnavailable."""
+    def read(self, keys: Sequence[bytes]) -> tuple[bytes, Checkpoint] | None:
+        """The newest note by this unit, whose `keys` are the present one and, where it was rotated, the one before; None when there is no file. Raises LogDamaged, StorageUnavailable."""
         good = []
         slots = self.slots()
         for note, checkpoint in slots:
             try:
-                good.append((note, verified(note, checkpoint.origin, public_key)))
+                good.append((note, verified(note, checkpoint.origin, keys)))
             except ValueError:
                 continue
         if slots and not good:
-            raise self._damaged("another's")
+            raise self._damaged("another's", f"was its key changed? {OTHER_KEY}; else ")
         newest = max(good, key=lambda each: each[1].size, default=None)
         if newest is not None:
             self.size = newest[1].size
@@ -200,12 +226,12 @@ class KeptCheckpoint:
             writer.close()
             os.close(fd)
 
-    def _damaged(self, got: str) -> LogDamaged:
+    def _damaged(self, got: str, first: str = "") -> LogDamaged:
         return LogDamaged(
             str(self.path),
             expected="a checkpoint signed by this unit",
             got=got,
-            remedy="put back this unit's own; when that is lost and the log's folder is known to be the newest, "
+            remedy=f"{first}put back this unit's own; when that is lost and the log's folder is known to be the newest, "
             f"move {self.path} away",
         )
 

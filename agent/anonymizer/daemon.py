@@ -21,6 +21,7 @@ from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.newest import Newest
 from agent.anonymizer.offers import Offer, OfferFolder
+from agent.anonymizer.rotation import append_rotation, load_rotated
 from agent.anonymizer.successor import begin_successor
 from agent.anonymizer.window import NS, Moment
 from agent.contracts.log import LOGGED, Entry, GovernanceTaken, PolicyOffered, StopTaken, unit_path
@@ -39,6 +40,7 @@ from agent.policy.adopt import Adoption, fold
 from agent.policy.file import load_governance
 from agent.policy.model import Policy, Unit
 from agent.policy.offer import judge
+from agent.wire.cose import public_bytes
 
 TICK_S = 0.2
 SCAN_EVERY_S = 0.5
@@ -68,6 +70,7 @@ class Daemon:
         self._governance = load_governance(paths.governance)
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
         self._key = load_signing_key(paths.signing_key)
+        self._rotated = load_rotated(paths.signing_key, public_bytes(self._key))
         self._clock = Clock(settings.clock_trusted_when)
         self._watchdog = Watchdog()
         self._announcement = Announcement(paths, self._key, self._clock, city=self._governance.city, memory=memory)
@@ -196,16 +199,21 @@ class Daemon:
             ledger.fold(entry)
             newest.see(entry)
 
+        rotated = self._rotated
+        formerly = rotated.formerly(origin) if rotated is not None else ()
         try:
-            log = ReleaseLog(paths.log, origin, self._key, fold, feed, copy=copy, shown=shown)
+            log = ReleaseLog(paths.log, origin, self._key, fold, feed, copy=copy, shown=shown, formerly=formerly)
         except LogShortened as short:
-            following, closed = begin_successor(paths.log, origin, self._key, short, feed)
+            said = rotated.message if rotated is not None and formerly else None
+            following, closed = begin_successor(paths.log, origin, self._key, short, feed, said)
             _log.warning("release log shortened: %s", short)
             _log.warning("what is left of it is kept as %s, and a new log begins: %s", closed, ascii(following))
             return self._open_log(following)
         self._newest = newest
         if log.recovered:
             _log.warning("release log %s", log.recovered)
+        if log.rotation_owed and rotated is not None:
+            append_rotation(log, ledger, rotated, fold)
         return log, ledger
 
     # --- offers ---------------------------------------------------------------------------------------------------

@@ -16,10 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.checkpoint import (
     NO_SPACE,
+    OTHER_KEY,
     RESTORE,
     KeptCheckpoint,
     Past,
     first_record,
+    is_signed,
+    names_key,
     read_shown,
     show,
     verified,
@@ -30,6 +33,7 @@ from agent.contracts.log import (
     RELEASES,
     Decision,
     Entry,
+    KeyRotated,
     LogLost,
     Record,
     covered_bytes,
@@ -83,7 +87,8 @@ class ReleaseLog:
     On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. Opening
     reads the whole log once; `progress` is called for each record read. `copy` is where the checkpoint is kept a second time, outside
     `folder`: a log that is shorter (LogShortened), or another, was put back or exchanged. `shown` is the checkpoint by itself, which
-    readers go by; it need not outlive the power.
+    readers go by; it need not outlive the power. `formerly` are public keys that signed this log before `key` did: a log whose last
+    checkpoint is by one of them is opened with `rotation_owed`, and nothing is signed with `key` before a KeyRotated is appended.
     """
 
     def __init__(
@@ -96,11 +101,14 @@ class ReleaseLog:
         *,
         copy: Path | None = None,
         shown: Path | None = None,
+        formerly: Sequence[bytes] = (),
     ) -> None:
+        self.rotation_owed = False
+        self._rotated = False
         self._folder = folder
         self._origin = origin
         self._key = key
-        self._public = public_bytes(key)
+        self._public = (public_bytes(key), *formerly)
         self._fold = fold
         self._progress = progress
         self._copy = KeptCheckpoint(copy) if copy is not None else None
@@ -177,6 +185,8 @@ class ReleaseLog:
         Raises StorageUnavailable when they do not fit: then nothing was logged, unless `size` has grown, when only the
         showing is owed (`ready` does it later). Raises InvariantBroken when a sync fails: the process must end.
         """
+        if self.rotation_owed and not any(isinstance(entry, KeyRotated) for entry in entries):
+            raise InvariantBroken(f"{self._path}: something else than the rotation is signed with the new key first")
         encoded = [entry.encode() for entry in entries]
         records = b"".join(map(pack_record, encoded))
         head, decided = self._head.copy(), self._decided + sum(isinstance(entry, Decision) for entry in entries)
@@ -193,7 +203,8 @@ class ReleaseLog:
         self._head, self._decided, self._until, self._note = head, decided, until, note
         self.end = end
         self._next += len(data)
-        self._cover()
+        rotated, self.rotation_owed = self.rotation_owed, False
+        self._cover(every=1 if rotated else KEEP_EVERY, anew=rotated)
 
     # --- opening --------------------------------------------------------------------------------------------------
 
@@ -229,6 +240,7 @@ class ReleaseLog:
             return
         checkpoint, torn = last
         uncovered = self._head.size - checkpoint.size
+        self.rotation_owed = not (self._rotated or is_signed(self._note, self._origin, self._public[:1]))
         if torn:
             self._zero_tail()
         words = [f"{uncovered} whole entries kept"] * bool(uncovered) + [self._removed] * torn
@@ -241,7 +253,7 @@ class ReleaseLog:
             )
         since = covered_bytes(kept[1]) if kept is not None and not follows else self._next - _UNKEPT_BYTES
         self._write_again(max(0, since))
-        if uncovered:
+        if uncovered and not self.rotation_owed:
             self._mark()
         with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
             self._cover(every=1, anew=follows)
@@ -258,6 +270,7 @@ class ReleaseLog:
                 if disorder is not None:
                     raise disorder
                 last = record, self._held(record)
+                self._rotated = False
                 self._next = record.end
                 continue
             if disorder is not None:
@@ -271,6 +284,7 @@ class ReleaseLog:
             if self._head.size == 0 and before is not None:
                 self._require_follows(entry, before)
             self._head.append(record.body)
+            self._rotated |= isinstance(entry, KeyRotated) and names_key(entry.message, self._public[0])
             self._decided += isinstance(entry, Decision)
             self._until = max(self._until, newest_instant(entry))
             for past in pasts:
@@ -303,7 +317,12 @@ class ReleaseLog:
             if verified(record.body, self._origin, self._public) != expected:
                 raise ValueError("the checkpoint of other bytes")
         except ValueError as bad:
-            raise self._damaged(f"the checkpoint of {self._origin} over {expected.size} entries", str(bad)) from None
+            raise LogDamaged(
+                str(self._path),
+                expected=f"the checkpoint of {self._origin} over {expected.size} entries",
+                got=str(bad),
+                remedy=RESTORE if is_signed(record.body, self._origin, self._public) else OTHER_KEY,
+            ) from None
         return record.body, expected
 
     def _overwritten(self, least: int) -> list[Past]:

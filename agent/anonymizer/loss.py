@@ -9,7 +9,19 @@ from collections.abc import Iterable, Iterator
 from agent.anonymizer.ledger import Ledger
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.gate_log import GateChanges
-from agent.contracts.log import AFTER, Carried, Charge, Entry, Gap, LogLost, NoticeServed, Release, carrying, unit_path
+from agent.contracts.log import (
+    AFTER,
+    Carried,
+    Charge,
+    Entry,
+    Gap,
+    KeyRotated,
+    LogLost,
+    NoticeServed,
+    Release,
+    carrying,
+    unit_path,
+)
 from agent.wire.tlog import Checkpoint
 
 
@@ -18,8 +30,9 @@ def origin_after(origin: str, lost: Checkpoint) -> str:
     return f"{unit_path(origin)}{AFTER}{lost.size}-{lost.root[:16].hex()}"
 
 
-def continuation(lost: LogLost, left: Iterable[Entry]) -> Iterator[Entry]:
-    """The first entries: the loss, every decision that was left, and its windows as Gaps at the charge that they had.
+def continuation(lost: LogLost, left: Iterable[Entry], rotation: bytes | None = None) -> Iterator[Entry]:
+    """The first entries: the loss, every decision that was left, and its windows as Gaps at the charge that they had. Rotations of the key that
+    were left come again too, and after them `rotation`, the newest.
 
     Windows of a stream in a row at one charge are one Gap, ended by each decision, so that charges stand under the policy they stood under.
     """
@@ -36,11 +49,15 @@ def continuation(lost: LogLost, left: Iterable[Entry]) -> Iterator[Entry]:
                 served = entry
             case LogLost() | Carried() | GateChanges() | BoardSeen():
                 pass  # of its own log, which is kept
+            case KeyRotated(message) if message == rotation:
+                pass  # below
             case _:
                 yield from _flush(runs, served)
                 served = None
                 yield entry
     yield from _flush(runs, served)
+    if rotation is not None:
+        yield KeyRotated(rotation)
 
 
 def with_states(entries: Iterable[Entry]) -> Iterator[Entry]:

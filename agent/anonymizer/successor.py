@@ -24,9 +24,15 @@ _BATCH = 256
 
 
 def begin_successor(
-    folder: Path, origin: str, key: Ed25519PrivateKey, short: LogShortened, progress: Callable[[], None]
+    folder: Path,
+    origin: str,
+    key: Ed25519PrivateKey,
+    short: LogShortened,
+    progress: Callable[[], None],
+    rotation: bytes | None = None,
 ) -> tuple[str, str]:
-    """Begin the log that follows; its origin, and the name under which the old one is kept in `folder`. Raises StorageUnavailable."""
+    """Begin the log that follows; its origin, and the name under which the old one is kept in `folder`. `rotation` is what the key before
+    `key` said, which may have signed the note that the new log begins with. Raises StorageUnavailable."""
     lost = LogLost(short.known, short.kept, short.root)
     following = origin_after(origin, decode_checkpoint(short.known))
     beginning = folder / _BEGINNING
@@ -36,7 +42,7 @@ def begin_successor(
         log = ReleaseLog(beginning, following, key, progress=progress)
         try:
             batch: list[Entry] = []
-            for entry in with_states(continuation(lost, _left(folder / RELEASES, short.kept))):
+            for entry in with_states(continuation(lost, _left(folder / RELEASES, short.kept), rotation)):
                 batch.append(entry)
                 if len(batch) == _BATCH:
                     log.append(batch)

@@ -15,7 +15,7 @@ from agent.errors import EncodingError, LogDamaged, SettingsError
 from agent.operations.audit import Inputs, Verdict, audit
 from agent.operations.findings import WORDS
 from agent.operations.gate_words import board_lines, boards_json, gate_json, gate_lines
-from agent.operations.keys import find_key, load_directory
+from agent.operations.keys import find_keys, load_directory
 from agent.operations.log_copy import LogCopy
 from agent.operations.subscribe import load_public_key
 from agent.operations.table import printable
@@ -69,10 +69,11 @@ def _inputs(args: argparse.Namespace) -> Inputs:
             raise LogDamaged(str(args.log / "checkpoint"), expected="a checkpoint", got=bad.got) from None
     if origin.count("/") != 2:
         raise SettingsError("unit", expected="CITY/SITE/UNIT", got=ascii(origin)[:80])
-    key = load_public_key(args.key) if args.key is not None else find_key(load_directory(args.keys), origin)
+    keys = (load_public_key(args.key),) if args.key is not None else find_keys(load_directory(args.keys), origin)
     return Inputs(
         origin=origin,
-        public_key=key,
+        public_key=keys[0],
+        previous=keys[1:],
         log=args.log,
         received=tuple(args.received),
         seen=tuple(args.checkpoint),

@@ -20,7 +20,7 @@ COMMANDS = {
     "reader": ("agent.cli.reader", "write the resident's page, with the keys that a city vouches for"),
     "sign": ("agent.cli.sign", "make the printed sign for a unit's pole"),
     "taxonomy": ("agent.cli.taxonomy", "take over DTPR's official texts and icons, and see how they fit"),
-    "key": ("agent.cli.key", "make a unit's signing key"),
+    "key": ("agent.cli.key", "a unit's signing key: make it, show its public half, rotate it"),
     "privacy": ("agent.cli.privacy", "what the noise of a policy does to its numbers, and what it costs a person"),
 }
 

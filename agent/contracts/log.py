@@ -208,6 +208,22 @@ class Carried:
         return cbor.encode({0: 9} if self.state is None else {0: 9, **encode_state(self.state)})
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRotated:
+    """From here on the unit signs with another key: `message` is what the old one said of that (contracts/rotation). The checkpoint over
+    this entry is the first by the new key."""
+
+    message: bytes
+
+    def encode(self) -> bytes:
+        """The entry, deterministic CBOR."""
+        return cbor.encode({0: 12, 1: self.message})
+
+
+KEY_ROTATED = b"\xa2\x00\x0c"
+"""So each KeyRotated begins, and no other entry."""
+
+
 def carrying(state: State) -> Carried:
     """The entry that carries `state`, if one can."""
     whole = Carried(state)
@@ -217,7 +233,7 @@ def carrying(state: State) -> Carried:
 Decision = PolicyTaken | PolicyOffered | StopTaken | GovernanceTaken
 """What governance decided."""
 
-Entry = Release | NoticeServed | Gap | LogLost | Carried | GateChanges | BoardSeen | Decision
+Entry = Release | NoticeServed | Gap | LogLost | Carried | GateChanges | BoardSeen | KeyRotated | Decision
 
 
 def decode_entry(data: bytes, where: str = "log entry") -> Entry:
@@ -263,6 +279,8 @@ def _decode(data: bytes, where: str) -> Entry:
                 return GovernanceTaken(message, at)
             case {0: 8, 1: bytes(note), 2: int(kept), 3: bytes(root)} if len(item) == 4:
                 return LogLost(note, kept, root)
+            case {0: 12, 1: bytes(message)} if len(item) == 2:
+                return KeyRotated(message)
             case {0: 9, **state}:
                 return Carried(decode_state(state) if state else None)
             case {0: 10}:
@@ -271,7 +289,7 @@ def _decode(data: bytes, where: str) -> Entry:
                 return decode_board_seen(item)
     except EncodingError as bad:
         raise LogDamaged(where, expected="an entry", got=str(bad)) from None
-    raise LogDamaged(where, expected="an entry of kind 1 to 11", got="something else")
+    raise LogDamaged(where, expected="an entry of kind 1 to 12", got="something else")
 
 
 def unit_path(origin: str) -> str:
@@ -361,7 +379,7 @@ def newest_instant(entry: Entry) -> int:
                 return logged_until(decode_checkpoint(entry.checkpoint))
             except EncodingError as bad:
                 raise LogDamaged("log entry 0", expected="the checkpoint of a log", got=bad.got) from None
-        case Carried():
+        case Carried() | KeyRotated():  # what the old key said of the time must not shut the gate until then
             return 0
         case _:
             return entry.at

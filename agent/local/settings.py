@@ -15,6 +15,11 @@ from agent.wire import toml
 _BOARD_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 """It is part of a service's name and of a path."""
 
+FINGERPRINT = r"(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{64}"
+FINGERPRINT_WORDS = "SHA-256 fingerprints: 64 hexadecimal digits, or 32 pairs with colons between"
+MAX_PINS = 8
+"""The certificate in use and the next one, for every broker behind one name."""
+
 DEFAULT_PATH = Path("/etc/dtpr/agent.toml")
 
 
@@ -37,7 +42,10 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Mqtt:
-    """The broker. `ca_file` None means the system's authorities; `tls` False is for loopback or an explicit exception."""
+    """The broker. `ca_file` None means the system's authorities; `tls` False is for loopback or an explicit exception.
+
+    `pin_sha256` are SHA-256 fingerprints (32 bytes) of its certificate: with any, it must be one of them, and without `ca_file` that is enough.
+    """
 
     host: str
     port: int
@@ -51,6 +59,7 @@ class Mqtt:
     keepalive_s: int
     backlog_per_s: int = 10
     """How many late Releases a second, at most."""
+    pin_sha256: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +183,7 @@ def _mqtt(table: toml.Table) -> Mqtt:
             got="false",
             remedy="plain MQTT is for loopback; to allow it here, give the reason in plain_text_exception",
         )
+    pins = table.texts("pin_sha256", (), pattern=FINGERPRINT, high=MAX_PINS, expected=FINGERPRINT_WORDS)
     mqtt = Mqtt(
         host=host,
         port=table.integer("port", 8883 if tls else 1883, low=1, high=65535),
@@ -188,11 +198,12 @@ def _mqtt(table: toml.Table) -> Mqtt:
         password_file=_path(table, "password_file", None),
         keepalive_s=table.integer("keepalive_s", 30, low=5, high=600),
         backlog_per_s=table.integer("backlog_per_s", 10, low=1, high=1000),
+        pin_sha256=tuple(bytes.fromhex(text.replace(":", "")) for text in pins),
     )
     if (mqtt.client_certificate is None) != (mqtt.client_key is None):
         table.refuse("client_certificate", expected="client_certificate and client_key together", got="one of the two")
-    if not tls and (mqtt.ca_file or mqtt.client_certificate):
-        table.refuse("tls", expected="true when certificates are given", got="false")
+    if not tls and (mqtt.ca_file or mqtt.client_certificate or mqtt.pin_sha256):
+        table.refuse("tls", expected="true when certificates are given or pinned", got="false")
     table.done()
     return mqtt
 

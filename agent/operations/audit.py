@@ -14,9 +14,11 @@ from agent.operations.history import History
 from agent.operations.log_copy import LogCopy, read_regular
 from agent.operations.openings import GateFacts
 from agent.operations.received import MAX_LINE_BYTES, Line, Reception, parse_line, signed_by
+from agent.operations.rotations import Course, course_of, rotation_entries, unplaced
 from agent.policy.governance import TrustRoot
 from agent.wire.cosignature import Witness, verify_cosignatures
-from agent.wire.tlog import EMPTY_ROOT, MAX_NOTE_BYTES, Checkpoint, TreeHead, decode_checkpoint, open_checkpoint
+from agent.wire.tlog import EMPTY_ROOT, MAX_NOTE_BYTES, Checkpoint, TreeHead, split_note
+from agent.wire.tlog import signed_by as signed_by_key
 
 MAX_ENVELOPE_BYTES = 64 * 1024
 
@@ -26,7 +28,7 @@ MAX_POLICIES = 1000
 
 @dataclass(slots=True)
 class Inputs:
-    """What is audited. `origin` is city/site/unit: `seen` are checkpoints from before the copy was made, `air` envelopes read over BLE."""
+    """What is audited. `origin` is city/site/unit, `public_key` its present key and `previous` those before it, newest first: `seen` are checkpoints from before the copy was made, `air` envelopes read over BLE."""
 
     origin: str
     public_key: bytes
@@ -36,6 +38,12 @@ class Inputs:
     air: tuple[Path, ...] = ()
     root: TrustRoot | None = None
     witnesses: tuple[Witness, ...] = ()
+    previous: tuple[bytes, ...] = ()
+
+    @property
+    def given(self) -> tuple[bytes, ...]:
+        """Every key of the unit that the auditor was given, the present one first."""
+        return (self.public_key, *self.previous)
 
 
 @dataclass(slots=True)
@@ -71,13 +79,14 @@ def audit(inputs: Inputs) -> Verdict:
     reception = Reception(findings)
     for where, line in _lines(inputs):
         reception.take(line, where)
-    heads = [*_seen_heads(inputs, verdict), *_received_heads(inputs, reception, findings)]
+    course = _course(inputs, verdict)
+    heads = [*_seen_heads(inputs, course, verdict), *_received_heads(inputs, course, reception, findings)]
     _agree(heads, findings)
     if inputs.log is None:
         verdict.open.append("no log copy: inclusion, budget, policies and gaps are not judged")
         verdict.facts = {"received": reception.received, "checkpoints": len(heads)}
         return verdict
-    own, note = _own_head(inputs, findings)
+    own, note = _own_head(inputs, course, findings)
     heads.append(_Head(str(inputs.log / "checkpoint"), own, before=False))
     _cosigned(note, str(inputs.log / "checkpoint"), inputs, verdict)
     history, roots = _replay(
@@ -86,6 +95,7 @@ def audit(inputs: Inputs) -> Verdict:
         {head.checkpoint.size for head in heads if head.checkpoint.origin == own.origin},
         reception,
         findings,
+        course,
     )
     if roots[own.size] != own.root:
         findings.add(Kind.ROOT, str(inputs.log), f"{own.size} entries")
@@ -104,9 +114,9 @@ def audit(inputs: Inputs) -> Verdict:
         verdict.open.append(
             f"{before} releases are of the log before the loss; audit what is left of it, if it is kept"
         )
-    _suspects(inputs, reception, findings)
+    _suspects(inputs, course, reception, findings)
     for path in inputs.air:
-        _aired(path, inputs, history, findings)
+        _aired(path, course, history, verdict)
     if newer:
         verdict.open.append(f"{newer} releases are newer than the log copy")
     if inputs.root is None:
@@ -126,13 +136,13 @@ def audit(inputs: Inputs) -> Verdict:
 
 
 def _replay(
-    inputs: Inputs, own: Checkpoint, sizes: set[int], reception: Reception, findings: Findings
+    inputs: Inputs, own: Checkpoint, sizes: set[int], reception: Reception, findings: Findings, course: Course
 ) -> tuple[History, dict[int, bytes]]:
     """Read the whole log once: judge each entry, confirm what was received, and note the root at every size asked for."""
     assert inputs.log is not None
     history = History(
         own.origin if unit_path(own.origin) == inputs.origin else inputs.origin,
-        inputs.public_key,
+        course,
         inputs.root,
         findings,
     )
@@ -159,44 +169,71 @@ def _names(aggregate: Aggregate) -> tuple[str, ...]:
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
 
-def _own_head(inputs: Inputs, findings: Findings) -> tuple[Checkpoint, bytes]:
+def _course(inputs: Inputs, verdict: Verdict) -> Course:
+    """Whose turn it was to sign, by what the log says of its keys."""
+    if inputs.log is None:
+        return unplaced(inputs.given)
+    copy, where = LogCopy(inputs.log), str(inputs.log / "checkpoint")
+    checkpoint, signatures = _split(copy.note(), where)
+    course, words = course_of(
+        checkpoint.origin,
+        inputs.origin,
+        inputs.given,
+        rotation_entries(copy.unproved(checkpoint.size)),
+        lambda key: bool(signed_by_key(checkpoint, signatures, checkpoint.origin, key)),
+        verdict.findings,
+    )
+    verdict.open += words
+    return course
+
+
+def _own_head(inputs: Inputs, course: Course, findings: Findings) -> tuple[Checkpoint, bytes]:
     assert inputs.log is not None
     note = LogCopy(inputs.log).note()
-    return _opened(note, str(inputs.log / "checkpoint"), inputs, findings), note
+    return _opened(note, str(inputs.log / "checkpoint"), inputs, course, findings), note
 
 
-def _opened(note: bytes, where: str, inputs: Inputs, findings: Findings) -> Checkpoint:
-    """The checkpoint, read even when its signature or origin is a finding; raises LogDamaged when it is no checkpoint."""
+def _split(note: bytes, where: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
     try:
-        checkpoint = decode_checkpoint(note)
+        return split_note(note)
     except EncodingError as bad:
         raise LogDamaged(where, expected="a checkpoint", got=bad.got) from None
+
+
+def _opened(note: bytes, where: str, inputs: Inputs, course: Course, findings: Findings) -> Checkpoint:
+    """The checkpoint, read even when its signature or origin is a finding; raises LogDamaged when it is no checkpoint."""
+    checkpoint, signatures = _split(note, where)
     own = unit_path(checkpoint.origin) == inputs.origin
     if not own:
         findings.add(Kind.OTHER_UNIT, where, f"a checkpoint of {checkpoint.origin}"[:200])
-    try:
-        open_checkpoint(note, checkpoint.origin if own else inputs.origin, inputs.public_key)
-    except SignatureError as bad:
-        findings.add(Kind.CHECKPOINT_SIGNATURE, where, str(bad)[:200])
+    name = checkpoint.origin if own else inputs.origin
+    newest = checkpoint.size - 1
+    number = course.signer(lambda key: bool(signed_by_key(checkpoint, signatures, name, key)), newest)
+    if number is None:
+        findings.add(Kind.CHECKPOINT_SIGNATURE, where, f"no signature by {name} with the unit's key"[:200])
+    elif course.origin == checkpoint.origin and course.given_up(number, newest):
+        findings.add(
+            Kind.KEY_ROTATION, where, f"{checkpoint.size} entries are signed with a key that one of them gave up"
+        )
     return checkpoint
 
 
-def _seen_heads(inputs: Inputs, verdict: Verdict) -> Iterator[_Head]:
+def _seen_heads(inputs: Inputs, course: Course, verdict: Verdict) -> Iterator[_Head]:
     for path in inputs.seen:
         note = read_regular(path, MAX_NOTE_BYTES)
         counted = sum(verdict.findings.counts.values())
-        checkpoint = _opened(note, str(path), inputs, verdict.findings)
+        checkpoint = _opened(note, str(path), inputs, course, verdict.findings)
         if sum(verdict.findings.counts.values()) == counted:  # what the unit did not sign proves nothing against it
             _cosigned(note, str(path), inputs, verdict)
             yield _Head(str(path), checkpoint, before=True)
 
 
-def _received_heads(inputs: Inputs, reception: Reception, findings: Findings) -> Iterator[_Head]:
+def _received_heads(inputs: Inputs, course: Course, reception: Reception, findings: Findings) -> Iterator[_Head]:
     newest: dict[str, int] = {}
     for where, origin, size, root, note in reception.heads:
         if note is not None:
             counted = sum(findings.counts.values())
-            checkpoint = _opened(note, where, inputs, findings)
+            checkpoint = _opened(note, where, inputs, course, findings)
             if sum(findings.counts.values()) > counted:
                 continue
         else:
@@ -262,25 +299,41 @@ def _lines(inputs: Inputs) -> Iterator[tuple[str, Line]]:
             raise StorageUnavailable(str(path), why=bad.strerror or "an error", remedy="name a file") from None
 
 
-def _suspects(inputs: Inputs, reception: Reception, findings: Findings) -> None:
+def _suspects(inputs: Inputs, course: Course, reception: Reception, findings: Findings) -> None:
     """Of what the log does not confirm: did the unit sign it, or somebody else?"""
     if not reception.suspects:
         return
     for where, line in _lines(inputs):
         if line.release is None or line.release[0] not in reception.suspects:
             continue
-        if signed_by(line, inputs.public_key) is False:
+        index = line.release[1].log_index
+        judged = {key: signed_by(line, key) for key in course.keys}
+        if None in judged.values():
+            continue  # not kept with it
+        number = course.signer(judged.__getitem__, index)
+        if number is None:
             findings.add(Kind.FORGED, where, "the unit's signature does not cover it")
+        elif course.given_up(number, index):
+            findings.add(Kind.KEY_ROTATION, where, f"signed as entry {index} with a key that was given up before it")
 
 
-def _aired(path: Path, inputs: Inputs, history: History, findings: Findings) -> None:
+def _aired(path: Path, course: Course, history: History, verdict: Verdict) -> None:
     message = read_regular(path, MAX_ENVELOPE_BYTES)
-    try:
-        envelope = open_envelope(message, inputs.public_key)
-    except SignatureError as bad:
-        findings.add(Kind.AIR_SIGNATURE, str(path), str(bad)[:200])
+    envelope, refusal = None, ""
+    for key in reversed(course.keys):
+        try:
+            envelope = open_envelope(message, key)
+            break
+        except SignatureError as bad:
+            refusal = refusal or str(bad)[:200]
+        except (EncodingError, MessageError) as bad:
+            raise MessageError(str(path), expected="an envelope as read over Bluetooth", got=str(bad)[:120]) from None
+    if envelope is None:
+        verdict.findings.add(Kind.AIR_SIGNATURE, str(path), refusal)
         return
-    except (EncodingError, MessageError) as bad:
-        raise MessageError(str(path), expected="an envelope as read over Bluetooth", got=str(bad)[:120]) from None
+    if key != course.keys[-1]:
+        verdict.open.append(
+            f"{path}: signed with a key that was given up since; whether it was read before that, it does not say"
+        )
     if envelope.digest not in history.policies.disclosures:
-        findings.add(Kind.AIR_NOT_IN_LOG, str(path), f"disclosure {envelope.digest.hex()}")
+        verdict.findings.add(Kind.AIR_NOT_IN_LOG, str(path), f"disclosure {envelope.digest.hex()}")

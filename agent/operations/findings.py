@@ -19,6 +19,7 @@ class Kind(StrEnum):
     ROLLED_BACK = "rolled-back"
     FALSE_LOSS = "false-loss"
     CARRIED_STATE = "carried-state"
+    KEY_ROTATION = "key-rotation"
     # its entries
     MALFORMED = "malformed"
     OUT_OF_PLACE = "out-of-place"
@@ -74,6 +75,7 @@ WORDS: dict[Kind, str] = {
     Kind.ROLLED_BACK: "the log is shorter than a checkpoint that was seen before",
     Kind.FALSE_LOSS: "the log says that it follows one that was lost in part, and does not show which, or shows another than it is named for",
     Kind.CARRIED_STATE: "the first entry of a bundle does not say what the entries before it come to",
+    Kind.KEY_ROTATION: "a change of the signing key that the old key did not sign or that does not fit, or something signed with the old key after it",
     Kind.MALFORMED: "an entry is not one that this program writes",
     Kind.OUT_OF_PLACE: "a Release does not stand where its own log index says: it was inserted, moved, or one before it is gone",
     Kind.WINDOW_TWICE: "a window was released twice",

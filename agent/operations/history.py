@@ -9,7 +9,17 @@ from collections import Counter
 from agent.contracts import aggregate
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.gate_log import GateChanges
-from agent.contracts.log import MAX_ENTRY_BYTES, Carried, Entry, Gap, LogLost, Release, decode_entry, unit_path
+from agent.contracts.log import (
+    MAX_ENTRY_BYTES,
+    Carried,
+    Entry,
+    Gap,
+    KeyRotated,
+    LogLost,
+    Release,
+    decode_entry,
+    unit_path,
+)
 from agent.errors import BadInput, EncodingError, SignatureError
 from agent.operations.account import Account
 from agent.operations.carried import CarriedStates
@@ -20,6 +30,7 @@ from agent.operations.losses import Loss, loss_of
 from agent.operations.numbers import Numbers
 from agent.operations.openings import Openings
 from agent.operations.policies import Policies
+from agent.operations.rotations import Course
 from agent.policy.governance import TrustRoot
 from agent.wire import cbor
 from agent.wire.detached import verify_detached
@@ -30,9 +41,9 @@ MAX_MISSING = 10_000
 
 
 class History:
-    """Folds the log named `origin` of a unit. With a trust `root`, signatures of policies are verified under it and its successors."""
+    """Folds the log named `origin` of a unit, signed as its `course` says. With a trust `root`, signatures of policies are verified under it and its successors."""
 
-    def __init__(self, origin: str, public_key: bytes, root: TrustRoot | None, findings: Findings) -> None:
+    def __init__(self, origin: str, course: Course, root: TrustRoot | None, findings: Findings) -> None:
         self.size = 0
         self.windows: Counter[str] = Counter()
         self.newest_start: dict[str, int] = {}
@@ -40,7 +51,8 @@ class History:
         self._log = origin
         self._origin = tuple(unit_path(origin).split("/"))
         self.policies = Policies(self._origin, root, findings)
-        self._key = public_key
+        self._course = course
+        self._by_key = Counter[bool]()
         self._findings = findings
         self._account = Account()
         self._numbers = Numbers(self.policies, self._account, findings)
@@ -58,7 +70,9 @@ class History:
         try:
             entry = decode_entry(data)
             if not self.size:
-                self.loss = loss_of(entry if isinstance(entry, LogLost) else None, self._log, self._key, self._findings)
+                self.loss = loss_of(
+                    entry if isinstance(entry, LogLost) else None, self._log, self._course.keys, self._findings
+                )
             self._states.due(entry, self.size)
             match entry:
                 case Release():
@@ -72,6 +86,8 @@ class History:
                     self.openings.fold(entry, f"entry {self.size}")
                 case BoardSeen():
                     self.hardware.fold(entry)
+                case KeyRotated():
+                    self._rotated()
                 case LogLost():
                     if self.size:
                         self._find(Kind.MALFORMED, "a loss that is not the first entry")
@@ -104,10 +120,7 @@ class History:
             self._find(Kind.OUT_OF_PLACE, f"it says that it is entry {pack.log_index}")
         if (said.stream, pack.window_start, said.window_s) != (entry.stream, entry.window_start, entry.window_s):
             self._find(Kind.WRONG_SHAPE, "its payload is of another stream or window than the entry")
-        try:
-            verify_detached(entry.signature, self._key, entry.payload)
-        except (SignatureError, EncodingError) as bad:
-            self._find(Kind.RELEASE_SIGNATURE, str(bad)[:200])
+        self._signed(entry)
         self.openings.release(entry, pack, f"entry {self.size}")
         self.windows["complete" if pack.reason is None else str(pack.reason)] += 1
         if number is None:
@@ -125,6 +138,31 @@ class History:
             )
         self._numbers.release(entry, layout.aggregate, pack, number, f"entry {self.size}")
         return layout, pack
+
+    def _signed(self, entry: Release) -> None:
+        """By the key whose turn it is."""
+        try:
+            verify_detached(entry.signature, self._course.keys[self._course.number(self.size)], entry.payload)
+            self._by_key[True] += 1
+            return
+        except (SignatureError, EncodingError) as bad:
+            words = str(bad)[:200]
+        self._by_key[False] += 1
+        number = self._course.signer(lambda key: _signs(entry.signature, key, entry.payload), self.size)
+        if number is not None and self._course.given_up(number, self.size):
+            self._find(Kind.KEY_ROTATION, "a Release signed with a key that was given up before it")
+        else:
+            self._find(Kind.RELEASE_SIGNATURE, words)
+
+    def _rotated(self) -> None:
+        """Whether it fits with the others was judged when the copy was first read (`course_of`)."""
+        rotation = self._course.rotations.get(self.size)
+        if rotation is None:
+            return
+        if self._by_key[False] and not self._by_key[True]:
+            self._find(Kind.KEY_ROTATION, "no Release before it is signed with the key that it gives up")
+        self._by_key.clear()
+        self.policies.events.append((rotation.at, f"signing key {rotation.old.hex()} gave way to {rotation.new.hex()}"))
 
     def _gap(self, entry: Gap) -> None:
         if entry.count < 1 or entry.window_s < 1 or entry.count > 10**9 or entry.window_s > 86_400:
@@ -190,6 +228,15 @@ class History:
             layout = self._layouts[key] = Layout(entry.payload, said)
             pack = pack_of(said)
         return layout, pack
+
+
+def _signs(signature: bytes, key: bytes, payload: bytes) -> bool:
+    """Is it a detached signature by `key` over `payload`?"""
+    try:
+        verify_detached(signature, key, payload)
+    except BadInput:
+        return False
+    return True
 
 
 def _uncharged(data: bytes) -> bool:

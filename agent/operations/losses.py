@@ -1,11 +1,12 @@
 """A log that follows one of which a part was lost (AN-64): is the loss owned up to, and what does it explain? OP-32 of SPEC.md. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.contracts.log import AFTER, MAX_UNKEPT, LogLost, logged_until, unit_path
 from agent.errors import EncodingError, SignatureError
 from agent.operations.findings import Findings, Kind
-from agent.wire.tlog import Checkpoint, decode_checkpoint, open_checkpoint
+from agent.wire.tlog import Checkpoint, signed_by, split_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,16 @@ class Loss:
             )
 
 
-def loss_of(first: LogLost | None, origin: str, public_key: bytes, findings: Findings) -> Loss | None:
-    """What the first entry of the log named `origin` says; None where it names none, or (a finding) none that can be."""
+def loss_of(first: LogLost | None, origin: str, keys: Sequence[bytes], findings: Findings) -> Loss | None:
+    """What the first entry of the log named `origin` says, by a note that one of the unit's `keys` signed; None where it names none, or (a finding) none that can be."""
     if first is None:
         if AFTER in origin:
             findings.add(Kind.FALSE_LOSS, "entry 0", f"no loss in a log named {origin}"[:200])
         return None
     try:
-        lost = decode_checkpoint(first.checkpoint)
-        open_checkpoint(first.checkpoint, lost.origin, public_key)
+        lost, signatures = split_note(first.checkpoint)
+        if not any(signed_by(lost, signatures, lost.origin, key) for key in keys):
+            raise SignatureError("checkpoint", expected=f"a signature by {lost.origin}", got="none by the unit's key")
         until = logged_until(lost)
     except (EncodingError, SignatureError) as bad:
         findings.add(Kind.FALSE_LOSS, "entry 0", str(bad)[:200])

@@ -7,15 +7,18 @@ Invariant: nothing enters the copy before its entries have the root of a checkpo
 is refused changes nothing. A bundle is whole only after its last entry, so the copy ends at most 256 entries before the unit's log.
 """
 
+import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.contracts.log import unit_path
-from agent.errors import EncodingError, LogDamaged, SignatureError, StorageUnavailable
+from agent.contracts.rotation import open_rotation
+from agent.errors import BadInput, EncodingError, LogDamaged, SignatureError, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.operations.log_copy import LogCopy, read_regular
+from agent.operations.rotations import rotation_entries
 from agent.wire.tiles import (
     CHECKPOINT,
     MAX_BUNDLE_BYTES,
@@ -28,7 +31,7 @@ from agent.wire.tiles import (
     hash_tiles_of,
     parse_topic,
 )
-from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, TreeHead, decode_checkpoint, open_checkpoint
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, TreeHead, decode_checkpoint, signed_by, split_note
 
 MAX_PENDING = 64
 """Bundles beyond the copy, and checkpoints, that are kept until they meet."""
@@ -43,12 +46,16 @@ class Grown:
 
 
 class Mirror:
-    """One unit's copy in `folder`. `take` what arrives below the unit's topics. Raises LogDamaged for a folder that holds another log."""
+    """One unit's copy in `folder`. `take` what arrives below the unit's topics. Raises LogDamaged for a folder that holds another log.
 
-    def __init__(self, folder: Path, origin: str, public_key: bytes) -> None:
+    `public_key` is the unit's present key, `previous` those before it. What one of them says in the log of a key that follows it is believed.
+    """
+
+    def __init__(self, folder: Path, origin: str, public_key: bytes, *previous: bytes) -> None:
         self._folder = folder
         self._origin = origin
-        self._key = public_key
+        self._keys = [public_key, *previous]
+        self._rotated: int | None = None
         self._notes: dict[int, bytes] = {}
         self._pending: dict[int, tuple[bytes, ...]] = {}
         self._head, self._builder = TreeHead(), TileBuilder()
@@ -58,6 +65,7 @@ class Mirror:
             self._continue()
         for path in sorted((folder / "pending").glob("*"))[:MAX_PENDING]:
             self._pending[_number(path)] = _bundle(read_regular(path, MAX_BUNDLE_BYTES), str(path))
+            self._learn(self._pending[_number(path)])
 
     @property
     def missing(self) -> int | None:
@@ -103,9 +111,33 @@ class Mirror:
             self._thin()
 
     def _opened(self, note: bytes) -> Checkpoint:
-        """One of the unit's log, or of one that follows a loss of it."""
-        origin = decode_checkpoint(note).origin
-        return open_checkpoint(note, origin if unit_path(origin) == self._origin else self._origin, self._key)
+        """One of the unit's log, or of one that follows a loss of it; not by a key that was given up, once the present one has signed as much."""
+        checkpoint, signatures = split_note(note)
+        name = checkpoint.origin if unit_path(checkpoint.origin) == self._origin else self._origin
+        signer = next((key for key in self._keys if signed_by(checkpoint, signatures, name, key)), None)
+        if signer is None:
+            raise SignatureError(
+                "checkpoint",
+                expected=f"a signature by {name}",
+                got="none by that key",
+                remedy="if its key was rotated, begin again with a key directory made since",
+            )
+        if signer == self._keys[0]:
+            self._rotated = min(checkpoint.size, self._rotated if self._rotated is not None else checkpoint.size)
+        elif self._rotated is not None and checkpoint.size >= self._rotated:
+            raise SignatureError(
+                "checkpoint", expected=f"a signature by the present key of {name}", got="one by a key given up"
+            )
+        return checkpoint
+
+    def _learn(self, entries: Iterable[bytes]) -> None:
+        """A known key may say in the log which one follows it; that is so whether or not the log is this one."""
+        for _, message in rotation_entries(iter(entries)):
+            with contextlib.suppress(BadInput):
+                rotation = open_rotation(message)
+                if rotation.unit == self._origin and rotation.old == self._keys[0] and rotation.new not in self._keys:
+                    self._keys.insert(0, rotation.new)
+                    self._rotated = None
 
     @property
     def _whole(self) -> int:
@@ -125,6 +157,7 @@ class Mirror:
             )
         self._store(self._folder / "pending" / f"{number:012}", payload)
         self._pending[number] = entries
+        self._learn(entries)
 
     def _grow(self) -> Grown | None:
         """Confirm what the largest checkpoint within reach signs."""
@@ -191,6 +224,8 @@ class Mirror:
         """Go on with the copy in the folder, which must be this unit's and whole."""
         note = LogCopy(self._folder).note()
         try:
+            size = decode_checkpoint(note).size
+            self._learn(LogCopy(self._folder).unproved(size))
             checkpoint = self._opened(note)
         except (EncodingError, SignatureError) as bad:
             raise LogDamaged(

@@ -142,6 +142,7 @@ class _Reception:
         client.connect_timeout = 5.0
         if self._context is not None:
             client.tls_set_context(self._context)
+            client.tls_insecure_set(not self._context.check_hostname)
         if self._login.username is not None:
             client.username_pw_set(self._login.username, self._login.password)
         client.on_connect = self._on_connect

@@ -166,7 +166,8 @@ def _keyring(args: argparse.Namespace) -> Keyring:
             )
         return Keyring([*keys, *(load_public_key(str(path)) for path in found)])
     content = read_small(args.keys, "a key directory or a folder of key files", MAX_DIRECTORY_BYTES)
-    return Keyring(keys, decode_directory(content, str(args.keys)))
+    directory = decode_directory(content, str(args.keys))
+    return Keyring(keys, directory.units, directory.previous)
 
 
 def _print(stream: Iterator[tuple[Record, Received] | None], args: argparse.Namespace) -> None:

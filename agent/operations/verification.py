@@ -26,7 +26,7 @@ from agent.contracts.public import Envelope, decode_state, open_envelope, read_e
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import BadInput, DisclosureError, MessageError, SignatureError
 from agent.operations.gaps import Gap
-from agent.operations.keyring import Keyring
+from agent.operations.keyring import GIVEN_UP, Keyring
 from agent.operations.placement import Placement, remember
 from agent.publisher.topics import VERSION
 from agent.wire import tlog
@@ -190,7 +190,7 @@ class Verification:
             governed = aggregate.decode(message.payload)
             known = _read(name, stream, governed)
             remember(self._known, (name, stream), known, MAX_TEMPLATES)
-        verified, notes = self._keys.release(name.path, message.payload, signature)
+        verified, notes = self._keys.release(name.path, message.payload, signature, governed.log_index)
         digest = known.fields["disclosure"]
         advisory = dict(message.user_properties)
         for key, value in (("log-index", str(governed.log_index)), ("disclosure", digest)):
@@ -222,9 +222,9 @@ class Verification:
         record, envelope = self._disclosed(name, item)
         if envelope.not_before is not None:
             record["notes"].append("it is not in force yet")
-        if not record["notes"]:
+        if _agrees(record):
             remember(self._announced, (name, record["digest"]), None)
-        return {"type": "disclosure", **record, "agrees": not record["notes"]}
+        return {"type": "disclosure", **record, "agrees": _agrees(record)}
 
     def _upcoming(self, name: _Name, payload: bytes) -> Record:
         """A policy on notice: what will be in force, and from when at the earliest."""
@@ -236,7 +236,7 @@ class Verification:
             )
         if item["not_before"] != envelope.not_before:
             record["notes"].append("not_before is not that of the envelope")
-        return {"type": "upcoming", **record, "agrees": not record["notes"], "not_before": envelope.not_before}
+        return {"type": "upcoming", **record, "agrees": _agrees(record), "not_before": envelope.not_before}
 
     def _disclosed(self, name: _Name, item: dict[str, Any]) -> tuple[Record, Envelope]:
         if not isinstance(item["envelope"], str):
@@ -298,7 +298,9 @@ class Verification:
         checkpoint, signatures = tlog.split_note(payload)
         signers = dict.fromkeys((name.unit, checkpoint.origin))
         verified, notes = self._keys.opened(
-            name.path, lambda key: any(tlog.signed_by(checkpoint, signatures, signer, key) for signer in signers)
+            name.path,
+            lambda key: any(tlog.signed_by(checkpoint, signatures, signer, key) for signer in signers),
+            checkpoint.size - 1,
         )
         before = self._heads.get(name)
         if before is not None and before.origin != checkpoint.origin and AFTER in checkpoint.origin:
@@ -347,6 +349,11 @@ def _read(name: _Name, stream: str, governed: Aggregate) -> _Known:
         "disclosure": terms.disclosure_digest.hex(),
     }
     return _Known(Template(terms), fields)
+
+
+def _agrees(record: Record) -> bool:
+    """Is there nothing against it? That a previous key signed it, where that may be, is not."""
+    return all(record["verified"] and note.startswith(GIVEN_UP) for note in record["notes"])
 
 
 def _opens(envelope: bytes, key: bytes) -> bool:

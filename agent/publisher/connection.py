@@ -25,6 +25,7 @@ from agent.local.settings import Mqtt
 from agent.publisher.faults import BrokerFault, Code, VersionRefused
 from agent.publisher.inbound import MAX_OFFER_BYTES, MAX_PACKET_BYTES, Inbound
 from agent.publisher.message import Message
+from agent.publisher.tls import WrongFingerprint
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
@@ -37,6 +38,8 @@ _REMEDY_ACCESS = "check user name, password file and client certificate in agent
 _REMEDY_PROTOCOL = (
     "is it an MQTT broker, and does it subscribe clients by itself? the agent subscribes to nothing and connects again"
 )
+_REMEDY_TLS = "check ca_file, the broker's name in its certificate, the clock and our client certificate"
+_REMEDY_PIN = "ask the broker's operator which it has now; if it is the new certificate, add it to pin_sha256 in agent.toml and restart the publisher"
 _REMEDY_LATER = "nothing to do unless it lasts: the agent connects again by itself"
 
 
@@ -46,19 +49,6 @@ class Login:
 
     username: str | None
     password: str | None
-
-
-def tls_context(mqtt: Mqtt) -> ssl.SSLContext:
-    """A context that always verifies the broker's name and chain, TLS 1.2 or newer; OSError when a file cannot be loaded."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if mqtt.ca_file is not None:
-        context.load_verify_locations(cafile=str(mqtt.ca_file))
-    else:
-        context.set_default_verify_paths()
-    if mqtt.client_certificate is not None and mqtt.client_key is not None:
-        context.load_cert_chain(str(mqtt.client_certificate), str(mqtt.client_key))
-    return context
 
 
 class _GuardedClient(Client):
@@ -112,6 +102,8 @@ class Connection:
         kept: dict[str, Any] = {"clean_start": True, "properties": self._limits()} if self.mqtt5 else {}
         try:
             client.connect(self._mqtt.host, self._mqtt.port, self._mqtt.keepalive_s, **kept)
+        except WrongFingerprint as bad:
+            raise self._tls_fault(bad.reason, remedy=_REMEDY_PIN) from None
         except ssl.SSLError as bad:
             raise self._tls_fault(bad.reason or str(bad)) from None
         except OSError as bad:
@@ -208,6 +200,9 @@ class Connection:
         client.max_inflight_messages_set(0)  # the window is ours
         if context is not None:
             client.tls_set_context(context)
+            client.tls_insecure_set(
+                not context.check_hostname
+            )  # else paho looks for a name where only a fingerprint counts
             client.on_log = self._on_log
         if login.username is not None:
             client.username_pw_set(login.username, login.password)
@@ -276,13 +271,8 @@ class Connection:
     def _refused(self, reason: ReasonCode) -> BrokerFault:
         return BrokerFault(Code.BROKER_REFUSED, self._broker, why=f"it refused us: {reason}", remedy=_REMEDY_ACCESS)
 
-    def _tls_fault(self, words: str) -> BrokerFault:
-        return BrokerFault(
-            Code.BROKER_TLS,
-            self._broker,
-            why=f"TLS failed: {words}",
-            remedy="check ca_file, the broker's name in its certificate, the clock and our client certificate",
-        )
+    def _tls_fault(self, words: str, remedy: str = _REMEDY_TLS) -> BrokerFault:
+        return BrokerFault(Code.BROKER_TLS, self._broker, why=f"TLS failed: {words}", remedy=remedy)
 
     def _broke_protocol(self, why: str) -> BrokerFault:
         return BrokerFault(

@@ -14,9 +14,10 @@ from agent.local.credentials import load_credential
 from agent.local.files import ReplacedFile
 from agent.local.notify import Watchdog, notify
 from agent.local.settings import Mqtt, Settings
-from agent.publisher.connection import Login, tls_context
+from agent.publisher.connection import Login
 from agent.publisher.faults import Code
 from agent.publisher.session import Session
+from agent.publisher.tls import tls_context
 
 DAEMON = "publisher"
 PASSWORD = "mqtt-password"  # noqa: S105  # the credential's name

@@ -36,6 +36,7 @@ from agent.local import settings
 from agent.operations import history, keys, received
 from agent.operations.findings import Findings
 from agent.operations.publish import PUBLISH, cut, puback, read_publish
+from agent.operations.rotations import Course
 from agent.operations.table import MAX_LINE_CHARACTERS, Table
 from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
@@ -49,6 +50,7 @@ from firmware_bridge.simulator import replay
 from tests import packs
 from tests.fuzz.seeds import AUDITED, ENVELOPE, KEY_BYTES, NAME, NOW_S, PACK, ROOT, SCHEMA_HASH, WITNESS
 
+UNIT = "springfield/river-bridge/bridge-01"
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {}
 READS: dict[str, tuple[str, ...]] = {}
@@ -324,7 +326,7 @@ def target_received(data: bytes) -> None:
 @reads("agent.contracts.log.decode_entry")
 def target_audited(data: bytes) -> None:
     """An entry of a log that is audited, behind a policy taken and a Release: it may be a finding, and never an exception."""
-    judged = history.History("springfield/river-bridge/bridge-01", KEY_BYTES, ROOT, Findings())
+    judged = history.History(UNIT, Course(UNIT, (KEY_BYTES,)), ROOT, Findings())
     for entry in (*AUDITED, data, AUDITED[-1]):
         judged.add(entry)
     assert judged.size == len(AUDITED) + 2
@@ -334,7 +336,7 @@ def target_audited(data: bytes) -> None:
 def target_key_directory(data: bytes) -> None:
     """A key directory."""
     with contextlib.suppress(MessageError):
-        assert all(len(key) == 32 for key in keys.decode_directory(data, NAME).values())
+        assert all(len(key) == 32 for key in keys.decode_directory(data, NAME).units.values())
 
 
 @reads("agent.wire.tlog.decode_checkpoint", "agent.wire.tlog.open_checkpoint")

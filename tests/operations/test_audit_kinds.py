@@ -17,6 +17,7 @@ from agent.contracts.log import Charge, Entry, Gap, Release
 from agent.operations.audit import Inputs, audit
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
+from agent.operations.rotations import Course
 from agent.policy.parse import parse_policy
 from agent.wire import cose
 from agent.wire.detached import signed_type
@@ -32,7 +33,7 @@ Cheat = Callable[[list[Entry]], list[Entry]]
 def found(entries: list[Entry]) -> set[Kind]:
     """What the fold of these entries finds."""
     findings = Findings()
-    history = History(ORIGIN, PUBLIC, trust_root(), findings)
+    history = History(ORIGIN, Course(ORIGIN, (PUBLIC,)), trust_root(), findings)
     for entry in entries:
         history.add(entry.encode())
     return findings.kinds

@@ -1,4 +1,4 @@
-"""The release log on the disk (contracts/log): append entries and their checkpoint in one write, make it durable, then show it to readers.
+"""The release log (contracts/log): append entries and their checkpoint in one write, make it durable, then show it to readers.
 
 Invariants: bytes become visible (the checkpoint by itself covers them) only after fdatasync has returned; nothing that a checkpoint covers
 is ever changed or removed; one process writes; what follows the last checkpoint on start is kept when it is whole and zeroed when torn.
@@ -7,15 +7,12 @@ An append that fails leaves nothing of itself behind the end.
 """
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.checkpoint import (
-    NO_SPACE,
     RESTORE,
     KeptCheckpoint,
     Past,
@@ -24,31 +21,25 @@ from agent.anonymizer.checkpoint import (
     show,
     verified,
 )
+from agent.anonymizer.segment import STEP_BYTES, Segment
 from agent.contracts.log import (
     LOGGED,
     MAX_UNKEPT,
-    RELEASES,
     Decision,
     Entry,
     LogLost,
     Record,
     covered_bytes,
     decode_entry,
-    iter_log,
     newest_instant,
     notes_in,
     pack_checkpoint,
     pack_record,
 )
-from agent.errors import EncodingError, InvariantBroken, LogDamaged, StorageUnavailable
-from agent.local.files import sync_folder
-from agent.local.sectors import SectorWriter
+from agent.errors import EncodingError, LogDamaged, StorageUnavailable
 from agent.wire import tlog
 from agent.wire.cose import public_bytes
 from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, TreeHead
-
-STEP_BYTES = 1 << 20
-"""The file grows by this much at a time, and these are written once with zeros, so that an append changes no metadata."""
 
 RESERVE_BYTES = STEP_BYTES // 2
 """Less than this left and no more to be had closes the gate: hours of windows still fit, saying `not_collected`."""
@@ -56,13 +47,8 @@ RESERVE_BYTES = STEP_BYTES // 2
 KEEP_EVERY = MAX_UNKEPT + 1
 """The copy outside the folder follows when it is so many entries behind."""
 
-_BLOCK_BYTES = 1 << 18
-"""Holds several of the longest records."""
-
 _UNKEPT_BYTES = 1 << 20
 """Without a copy: so much of the end is written again on start."""
-
-_REMEDY = "free space on this file system; nothing logged is lost"
 
 
 def _any_order(entry: Entry) -> None:
@@ -97,30 +83,25 @@ class ReleaseLog:
         copy: Path | None = None,
         shown: Path | None = None,
     ) -> None:
-        self._folder = folder
         self._origin = origin
         self._key = key
         self._public = public_bytes(key)
         self._fold = fold
-        self._progress = progress
         self._copy = KeptCheckpoint(copy) if copy is not None else None
         self._shown = shown or folder / LOGGED
-        self._path = folder / RELEASES
         self._head = TreeHead()
         self._decided = 0
         self._until = 0
         self._note = b""
         self._shown_note = b""
-        self._next = 0
         self.end = 0
         self.recovered: str | None = None
-        self._fd = self._open()
-        self._sectors = SectorWriter(self._path, self._fd)
+        self._segment = Segment(folder, progress)
+        self._path = self._segment.path
         try:
-            self._allocated = os.fstat(self._fd).st_size
             self._recover()
         except BaseException:
-            self._release()
+            self._segment.close()
             raise
 
     @property
@@ -136,7 +117,7 @@ class ReleaseLog:
     @property
     def room(self) -> int:
         """Bytes allocated and not yet used."""
-        return self._allocated - self._next
+        return self._segment.room
 
     @property
     def covered(self) -> bool:
@@ -150,12 +131,12 @@ class ReleaseLog:
                 with contextlib.suppress(StorageUnavailable):  # the next start does it
                     self._keep()
         finally:
-            self._release()
+            self._segment.close()
 
     def entries(self) -> Iterator[Entry]:
         """Every entry from the first, decoded; raise LogDamaged."""
         number = 0
-        for record in self._records():
+        for record in self._segment.records():
             if not record.is_checkpoint and record.end <= self.end:
                 yield decode_entry(record.body, f"{self._path} entry {number}")
                 number += 1
@@ -166,7 +147,7 @@ class ReleaseLog:
             if not self.covered:
                 self._cover()
             if self.room < RESERVE_BYTES:
-                self._allocate(self._allocated + STEP_BYTES)
+                self._segment.allocate(STEP_BYTES)
         except StorageUnavailable:
             return False
         return True
@@ -183,36 +164,14 @@ class ReleaseLog:
         for entry in encoded:
             head.append(entry)
         until = max([self._until, *map(newest_instant, entries)])
-        end = self._next + len(records)
+        end = self._segment.next + len(records)
         note = self._sign(head, (end, decided, until))
-        data = records + pack_checkpoint(note, end)
-        if self._next + len(data) > self._allocated:
-            self._allocate(self._allocated + max(STEP_BYTES, len(data)))
-        self._write(data, self._next)
-        self._sync()
+        self._segment.append(records + pack_checkpoint(note, end))
         self._head, self._decided, self._until, self._note = head, decided, until, note
         self.end = end
-        self._next += len(data)
         self._cover()
 
     # --- opening --------------------------------------------------------------------------------------------------
-
-    def _open(self) -> int:
-        try:
-            self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as bad:
-            raise StorageUnavailable(
-                str(self._path), why=bad.strerror or str(bad), remedy="check the folder's owner and mode"
-            ) from bad
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as bad:
-            os.close(fd)
-            raise StorageUnavailable(
-                str(self._path), why="another process writes this log", remedy="stop the other anonymizer"
-            ) from bad
-        return fd
 
     def _recover(self) -> None:
         kept = self._copy.read(self._public) if self._copy is not None else None
@@ -230,7 +189,7 @@ class ReleaseLog:
         checkpoint, torn = last
         uncovered = self._head.size - checkpoint.size
         if torn:
-            self._zero_tail()
+            self._segment.zero_tail()
         words = [f"{uncovered} whole entries kept"] * bool(uncovered) + [self._removed] * torn
         if words:
             self.recovered = f"after the checkpoint: {', '.join(words)}"
@@ -239,8 +198,8 @@ class ReleaseLog:
             self.recovered = "; ".join(
                 [*said, f"taken as it is: {self._copy.path}, which would tell an older one, was absent"]
             )
-        since = covered_bytes(kept[1]) if kept is not None and not follows else self._next - _UNKEPT_BYTES
-        self._write_again(max(0, since))
+        since = covered_bytes(kept[1]) if kept is not None and not follows else self._segment.next - _UNKEPT_BYTES
+        self._segment.write_again(max(0, since))
         if uncovered:
             self._mark()
         with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
@@ -251,14 +210,14 @@ class ReleaseLog:
         `before` is the checkpoint of the log that this one must follow."""
         last: tuple[Record, Checkpoint] | None = None
         disorder: LogDamaged | None = None
-        for record in self._records():
+        for record in self._segment.records():
             if record.start == 0:
                 first_record(record, self._path)
             if record.is_checkpoint:
                 if disorder is not None:
                     raise disorder
                 last = record, self._held(record)
-                self._next = record.end
+                self._segment.next = record.end
                 continue
             if disorder is not None:
                 continue
@@ -275,11 +234,11 @@ class ReleaseLog:
             self._until = max(self._until, newest_instant(entry))
             for past in pasts:
                 past.see(self._head)
-            self.end = self._next = record.end
+            self.end = self._segment.next = record.end
         if last is None:
             return None
         self._note, checkpoint = self._verified(last)
-        torn = not self._is_zero(self._next)
+        torn = not self._segment.is_zero(self._segment.next)
         self._removed = "one out of order removed" if disorder is not None else "a torn one removed"
         if before is not None and self._head.size == 0:
             raise self._damaged(f"a log that follows that of {before.origin}", "an empty one")
@@ -310,17 +269,12 @@ class ReleaseLog:
         """A write that power cut short leaves at most one checkpoint behind the break, its own: two of them were durable, and what is broken
         before them is damage. Before the first record is durable there is none at all."""
         found: dict[int, tuple[bytes, Checkpoint]] = {}
-        at = self._next
-        while at < self._allocated:
-            block = os.pread(self._fd, _BLOCK_BYTES, at)
+        for block in self._segment.blocks(MAX_NOTE_BYTES):
             for note in notes_in(block, self._origin):
                 with contextlib.suppress(ValueError):
                     checkpoint = verified(note, self._origin, self._public)
                     if checkpoint.size > self._head.size:
                         found[checkpoint.size] = note, checkpoint
-            if len(block) < _BLOCK_BYTES:
-                break
-            at += _BLOCK_BYTES - MAX_NOTE_BYTES
         return [Past(self._path, found[max(found)])] if len(found) >= least else []
 
     def _require_follows(self, first: Entry, before: Checkpoint) -> None:
@@ -337,112 +291,16 @@ class ReleaseLog:
 
     def _begin(self) -> None:
         """A new log: its first record is the checkpoint of no entries."""
-        if not self._is_zero(MAX_NOTE_BYTES):
+        if not self._segment.is_zero(MAX_NOTE_BYTES):
             raise self._damaged("a log that begins with its checkpoint", "damage")
-        self._zero_tail()
-        self._allocate(max(self._allocated, STEP_BYTES))
-        try:
-            sync_folder(self._folder)
-        except OSError as bad:
-            raise InvariantBroken(f"{self._folder}: sync failed: {bad.strerror}") from bad
+        self._segment.begin()
         self._mark()
         self._cover(every=1, anew=True)
 
     def _mark(self) -> None:
         """Append a checkpoint over the entries that are there."""
         self._note = self._sign(self._head, (self.end, self._decided, self._until))
-        record = pack_checkpoint(self._note, self._next)
-        if self._next + len(record) > self._allocated:
-            self._allocate(self._allocated + STEP_BYTES)
-        self._write(record, self._next)
-        self._sync()
-        self._next += len(record)
-
-    def _write_again(self, since: int) -> None:
-        """A sync that failed in the process before this one may have left pages that are clean in memory and not on the disk: write what is
-        not known to be durable once more, as it is."""
-        at = since
-        while at < self._next:
-            block = os.pread(self._fd, min(_BLOCK_BYTES, self._next - at), at)
-            if not block:
-                break
-            self._write(block, at, again=True)
-            at += len(block)
-        self._sync()
-
-    def _records(self) -> Iterator[Record]:
-        """Every whole record from the first.
-
-        Reads block by block: the pages of a mapping would all be locked, and count against the unit's MemoryMax=.
-        """
-        at = 0
-        while at < self._allocated:
-            begin = at
-            for record in iter_log(os.pread(self._fd, min(_BLOCK_BYTES, self._allocated - begin), begin)):
-                self._progress()
-                yield Record(begin + record.start, begin + record.end, record.body, record.is_checkpoint)
-                at = begin + record.end
-            if at == begin:
-                return
-
-    def _is_zero(self, start: int) -> bool:
-        at = start
-        while at < self._allocated:
-            block = os.pread(self._fd, min(STEP_BYTES, self._allocated - at), at)
-            if not block or block.count(0) != len(block):
-                return False
-            at += len(block)
-        return True
-
-    def _zero_tail(self) -> None:
-        at = self._next
-        while at < self._allocated:
-            block = min(STEP_BYTES, self._allocated - at)
-            self._write(bytes(block), at)
-            at += block
-        self._sync()
-
-    def _allocate(self, size: int) -> None:
-        """Blocks that were never written would cost a change of metadata at the first write into them: write zeros now."""
-        try:
-            os.posix_fallocate(self._fd, self._allocated, max(1, size - self._allocated))
-            at = self._allocated
-            while at < size:
-                at += os.pwrite(self._fd, bytes(min(STEP_BYTES, size - at)), at)
-        except OSError as bad:
-            raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
-        self._allocated = size
-        self._sync()
-
-    def _write(self, data: bytes, at: int, *, again: bool = False) -> None:
-        """`again`: the same bytes as are there, of which nothing is undone."""
-        begin = at
-        try:
-            while data:
-                written = os.pwrite(self._fd, data, at) if again else self._sectors.write(data, at)
-                data = data[written:]
-                at += written
-        except OSError as bad:
-            if bad.errno in NO_SPACE and not again:
-                self._unwrite(begin, at)
-                raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
-            raise InvariantBroken(f"{self._path}: write failed: {bad.strerror}") from bad
-
-    def _unwrite(self, begin: int, end: int) -> None:
-        """Zero what a failed write left: whole records there would be taken for entries behind a shorter append."""
-        try:
-            while begin < end:
-                begin += os.pwrite(self._fd, bytes(end - begin), begin)
-        except OSError as bad:
-            raise InvariantBroken(f"{self._path}: part of a failed append stays: {bad.strerror}") from bad
-        self._sync()
-
-    def _sync(self) -> None:
-        """After a failed sync the kernel may have dropped what it could not write: nothing may be assumed, so end."""
-        try:
-            os.fdatasync(self._fd)
-        except OSError as bad:
-            raise InvariantBroken(f"{self._path}: sync failed: {bad.strerror}") from bad
+        self._segment.append(pack_checkpoint(self._note, self._segment.next))
 
     def _sign(self, head: TreeHead, extensions: tuple[int, int, int]) -> bytes:
         checkpoint = Checkpoint(self._origin, head.size, head.root(), _extensions(*extensions))
@@ -461,7 +319,3 @@ class ReleaseLog:
     def _keep(self, *, anew: bool = False) -> None:
         if self._copy is not None:
             self._copy.write(self._note, self.size, anew=anew)
-
-    def _release(self) -> None:
-        self._sectors.close()
-        os.close(self._fd)

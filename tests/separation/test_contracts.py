@@ -23,6 +23,7 @@ SHELLS = {
     "agent.anonymizer.inbox",
     "agent.anonymizer.log",
     "agent.anonymizer.offers",
+    "agent.anonymizer.segment",
     "agent.anonymizer.successor",
     "agent.beacon",
     "agent.beacon.__main__",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.anonymizer.bundle_file import BundleFile
 from agent.anonymizer.checkpoint import (
     RESTORE,
     KeptCheckpoint,
@@ -21,25 +22,25 @@ from agent.anonymizer.checkpoint import (
     show,
     verified,
 )
+from agent.anonymizer.extent import Bundle, Extent
+from agent.anonymizer.resumption import Resumption, resumption
 from agent.anonymizer.segment import STEP_BYTES, Segment
 from agent.contracts.log import (
     LOGGED,
     MAX_UNKEPT,
-    Decision,
     Entry,
     LogLost,
     Record,
     covered_bytes,
     decode_entry,
-    newest_instant,
     notes_in,
     pack_checkpoint,
     pack_record,
 )
-from agent.errors import EncodingError, LogDamaged, StorageUnavailable
+from agent.errors import BadInput, EncodingError, LogDamaged, StorageUnavailable
 from agent.wire import tlog
 from agent.wire.cose import public_bytes
-from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, TreeHead
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint
 
 RESERVE_BYTES = STEP_BYTES // 2
 """Less than this left and no more to be had closes the gate: hours of windows still fit, saying `not_collected`."""
@@ -59,17 +60,14 @@ def _no_matter() -> None:
     """For who does not wait."""
 
 
-def _extensions(end: int, decided: int, until: int) -> tuple[str, ...]:
-    return f"bytes {end}", f"decisions {decided}", f"until {until}"
-
-
 class ReleaseLog:
     """An open log. `recovered` says in words what was done to its tail on opening, or None.
 
-    On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. Opening
-    reads the whole log once; `progress` is called for each record read. `copy` is where the checkpoint is kept a second time, outside
-    `folder`: a log that is shorter (LogShortened), or another, was put back or exchanged. `shown` is the checkpoint by itself, which
-    readers go by; it need not outlive the power.
+    On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. With `resume`
+    it begins, if it can, behind a bundle's beginning: what the entries before come to goes to `resume`, and `unread` is how many
+    they are. Otherwise the whole log is read. `progress` is called for each record read. `copy` is where the checkpoint is kept a second
+    time, outside `folder`: a log that is shorter (LogShortened), or another, was put back or exchanged. `shown` is the checkpoint by
+    itself, which readers go by; it need not outlive the power.
     """
 
     def __init__(
@@ -82,20 +80,22 @@ class ReleaseLog:
         *,
         copy: Path | None = None,
         shown: Path | None = None,
+        resume: Callable[[Resumption], None] | None = None,
     ) -> None:
         self._origin = origin
         self._key = key
         self._public = public_bytes(key)
         self._fold = fold
+        self._resume = resume
         self._copy = KeptCheckpoint(copy) if copy is not None else None
         self._shown = shown or folder / LOGGED
-        self._head = TreeHead()
-        self._decided = 0
-        self._until = 0
+        self._extent = Extent()
         self._note = b""
         self._shown_note = b""
-        self.end = 0
+        self.unread = 0
+        self._whole: list[Bundle] = []
         self.recovered: str | None = None
+        self._bundles = BundleFile(folder)
         self._segment = Segment(folder, progress)
         self._path = self._segment.path
         try:
@@ -107,12 +107,17 @@ class ReleaseLog:
     @property
     def size(self) -> int:
         """Entries in the log."""
-        return self._head.size
+        return self._extent.size
+
+    @property
+    def end(self) -> int:
+        """Where the last entry ends in the file."""
+        return self._extent.end
 
     @property
     def head(self) -> Checkpoint | None:
         """The tree head, once what it covers may be seen: None while a checkpoint is owed."""
-        return Checkpoint(self._origin, self._head.size, self._head.root()) if self.covered else None
+        return Checkpoint(self._origin, self.size, self._extent.head.root()) if self.covered else None
 
     @property
     def room(self) -> int:
@@ -158,17 +163,17 @@ class ReleaseLog:
         Raises StorageUnavailable when they do not fit: then nothing was logged, unless `size` has grown, when only the
         showing is owed (`ready` does it later). Raises InvariantBroken when a sync fails: the process must end.
         """
-        encoded = [entry.encode() for entry in entries]
-        records = b"".join(map(pack_record, encoded))
-        head, decided = self._head.copy(), self._decided + sum(isinstance(entry, Decision) for entry in entries)
-        for entry in encoded:
-            head.append(entry)
-        until = max([self._until, *map(newest_instant, entries)])
-        end = self._segment.next + len(records)
-        note = self._sign(head, (end, decided, until))
-        self._segment.append(records + pack_checkpoint(note, end))
-        self._head, self._decided, self._until, self._note = head, decided, until, note
-        self.end = end
+        extent, records, whole = self._extent.copy(), b"", []
+        for entry in entries:
+            body = entry.encode()
+            records += pack_record(body)
+            bundle = extent.add(entry, body, self._segment.next + len(records))
+            whole += [bundle] if bundle is not None else []
+        note = self._sign(extent)
+        self._segment.append(records + pack_checkpoint(note, extent.end))
+        self._extent, self._note = extent, note
+        for bundle in whole:
+            self._bundles.add(bundle)
         self._cover()
 
     # --- opening --------------------------------------------------------------------------------------------------
@@ -180,86 +185,102 @@ class ReleaseLog:
         follows = kept is not None and kept[1].origin != self._origin
         if self._copy is not None and not follows:
             pasts.insert(0, Past(self._copy.path, kept))
+        said = self._begin_at(pasts, self._resume) if self._resume is not None and not follows else []
         last = self._read(pasts, kept[1] if kept is not None and follows else None)
         if last is None:
             for past in (*pasts, *self._overwritten(1)):
-                past.require_size(self._head, self._decided)
+                past.require_size(self._extent.head, self._extent.decided)
             self._begin()
             return
         checkpoint, torn = last
-        uncovered = self._head.size - checkpoint.size
+        uncovered = self.size - checkpoint.size
         if torn:
             self._segment.zero_tail()
         words = [f"{uncovered} whole entries kept"] * bool(uncovered) + [self._removed] * torn
         if words:
-            self.recovered = f"after the checkpoint: {', '.join(words)}"
+            said.insert(0, f"after the checkpoint: {', '.join(words)}")
         if self._copy is not None and kept is None and checkpoint.size:
-            said = [self.recovered] if self.recovered else []
-            self.recovered = "; ".join(
-                [*said, f"taken as it is: {self._copy.path}, which would tell an older one, was absent"]
-            )
+            said.append(f"taken as it is: {self._copy.path}, which would tell an older one, was absent")
+        if self._bundles.absent and self._whole:
+            said.append(f"read as a whole: {self._bundles.path} was absent")
+        self.recovered = "; ".join(said) or None
         since = covered_bytes(kept[1]) if kept is not None and not follows else self._segment.next - _UNKEPT_BYTES
         self._segment.write_again(max(0, since))
         if uncovered:
             self._mark()
+        self._bundles.keep(self._whole)
+        self._whole = []
         with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
             self._cover(every=1, anew=follows)
 
+    def _begin_at(self, pasts: Sequence[Past], resume: Callable[[Resumption], None]) -> list[str]:
+        """Go to the newest state from which the log can be read on; else what is wrong with the file of bundles."""
+        known = [past.size for past in pasts if past.size is not None]
+        try:
+            bundles = self._bundles.read()
+            found = resumption(bundles, self._segment.records, self._verify, min(known, default=None))
+            if found is None:
+                return []
+            resume(found)
+        except BadInput as bad:
+            return [f"read as a whole: {bad}"]
+        self._extent, self._whole, self.unread = found.extent, list(found.bundles), found.size
+        self._segment.next = found.at
+        return []
+
     def _read(self, pasts: Sequence[Past], before: Checkpoint | None) -> tuple[Checkpoint, bool] | None:
-        """Read and fold everything: the last checkpoint, and whether anything torn follows; None for a log that has not begun.
+        """Read and fold everything that is unread: the last checkpoint, and whether anything torn follows; None for a log that has not begun.
         `before` is the checkpoint of the log that this one must follow."""
         last: tuple[Record, Checkpoint] | None = None
         disorder: LogDamaged | None = None
-        for record in self._segment.records():
+        for past in pasts:
+            past.see(self._extent.head)
+        for record in self._segment.records(self._segment.next):
             if record.start == 0:
                 first_record(record, self._path)
             if record.is_checkpoint:
                 if disorder is not None:
                     raise disorder
-                last = record, self._held(record)
+                last = record, self._extent.checkpoint(self._origin, record.start)
                 self._segment.next = record.end
                 continue
             if disorder is not None:
                 continue
-            entry = decode_entry(record.body, f"{self._path} entry {self._head.size}")
+            entry = decode_entry(record.body, f"{self._path} entry {self.size}")
             try:
                 self._fold(entry)
             except LogDamaged as bad:  # left behind by an append that failed, unless a checkpoint covers it
                 disorder = bad
                 continue
-            if self._head.size == 0 and before is not None:
+            if self.size == 0 and before is not None:
                 self._require_follows(entry, before)
-            self._head.append(record.body)
-            self._decided += isinstance(entry, Decision)
-            self._until = max(self._until, newest_instant(entry))
+            bundle = self._extent.add(entry, record.body, record.end)
+            self._whole += [bundle] if bundle is not None else []
             for past in pasts:
-                past.see(self._head)
-            self.end = self._segment.next = record.end
+                past.see(self._extent.head)
+            self._segment.next = record.end
         if last is None:
             return None
         self._note, checkpoint = self._verified(last)
         torn = not self._segment.is_zero(self._segment.next)
         self._removed = "one out of order removed" if disorder is not None else "a torn one removed"
-        if before is not None and self._head.size == 0:
+        if before is not None and self.size == 0:
             raise self._damaged(f"a log that follows that of {before.origin}", "an empty one")
         if torn:
             pasts = [*pasts, *self._overwritten(2)]
         for past in pasts:
-            past.require_size(self._head, self._decided)
+            past.require_size(self._extent.head, self._extent.decided)
         for past in pasts:
             past.require_root()
         return checkpoint, torn
 
-    def _held(self, record: Record) -> Checkpoint:
-        """The tree as it is at a checkpoint's record."""
-        return Checkpoint(
-            self._origin, self._head.size, self._head.root(), _extensions(record.start, self._decided, self._until)
-        )
+    def _verify(self, note: bytes) -> Checkpoint:
+        return verified(note, self._origin, self._public)
 
     def _verified(self, last: tuple[Record, Checkpoint]) -> tuple[bytes, Checkpoint]:
         record, expected = last
         try:
-            if verified(record.body, self._origin, self._public) != expected:
+            if self._verify(record.body) != expected:
                 raise ValueError("the checkpoint of other bytes")
         except ValueError as bad:
             raise self._damaged(f"the checkpoint of {self._origin} over {expected.size} entries", str(bad)) from None
@@ -272,8 +293,8 @@ class ReleaseLog:
         for block in self._segment.blocks(MAX_NOTE_BYTES):
             for note in notes_in(block, self._origin):
                 with contextlib.suppress(ValueError):
-                    checkpoint = verified(note, self._origin, self._public)
-                    if checkpoint.size > self._head.size:
+                    checkpoint = self._verify(note)
+                    if checkpoint.size > self.size:
                         found[checkpoint.size] = note, checkpoint
         return [Past(self._path, found[max(found)])] if len(found) >= least else []
 
@@ -299,12 +320,11 @@ class ReleaseLog:
 
     def _mark(self) -> None:
         """Append a checkpoint over the entries that are there."""
-        self._note = self._sign(self._head, (self.end, self._decided, self._until))
+        self._note = self._sign(self._extent)
         self._segment.append(pack_checkpoint(self._note, self._segment.next))
 
-    def _sign(self, head: TreeHead, extensions: tuple[int, int, int]) -> bytes:
-        checkpoint = Checkpoint(self._origin, head.size, head.root(), _extensions(*extensions))
-        return tlog.sign_checkpoint(checkpoint, self._origin, self._key)
+    def _sign(self, extent: Extent) -> bytes:
+        return tlog.sign_checkpoint(extent.checkpoint(self._origin, extent.end), self._origin, self._key)
 
     def _cover(self, *, every: int = KEEP_EVERY, anew: bool = False) -> None:
         """What is durable may be seen; and the copy follows when it is `every` entries behind."""

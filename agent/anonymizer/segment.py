@@ -43,6 +43,11 @@ class Segment:
         """Bytes allocated and not yet used."""
         return self._allocated - self.next
 
+    @property
+    def size(self) -> int:
+        """Bytes allocated."""
+        return self._allocated
+
     def close(self) -> None:
         """Give up the file and its lock."""
         self._sectors.close()
@@ -67,12 +72,12 @@ class Segment:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def records(self) -> Iterator[Record]:
-        """Every whole record from the first.
+    def records(self, start: int = 0) -> Iterator[Record]:
+        """Every whole record from byte `start` on, where one begins.
 
         Reads block by block: the pages of a mapping would all be locked, and count against the unit's MemoryMax=.
         """
-        at = 0
+        at = start
         while at < self._allocated:
             begin = at
             for record in iter_log(os.pread(self._fd, min(BLOCK_BYTES, self._allocated - begin), begin)):

@@ -3,6 +3,7 @@
     releases    records, one after another: length u32 | CRC-32C u32 (both little endian, CRC over the body) | body
                 then zeros up to the preallocated end. A body is an entry or, when the top bit of `length` is set and the CRC is
                 inverted, a checkpoint: a signed note (wire/tlog) and zeros up to a whole sector of the file
+    bundles     the anonymizer's own, derived (AN-66): no reader needs it
     logged      the newest of these notes by itself, in the public folder (memory, not the card): how far a running log may be read
 
 A note has the origin, the number of entries before it, their root hash, and three extension lines: `bytes N`, where the last of these

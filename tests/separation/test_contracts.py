@@ -18,6 +18,7 @@ SHELLS = {
     "agent.anonymizer",
     "agent.anonymizer.__main__",
     "agent.anonymizer.announcement",
+    "agent.anonymizer.bundle_file",
     "agent.anonymizer.checkpoint",
     "agent.anonymizer.daemon",
     "agent.anonymizer.inbox",

@@ -254,6 +254,11 @@ class Past:
             f"again: move {path} away only when the clock is right and past them"
         )
 
+    @property
+    def size(self) -> int | None:
+        """How many entries were known; None where nothing is."""
+        return self._known.size if self._known is not None else None
+
     def require_size(self, head: TreeHead, decided: int) -> None:
         """Raise LogShortened when the log has fewer entries than were known, none of those that are gone governance's; LogDamaged
         when a decision of governance is among them: which one, and whether it was a stop order, nobody here can say."""

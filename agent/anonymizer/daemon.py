@@ -17,14 +17,13 @@ from agent.anonymizer.closing import Due
 from agent.anonymizer.collection import Collection
 from agent.anonymizer.inbox import Inbox
 from agent.anonymizer.kinds import encodable
-from agent.anonymizer.ledger import Ledger
+from agent.anonymizer.known import Known
 from agent.anonymizer.log import ReleaseLog
-from agent.anonymizer.newest import Newest
 from agent.anonymizer.offers import Offer, OfferFolder
 from agent.anonymizer.rotation import append_rotation, load_rotated
 from agent.anonymizer.successor import begin_successor
 from agent.anonymizer.window import NS, Moment
-from agent.contracts.log import LOGGED, Entry, GovernanceTaken, PolicyOffered, StopTaken, unit_path
+from agent.contracts.log import LOGGED, GovernanceTaken, PolicyOffered, StopTaken, unit_path
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
 from agent.errors import BadInput, LogDamaged, LogShortened, PolicyError, StorageUnavailable
@@ -79,12 +78,12 @@ class Daemon:
         origin = logged_origin(paths.log, paths.checkpoint_copy)
         self._unit = _unit(origin) if origin is not None else None
         self._release_log: ReleaseLog | None = None
-        ledger = Ledger()
-        self._newest = Newest()
+        known = Known()
         if origin is not None:
-            self._release_log, ledger = self._open_log(origin)
+            self._release_log, known = self._open_log(origin)
+        self._newest = known.newest
         self._collection = Collection(
-            ledger=ledger,
+            ledger=known.ledger,
             key=self._key,
             random_bytes=random_bytes,
             fill_random=fill_random,
@@ -190,31 +189,35 @@ class Daemon:
         self._collection.commit(due)
         return True
 
-    def _open_log(self, origin: str) -> tuple[ReleaseLog, Ledger]:
+    def _open_log(self, origin: str) -> tuple[ReleaseLog, Known]:
         """The log and what it says; one that lost its end is closed, and the one that follows it begins (AN-64)."""
-        ledger, newest, paths, feed = Ledger(), Newest(), self._paths, self._watchdog.feed_start
+        known, paths, feed = Known(), self._paths, self._watchdog.feed_start
         shown, copy = paths.public / LOGGED, paths.checkpoint_copy
-
-        def fold(entry: Entry) -> None:
-            ledger.fold(entry)
-            newest.see(entry)
-
         rotated = self._rotated
         formerly = rotated.formerly(origin) if rotated is not None else ()
         try:
-            log = ReleaseLog(paths.log, origin, self._key, fold, feed, copy=copy, shown=shown, formerly=formerly)
+            log = ReleaseLog(
+                paths.log,
+                origin,
+                self._key,
+                known.fold,
+                feed,
+                copy=copy,
+                shown=shown,
+                resume=known.resume,
+                formerly=formerly,
+            )
         except LogShortened as short:
             said = rotated.message if rotated is not None and formerly else None
             following, closed = begin_successor(paths.log, origin, self._key, short, feed, said)
             _log.warning("release log shortened: %s", short)
             _log.warning("what is left of it is kept as %s, and a new log begins: %s", closed, ascii(following))
             return self._open_log(following)
-        self._newest = newest
         if log.recovered:
             _log.warning("release log %s", log.recovered)
         if log.rotation_owed and rotated is not None:
-            append_rotation(log, ledger, rotated, fold)
-        return log, ledger
+            append_rotation(log, known.ledger, rotated, known.fold)
+        return log, known
 
     # --- offers ---------------------------------------------------------------------------------------------------
 

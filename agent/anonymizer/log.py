@@ -1,4 +1,4 @@
-"""The release log on the disk (contracts/log): append entries and their checkpoint in one write, make it durable, then show it to readers.
+"""The release log (contracts/log): append entries and their checkpoint in one write, make it durable, then show it to readers.
 
 Invariants: bytes become visible (the checkpoint by itself covers them) only after fdatasync has returned; nothing that a checkpoint covers
 is ever changed or removed; one process writes; what follows the last checkpoint on start is kept when it is whole and zeroed when torn.
@@ -7,15 +7,13 @@ An append that fails leaves nothing of itself behind the end.
 """
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.anonymizer.bundle_file import BundleFile
 from agent.anonymizer.checkpoint import (
-    NO_SPACE,
     OTHER_KEY,
     RESTORE,
     KeptCheckpoint,
@@ -27,32 +25,26 @@ from agent.anonymizer.checkpoint import (
     show,
     verified,
 )
+from agent.anonymizer.extent import Bundle, Extent
+from agent.anonymizer.resumption import Resumption, resumption
+from agent.anonymizer.segment import STEP_BYTES, Segment
 from agent.contracts.log import (
     LOGGED,
     MAX_UNKEPT,
-    RELEASES,
-    Decision,
     Entry,
     KeyRotated,
     LogLost,
     Record,
     covered_bytes,
     decode_entry,
-    iter_log,
-    newest_instant,
     notes_in,
     pack_checkpoint,
     pack_record,
 )
-from agent.errors import EncodingError, InvariantBroken, LogDamaged, StorageUnavailable
-from agent.local.files import sync_folder
-from agent.local.sectors import SectorWriter
+from agent.errors import BadInput, EncodingError, InvariantBroken, LogDamaged, StorageUnavailable
 from agent.wire import tlog
 from agent.wire.cose import public_bytes
-from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, TreeHead
-
-STEP_BYTES = 1 << 20
-"""The file grows by this much at a time, and these are written once with zeros, so that an append changes no metadata."""
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint
 
 RESERVE_BYTES = STEP_BYTES // 2
 """Less than this left and no more to be had closes the gate: hours of windows still fit, saying `not_collected`."""
@@ -60,13 +52,8 @@ RESERVE_BYTES = STEP_BYTES // 2
 KEEP_EVERY = MAX_UNKEPT + 1
 """The copy outside the folder follows when it is so many entries behind."""
 
-_BLOCK_BYTES = 1 << 18
-"""Holds several of the longest records."""
-
 _UNKEPT_BYTES = 1 << 20
 """Without a copy: so much of the end is written again on start."""
-
-_REMEDY = "free space on this file system; nothing logged is lost"
 
 
 def _any_order(entry: Entry) -> None:
@@ -77,18 +64,15 @@ def _no_matter() -> None:
     """For who does not wait."""
 
 
-def _extensions(end: int, decided: int, until: int) -> tuple[str, ...]:
-    return f"bytes {end}", f"decisions {decided}", f"until {until}"
-
-
 class ReleaseLog:
     """An open log. `recovered` says in words what was done to its tail on opening, or None.
 
-    On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. Opening
-    reads the whole log once; `progress` is called for each record read. `copy` is where the checkpoint is kept a second time, outside
-    `folder`: a log that is shorter (LogShortened), or another, was put back or exchanged. `shown` is the checkpoint by itself, which
-    readers go by; it need not outlive the power. `formerly` are public keys that signed this log before `key` did: a log whose last
-    checkpoint is by one of them is opened with `rotation_owed`, and nothing is signed with `key` before a KeyRotated is appended.
+    On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. With `resume`
+    it begins, if it can, behind a bundle's beginning: what the entries before come to goes to `resume`, and `unread` is how many
+    they are. Otherwise the whole log is read. `progress` is called for each record read. `copy` is where the checkpoint is kept a second
+    time, outside `folder`: a log that is shorter (LogShortened), or another, was put back or exchanged. `shown` is the checkpoint by
+    itself, which readers go by; it need not outlive the power. `formerly` are public keys that signed this log before `key` did: a log
+    whose last checkpoint is by one of them is opened with `rotation_owed`, and nothing is signed with `key` before a KeyRotated is appended.
     """
 
     def __init__(
@@ -101,50 +85,52 @@ class ReleaseLog:
         *,
         copy: Path | None = None,
         shown: Path | None = None,
+        resume: Callable[[Resumption], None] | None = None,
         formerly: Sequence[bytes] = (),
     ) -> None:
         self.rotation_owed = False
         self._rotated = False
-        self._folder = folder
         self._origin = origin
         self._key = key
         self._public = (public_bytes(key), *formerly)
         self._fold = fold
-        self._progress = progress
+        self._resume = resume
         self._copy = KeptCheckpoint(copy) if copy is not None else None
         self._shown = shown or folder / LOGGED
-        self._path = folder / RELEASES
-        self._head = TreeHead()
-        self._decided = 0
-        self._until = 0
+        self._extent = Extent()
         self._note = b""
         self._shown_note = b""
-        self._next = 0
-        self.end = 0
+        self.unread = 0
+        self._whole: list[Bundle] = []
         self.recovered: str | None = None
-        self._fd = self._open()
-        self._sectors = SectorWriter(self._path, self._fd)
+        self._bundles = BundleFile(folder)
+        self._segment = Segment(folder, progress)
+        self._path = self._segment.path
         try:
-            self._allocated = os.fstat(self._fd).st_size
             self._recover()
         except BaseException:
-            self._release()
+            self._segment.close()
             raise
 
     @property
     def size(self) -> int:
         """Entries in the log."""
-        return self._head.size
+        return self._extent.size
+
+    @property
+    def end(self) -> int:
+        """Where the last entry ends in the file."""
+        return self._extent.end
 
     @property
     def head(self) -> Checkpoint | None:
         """The tree head, once what it covers may be seen: None while a checkpoint is owed."""
-        return Checkpoint(self._origin, self._head.size, self._head.root()) if self.covered else None
+        return Checkpoint(self._origin, self.size, self._extent.head.root()) if self.covered else None
 
     @property
     def room(self) -> int:
         """Bytes allocated and not yet used."""
-        return self._allocated - self._next
+        return self._segment.room
 
     @property
     def covered(self) -> bool:
@@ -158,12 +144,12 @@ class ReleaseLog:
                 with contextlib.suppress(StorageUnavailable):  # the next start does it
                     self._keep()
         finally:
-            self._release()
+            self._segment.close()
 
     def entries(self) -> Iterator[Entry]:
         """Every entry from the first, decoded; raise LogDamaged."""
         number = 0
-        for record in self._records():
+        for record in self._segment.records():
             if not record.is_checkpoint and record.end <= self.end:
                 yield decode_entry(record.body, f"{self._path} entry {number}")
                 number += 1
@@ -174,7 +160,7 @@ class ReleaseLog:
             if not self.covered:
                 self._cover()
             if self.room < RESERVE_BYTES:
-                self._allocate(self._allocated + STEP_BYTES)
+                self._segment.allocate(STEP_BYTES)
         except StorageUnavailable:
             return False
         return True
@@ -187,43 +173,21 @@ class ReleaseLog:
         """
         if self.rotation_owed and not any(isinstance(entry, KeyRotated) for entry in entries):
             raise InvariantBroken(f"{self._path}: something else than the rotation is signed with the new key first")
-        encoded = [entry.encode() for entry in entries]
-        records = b"".join(map(pack_record, encoded))
-        head, decided = self._head.copy(), self._decided + sum(isinstance(entry, Decision) for entry in entries)
-        for entry in encoded:
-            head.append(entry)
-        until = max([self._until, *map(newest_instant, entries)])
-        end = self._next + len(records)
-        note = self._sign(head, (end, decided, until))
-        data = records + pack_checkpoint(note, end)
-        if self._next + len(data) > self._allocated:
-            self._allocate(self._allocated + max(STEP_BYTES, len(data)))
-        self._write(data, self._next)
-        self._sync()
-        self._head, self._decided, self._until, self._note = head, decided, until, note
-        self.end = end
-        self._next += len(data)
+        extent, records, whole = self._extent.copy(), b"", []
+        for entry in entries:
+            body = entry.encode()
+            records += pack_record(body)
+            bundle = extent.add(entry, body, self._segment.next + len(records))
+            whole += [bundle] if bundle is not None else []
+        note = self._sign(extent)
+        self._segment.append(records + pack_checkpoint(note, extent.end))
+        self._extent, self._note = extent, note
+        for bundle in whole:
+            self._bundles.add(bundle)
         rotated, self.rotation_owed = self.rotation_owed, False
         self._cover(every=1 if rotated else KEEP_EVERY, anew=rotated)
 
     # --- opening --------------------------------------------------------------------------------------------------
-
-    def _open(self) -> int:
-        try:
-            self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as bad:
-            raise StorageUnavailable(
-                str(self._path), why=bad.strerror or str(bad), remedy="check the folder's owner and mode"
-            ) from bad
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as bad:
-            os.close(fd)
-            raise StorageUnavailable(
-                str(self._path), why="another process writes this log", remedy="stop the other anonymizer"
-            ) from bad
-        return fd
 
     def _recover(self) -> None:
         kept = self._copy.read(self._public) if self._copy is not None else None
@@ -232,89 +196,105 @@ class ReleaseLog:
         follows = kept is not None and kept[1].origin != self._origin
         if self._copy is not None and not follows:
             pasts.insert(0, Past(self._copy.path, kept))
+        said = self._begin_at(pasts, self._resume) if self._resume is not None and not follows else []
         last = self._read(pasts, kept[1] if kept is not None and follows else None)
         if last is None:
             for past in (*pasts, *self._overwritten(1)):
-                past.require_size(self._head, self._decided)
+                past.require_size(self._extent.head, self._extent.decided)
             self._begin()
             return
         checkpoint, torn = last
-        uncovered = self._head.size - checkpoint.size
+        uncovered = self.size - checkpoint.size
         self.rotation_owed = not (self._rotated or is_signed(self._note, self._origin, self._public[:1]))
         if torn:
-            self._zero_tail()
+            self._segment.zero_tail()
         words = [f"{uncovered} whole entries kept"] * bool(uncovered) + [self._removed] * torn
         if words:
-            self.recovered = f"after the checkpoint: {', '.join(words)}"
+            said.insert(0, f"after the checkpoint: {', '.join(words)}")
         if self._copy is not None and kept is None and checkpoint.size:
-            said = [self.recovered] if self.recovered else []
-            self.recovered = "; ".join(
-                [*said, f"taken as it is: {self._copy.path}, which would tell an older one, was absent"]
-            )
-        since = covered_bytes(kept[1]) if kept is not None and not follows else self._next - _UNKEPT_BYTES
-        self._write_again(max(0, since))
+            said.append(f"taken as it is: {self._copy.path}, which would tell an older one, was absent")
+        if self._bundles.absent and self._whole:
+            said.append(f"read as a whole: {self._bundles.path} was absent")
+        self.recovered = "; ".join(said) or None
+        since = covered_bytes(kept[1]) if kept is not None and not follows else self._segment.next - _UNKEPT_BYTES
+        self._segment.write_again(max(0, since))
         if uncovered and not self.rotation_owed:
             self._mark()
+        self._bundles.keep(self._whole)
+        self._whole = []
         with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
             self._cover(every=1, anew=follows)
 
+    def _begin_at(self, pasts: Sequence[Past], resume: Callable[[Resumption], None]) -> list[str]:
+        """Go to the newest state from which the log can be read on; else what is wrong with the file of bundles."""
+        known = [past.size for past in pasts if past.size is not None]
+        try:
+            bundles = self._bundles.read()
+            found = resumption(bundles, self._segment.records, self._verify, min(known, default=None))
+            if found is None:
+                return []
+            resume(found)
+        except BadInput as bad:
+            return [f"read as a whole: {bad}"]
+        self._extent, self._whole, self.unread = found.extent, list(found.bundles), found.size
+        self._segment.next = found.at
+        return []
+
     def _read(self, pasts: Sequence[Past], before: Checkpoint | None) -> tuple[Checkpoint, bool] | None:
-        """Read and fold everything: the last checkpoint, and whether anything torn follows; None for a log that has not begun.
+        """Read and fold everything that is unread: the last checkpoint, and whether anything torn follows; None for a log that has not begun.
         `before` is the checkpoint of the log that this one must follow."""
         last: tuple[Record, Checkpoint] | None = None
         disorder: LogDamaged | None = None
-        for record in self._records():
+        for past in pasts:
+            past.see(self._extent.head)
+        for record in self._segment.records(self._segment.next):
             if record.start == 0:
                 first_record(record, self._path)
             if record.is_checkpoint:
                 if disorder is not None:
                     raise disorder
-                last = record, self._held(record)
+                last = record, self._extent.checkpoint(self._origin, record.start)
                 self._rotated = False
-                self._next = record.end
+                self._segment.next = record.end
                 continue
             if disorder is not None:
                 continue
-            entry = decode_entry(record.body, f"{self._path} entry {self._head.size}")
+            entry = decode_entry(record.body, f"{self._path} entry {self.size}")
             try:
                 self._fold(entry)
             except LogDamaged as bad:  # left behind by an append that failed, unless a checkpoint covers it
                 disorder = bad
                 continue
-            if self._head.size == 0 and before is not None:
+            if self.size == 0 and before is not None:
                 self._require_follows(entry, before)
-            self._head.append(record.body)
             self._rotated |= isinstance(entry, KeyRotated) and names_key(entry.message, self._public[0])
-            self._decided += isinstance(entry, Decision)
-            self._until = max(self._until, newest_instant(entry))
+            bundle = self._extent.add(entry, record.body, record.end)
+            self._whole += [bundle] if bundle is not None else []
             for past in pasts:
-                past.see(self._head)
-            self.end = self._next = record.end
+                past.see(self._extent.head)
+            self._segment.next = record.end
         if last is None:
             return None
         self._note, checkpoint = self._verified(last)
-        torn = not self._is_zero(self._next)
+        torn = not self._segment.is_zero(self._segment.next)
         self._removed = "one out of order removed" if disorder is not None else "a torn one removed"
-        if before is not None and self._head.size == 0:
+        if before is not None and self.size == 0:
             raise self._damaged(f"a log that follows that of {before.origin}", "an empty one")
         if torn:
             pasts = [*pasts, *self._overwritten(2)]
         for past in pasts:
-            past.require_size(self._head, self._decided)
+            past.require_size(self._extent.head, self._extent.decided)
         for past in pasts:
             past.require_root()
         return checkpoint, torn
 
-    def _held(self, record: Record) -> Checkpoint:
-        """The tree as it is at a checkpoint's record."""
-        return Checkpoint(
-            self._origin, self._head.size, self._head.root(), _extensions(record.start, self._decided, self._until)
-        )
+    def _verify(self, note: bytes) -> Checkpoint:
+        return verified(note, self._origin, self._public)
 
     def _verified(self, last: tuple[Record, Checkpoint]) -> tuple[bytes, Checkpoint]:
         record, expected = last
         try:
-            if verified(record.body, self._origin, self._public) != expected:
+            if self._verify(record.body) != expected:
                 raise ValueError("the checkpoint of other bytes")
         except ValueError as bad:
             raise LogDamaged(
@@ -329,17 +309,12 @@ class ReleaseLog:
         """A write that power cut short leaves at most one checkpoint behind the break, its own: two of them were durable, and what is broken
         before them is damage. Before the first record is durable there is none at all."""
         found: dict[int, tuple[bytes, Checkpoint]] = {}
-        at = self._next
-        while at < self._allocated:
-            block = os.pread(self._fd, _BLOCK_BYTES, at)
+        for block in self._segment.blocks(MAX_NOTE_BYTES):
             for note in notes_in(block, self._origin):
                 with contextlib.suppress(ValueError):
-                    checkpoint = verified(note, self._origin, self._public)
-                    if checkpoint.size > self._head.size:
+                    checkpoint = self._verify(note)
+                    if checkpoint.size > self.size:
                         found[checkpoint.size] = note, checkpoint
-            if len(block) < _BLOCK_BYTES:
-                break
-            at += _BLOCK_BYTES - MAX_NOTE_BYTES
         return [Past(self._path, found[max(found)])] if len(found) >= least else []
 
     def _require_follows(self, first: Entry, before: Checkpoint) -> None:
@@ -356,116 +331,19 @@ class ReleaseLog:
 
     def _begin(self) -> None:
         """A new log: its first record is the checkpoint of no entries."""
-        if not self._is_zero(MAX_NOTE_BYTES):
+        if not self._segment.is_zero(MAX_NOTE_BYTES):
             raise self._damaged("a log that begins with its checkpoint", "damage")
-        self._zero_tail()
-        self._allocate(max(self._allocated, STEP_BYTES))
-        try:
-            sync_folder(self._folder)
-        except OSError as bad:
-            raise InvariantBroken(f"{self._folder}: sync failed: {bad.strerror}") from bad
+        self._segment.begin()
         self._mark()
         self._cover(every=1, anew=True)
 
     def _mark(self) -> None:
         """Append a checkpoint over the entries that are there."""
-        self._note = self._sign(self._head, (self.end, self._decided, self._until))
-        record = pack_checkpoint(self._note, self._next)
-        if self._next + len(record) > self._allocated:
-            self._allocate(self._allocated + STEP_BYTES)
-        self._write(record, self._next)
-        self._sync()
-        self._next += len(record)
+        self._note = self._sign(self._extent)
+        self._segment.append(pack_checkpoint(self._note, self._segment.next))
 
-    def _write_again(self, since: int) -> None:
-        """A sync that failed in the process before this one may have left pages that are clean in memory and not on the disk: write what is
-        not known to be durable once more, as it is."""
-        at = since
-        while at < self._next:
-            block = os.pread(self._fd, min(_BLOCK_BYTES, self._next - at), at)
-            if not block:
-                break
-            self._write(block, at, again=True)
-            at += len(block)
-        self._sync()
-
-    def _records(self) -> Iterator[Record]:
-        """Every whole record from the first.
-
-        Reads block by block: the pages of a mapping would all be locked, and count against the unit's MemoryMax=.
-        """
-        at = 0
-        while at < self._allocated:
-            begin = at
-            for record in iter_log(os.pread(self._fd, min(_BLOCK_BYTES, self._allocated - begin), begin)):
-                self._progress()
-                yield Record(begin + record.start, begin + record.end, record.body, record.is_checkpoint)
-                at = begin + record.end
-            if at == begin:
-                return
-
-    def _is_zero(self, start: int) -> bool:
-        at = start
-        while at < self._allocated:
-            block = os.pread(self._fd, min(STEP_BYTES, self._allocated - at), at)
-            if not block or block.count(0) != len(block):
-                return False
-            at += len(block)
-        return True
-
-    def _zero_tail(self) -> None:
-        at = self._next
-        while at < self._allocated:
-            block = min(STEP_BYTES, self._allocated - at)
-            self._write(bytes(block), at)
-            at += block
-        self._sync()
-
-    def _allocate(self, size: int) -> None:
-        """Blocks that were never written would cost a change of metadata at the first write into them: write zeros now."""
-        try:
-            os.posix_fallocate(self._fd, self._allocated, max(1, size - self._allocated))
-            at = self._allocated
-            while at < size:
-                at += os.pwrite(self._fd, bytes(min(STEP_BYTES, size - at)), at)
-        except OSError as bad:
-            raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
-        self._allocated = size
-        self._sync()
-
-    def _write(self, data: bytes, at: int, *, again: bool = False) -> None:
-        """`again`: the same bytes as are there, of which nothing is undone."""
-        begin = at
-        try:
-            while data:
-                written = os.pwrite(self._fd, data, at) if again else self._sectors.write(data, at)
-                data = data[written:]
-                at += written
-        except OSError as bad:
-            if bad.errno in NO_SPACE and not again:
-                self._unwrite(begin, at)
-                raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
-            raise InvariantBroken(f"{self._path}: write failed: {bad.strerror}") from bad
-
-    def _unwrite(self, begin: int, end: int) -> None:
-        """Zero what a failed write left: whole records there would be taken for entries behind a shorter append."""
-        try:
-            while begin < end:
-                begin += os.pwrite(self._fd, bytes(end - begin), begin)
-        except OSError as bad:
-            raise InvariantBroken(f"{self._path}: part of a failed append stays: {bad.strerror}") from bad
-        self._sync()
-
-    def _sync(self) -> None:
-        """After a failed sync the kernel may have dropped what it could not write: nothing may be assumed, so end."""
-        try:
-            os.fdatasync(self._fd)
-        except OSError as bad:
-            raise InvariantBroken(f"{self._path}: sync failed: {bad.strerror}") from bad
-
-    def _sign(self, head: TreeHead, extensions: tuple[int, int, int]) -> bytes:
-        checkpoint = Checkpoint(self._origin, head.size, head.root(), _extensions(*extensions))
-        return tlog.sign_checkpoint(checkpoint, self._origin, self._key)
+    def _sign(self, extent: Extent) -> bytes:
+        return tlog.sign_checkpoint(extent.checkpoint(self._origin, extent.end), self._origin, self._key)
 
     def _cover(self, *, every: int = KEEP_EVERY, anew: bool = False) -> None:
         """What is durable may be seen; and the copy follows when it is `every` entries behind."""
@@ -480,7 +358,3 @@ class ReleaseLog:
     def _keep(self, *, anew: bool = False) -> None:
         if self._copy is not None:
             self._copy.write(self._note, self.size, anew=anew)
-
-    def _release(self) -> None:
-        self._sectors.close()
-        os.close(self._fd)

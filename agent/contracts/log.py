@@ -3,6 +3,7 @@
     releases    records, one after another: length u32 | CRC-32C u32 (both little endian, CRC over the body) | body
                 then zeros up to the preallocated end. A body is an entry or, when the top bit of `length` is set and the CRC is
                 inverted, a checkpoint: a signed note (wire/tlog) and zeros up to a whole sector of the file
+    bundles     the anonymizer's own, derived (AN-66): no reader needs it
     logged      the newest of these notes by itself, in the public folder (memory, not the card): how far a running log may be read
 
 A note has the origin, the number of entries before it, their root hash, and three extension lines: `bytes N`, where the last of these
@@ -379,7 +380,7 @@ def newest_instant(entry: Entry) -> int:
                 return logged_until(decode_checkpoint(entry.checkpoint))
             except EncodingError as bad:
                 raise LogDamaged("log entry 0", expected="the checkpoint of a log", got=bad.got) from None
-        case Carried() | KeyRotated():  # what the old key said of the time must not shut the gate until then
+        case Carried() | GateChanges() | BoardSeen() | KeyRotated():  # no window depends on when: none of them may shut the gate until then
             return 0
         case _:
             return entry.at

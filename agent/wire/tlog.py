@@ -5,6 +5,7 @@ wire/proofs, cosignatures of witnesses in wire/cosignature.
 """
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,15 +37,25 @@ class TreeHead:
         self.size = 0
         self._peaks: list[bytes] = []
 
+    @classmethod
+    def over(cls, roots: Iterable[bytes], width: int) -> "TreeHead":
+        """The tree whose entries, `width` (a power of two) at a time, have these roots."""
+        head = cls()
+        for root in roots:
+            head._add(root, width)
+        return head
+
     def append(self, entry: bytes) -> None:
         """Add one entry."""
-        node = leaf_hash(entry)
-        size = self.size
-        while size & 1:
+        self._add(leaf_hash(entry), 1)
+
+    def _add(self, node: bytes, width: int) -> None:
+        beside = self.size // width
+        while beside & 1:
             node = node_hash(self._peaks.pop(), node)
-            size >>= 1
+            beside >>= 1
         self._peaks.append(node)
-        self.size += 1
+        self.size += width
 
     def copy(self) -> "TreeHead":
         """The same tree, to be added to independently."""

@@ -145,7 +145,7 @@ def test_what_readers_saw_in_this_boot_counts_too(disk: Disk) -> None:
     log = disk.open()
     for number in range(3):
         log.append([entry(number)])
-    log._release()
+    log._segment.close()
     shutil.copy(disk.shown, disk.log.with_name("seen"))
     data = (disk.log / RELEASES).read_bytes()
     notes = [record for record in iter_log(data) if record.is_checkpoint]

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.anonymizer import log as log_module
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
+from agent.anonymizer.segment import STEP_BYTES
 from agent.contracts.log import (
     LOGGED,
     RELEASES,
@@ -102,7 +102,7 @@ def test_append_then_read(tmp_path: Path) -> None:
     records = list(iter_log((tmp_path / RELEASES).read_bytes()))
     assert [record.is_checkpoint for record in records] == [True, False, False, True, False, True]
     assert all(record.end % SECTOR_BYTES == 0 for record in records if record.is_checkpoint)
-    assert (tmp_path / RELEASES).stat().st_size % log_module.STEP_BYTES == 0
+    assert (tmp_path / RELEASES).stat().st_size % STEP_BYTES == 0
     log.close()
     assert len(entries(tmp_path)) == 3
 
@@ -316,7 +316,7 @@ def test_a_file_size_limit_is_a_full_disk(tmp_path: Path) -> None:
     def work() -> None:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (log_module.STEP_BYTES, log_module.STEP_BYTES))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (STEP_BYTES, STEP_BYTES))
         log = ReleaseLog(tmp_path, ORIGIN, KEY)
         assert log.ready()
         big = Release("s", 1_800_000_000, 1, bytes(40_000), b"", Charge(Fraction(0)), bytes(32))

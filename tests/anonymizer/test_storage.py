@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.anonymizer.log import STEP_BYTES
+from agent.anonymizer.segment import STEP_BYTES
 from agent.contracts.log import RELEASES, Gap, Release
 from tests.anonymizer.stage import Beacon, Unit
 from tests.conftest import MISSING_HARDWARE

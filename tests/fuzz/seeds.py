@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.anonymizer import extent
 from agent.anonymizer.seal import seal
 from agent.beacon import advertisement, gatt
 from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, status
@@ -271,6 +272,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         CARRIED,
         log.pack_record(RELEASE) + log.pack_record(NOTICE),
     ),
+    "bundles": (b"".join(extent.Bundle(1000 * row, bytes([row]) * 32).encode() for row in range(1, 4)),),
     "log_end": (LOG,),
     "checkpoint": (CHECKPOINT, COSIGNED),
     "tiles": (

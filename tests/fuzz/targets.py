@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from uuid import UUID
 
-from agent.anonymizer import batch
+from agent.anonymizer import batch, extent
 from agent.beacon import advertisement, gatt
 from agent.beacon.reading import Reading, read_unit
 from agent.beacon.verdict import Trust, Verdict, judge
@@ -259,6 +259,14 @@ def target_log(data: bytes) -> None:
         end = end_of_record
         with contextlib.suppress(LogDamaged):
             log.decode_entry(entry)
+
+
+@reads("agent.anonymizer.extent.decode_bundles")
+def target_bundles(data: bytes) -> None:
+    """The file of bundles beside the log: whole rows, in order."""
+    with contextlib.suppress(LogDamaged):
+        rows = extent.decode_bundles(data, NAME)
+        assert b"".join(row.encode() for row in rows) == data[: len(data) // extent.BUNDLE_BYTES * extent.BUNDLE_BYTES]
 
 
 @reads("agent.contracts.log_end.read_last_head")

@@ -127,6 +127,38 @@ class Disk:
                 self._pending.append(_Pending(path, self._contents.get(inode, b"")))
 
 
+class Derived:
+    """A file that the log's writer makes and does not rely on: the next start may find it in any of these forms."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: list[bytes | None] = [None]
+
+    def look(self) -> None:
+        """Keep what it is now."""
+        now = self.path.read_bytes() if self.path.exists() else None
+        if now != self._seen[-1]:
+            self._seen.append(now)
+
+    def form(self, pick: Callable[[int], int]) -> tuple[str, bytes | None]:
+        """As it is, absent, as it once was, torn, or forged."""
+        now = self._seen[-1] or b""
+        at = pick(len(now)) if now else 0
+        match pick(6):
+            case 0:
+                return "absent", None
+            case 1:
+                return "stale", self._seen[pick(len(self._seen))]
+            case 2:
+                return "torn", now[:at]
+            case 3:
+                return "forged", now[:at] + bytes([now[at] ^ 1 << pick(8)]) + now[at + 1 :] if now else bytes(40)
+            case 4:
+                return "longer", now + hashlib.sha256(now).digest() + now[-8:]
+            case _:
+                return "as it is", self._seen[-1]
+
+
 def write(image: Image) -> None:
     """Make the files what `image` says."""
     for path, content in image.items():

@@ -8,12 +8,16 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from agent.anonymizer import daemon as daemon_module
+from agent.anonymizer.budget import Budget
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.regime import Regime
+from agent.anonymizer.segment import Segment
+from agent.contracts.carried import Spent
 from agent.contracts.lease import Lease, OnAir
 from agent.contracts.log import Charge, Entry, Record
 from agent.contracts.reading import Kind
@@ -152,19 +156,19 @@ def _say_to(err: Path) -> None:
 
 def _shown_before_sync() -> None:
     """The order of the two is exchanged: readers see what a power cut may still take."""
-    sync, cover = ReleaseLog._sync, ReleaseLog._cover
+    sync, cover = Segment.sync, ReleaseLog._cover
     append = ReleaseLog.append
 
     def appending(log: ReleaseLog, entries: Sequence[Entry]) -> None:
-        _replace(ReleaseLog, "_sync", lambda log: None)
+        _replace(Segment, "sync", lambda segment: None)
 
         def covering(log: ReleaseLog, **how: bool) -> None:
             cover(log, **how)
-            sync(log)
+            sync(log._segment)
 
         _replace(ReleaseLog, "_cover", covering)
         append(log, entries)
-        _replace(ReleaseLog, "_sync", sync)
+        _replace(Segment, "sync", sync)
         _replace(ReleaseLog, "_cover", cover)
 
     _replace(ReleaseLog, "append", appending)
@@ -192,17 +196,17 @@ def _draws_again_after_restart() -> None:
 
 def _drops_the_tail() -> None:
     """What is whole on the disk and not yet covered is thrown away on start, so that its window could be drawn again."""
-    records = ReleaseLog._records
+    records = Segment.records
 
-    def covered(log: ReleaseLog) -> Iterator[Record]:
+    def covered(segment: Segment, start: int = 0) -> Iterator[Record]:
         batch: list[Record] = []
-        for record in records(log):
+        for record in records(segment, start):
             batch.append(record)
             if record.is_checkpoint:
                 yield from batch
                 batch = []
 
-    _replace(ReleaseLog, "_records", covered)
+    _replace(Segment, "records", covered)
 
 
 def _forgets_lost_windows() -> None:
@@ -210,9 +214,17 @@ def _forgets_lost_windows() -> None:
     _replace(Ledger, "gaps", lambda ledger, until, now_s: iter(()))
 
 
+def _forgets_what_was_spent() -> None:
+    """A start at a state does not take over the charges that it carries."""
+    restored = Budget.restored
+    nothing = Spent(0, Fraction(0), (), ())
+    _replace(Budget, "restored", lambda terms, spent: restored(terms, nothing))
+
+
 VARIANTS: dict[str, Callable[[], None]] = {
     "checkpoint before sync": _shown_before_sync,
     "window drawn again after restart": _draws_again_after_restart,
     "whole record behind the checkpoint dropped": _drops_the_tail,
     "no charge for a lost window": _forgets_lost_windows,
+    "charges in a state forgotten": _forgets_what_was_spent,
 }

@@ -5,6 +5,7 @@ wire/proofs, cosignatures of witnesses in wire/cosignature.
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,15 @@ class TreeHead:
     def __init__(self) -> None:
         self.size = 0
         self._peaks: list[bytes] = []
+
+    @classmethod
+    def continued(cls, size: int, peaks: Sequence[bytes]) -> "TreeHead":
+        """The tree of `size` entries by its `peaks`: the roots of its whole subtrees, widest first. Raises EncodingError for another number of them."""
+        if len(peaks) != size.bit_count() or any(len(peak) != 32 for peak in peaks):
+            raise EncodingError("peaks", expected=f"{size.bit_count()} hashes of 32 bytes", got="others")
+        head = cls()
+        head.size, head._peaks = size, list(peaks)
+        return head
 
     def append(self, entry: bytes) -> None:
         """Add one entry."""

@@ -380,7 +380,9 @@ def newest_instant(entry: Entry) -> int:
                 return logged_until(decode_checkpoint(entry.checkpoint))
             except EncodingError as bad:
                 raise LogDamaged("log entry 0", expected="the checkpoint of a log", got=bad.got) from None
-        case Carried() | GateChanges() | BoardSeen() | KeyRotated():  # no window depends on when: none of them may shut the gate until then
+        case (
+            Carried() | GateChanges() | BoardSeen() | KeyRotated()
+        ):  # no window depends on when: none of them may shut the gate until then
             return 0
         case _:
             return entry.at

@@ -1,23 +1,29 @@
-"""The audit: what a unit published is held against its log, and its log against its rules (OP-20 to OP-29 of SPEC.md)."""
+"""The audit: what a unit published is held against its log, and its log against its rules (OP-20 to OP-36 of SPEC.md)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from agent.contracts.aggregate import Aggregate
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.log import unit_path
-from agent.contracts.public import open_envelope
+from agent.contracts.public import open_envelope, read_envelope
 from agent.errors import EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
+from agent.operations.beginning import Beginning, Tried
+from agent.operations.copies import Copies
 from agent.operations.findings import Findings, Kind
+from agent.operations.heads import Whose, agree, contain, split
 from agent.operations.history import History
-from agent.operations.log_copy import LogCopy, read_regular
+from agent.operations.log_copy import read_regular
 from agent.operations.openings import GateFacts
 from agent.operations.received import MAX_LINE_BYTES, Line, Reception, parse_line, signed_by
 from agent.operations.rotations import Course, course_of, rotation_entries, unplaced
+from agent.policy.file import PolicyFile
 from agent.policy.governance import TrustRoot
-from agent.wire.cosignature import Witness, verify_cosignatures
-from agent.wire.tlog import EMPTY_ROOT, MAX_NOTE_BYTES, Checkpoint, TreeHead, split_note
+from agent.wire.cosignature import Witness
+from agent.wire.tiles import CHECKPOINT, WIDTH
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, decode_checkpoint
 from agent.wire.tlog import signed_by as signed_by_key
 
 MAX_ENVELOPE_BYTES = 64 * 1024
@@ -28,14 +34,17 @@ MAX_POLICIES = 1000
 
 @dataclass(slots=True)
 class Inputs:
-    """What is audited. `origin` is city/site/unit, `public_key` its present key and `previous` those before it, newest first: `seen` are checkpoints from before the copy was made, `air` envelopes read over BLE."""
+    """What is audited. `origin` is city/site/unit, `public_key` its present key and `previous` those before it, newest first: `seen` are checkpoints from before
+    the copy was made, `earlier` older copies, `air` envelopes read over BLE, `policies` what the unit may have been under before the copy begins."""
 
     origin: str
     public_key: bytes
     log: Path | None = None
     received: tuple[Path, ...] = ()
     seen: tuple[Path, ...] = ()
+    earlier: tuple[Path, ...] = ()
     air: tuple[Path, ...] = ()
+    policies: tuple[PolicyFile, ...] = ()
     root: TrustRoot | None = None
     witnesses: tuple[Witness, ...] = ()
     previous: tuple[bytes, ...] = ()
@@ -50,7 +59,8 @@ class Inputs:
 class Verdict:
     """What came out. `facts` is what was looked at, `events` (Unix seconds, words) the history of policies, `open` what could not be judged,
     `losses` what the unit owns up to have lost: no finding; `gate` what the gate did, None where nothing tells it; `boards` the newest that said
-    hello with something new, of `board_changes`."""
+    hello with something new, of `board_changes`. `beginning` is None for a copy of the whole log; `since` is the start of the first window
+    judged, `settled` the instant from which on windows were held against their policy (NEVER: none)."""
 
     origin: str
     findings: Findings = field(default_factory=Findings)
@@ -62,14 +72,10 @@ class Verdict:
     gate: GateFacts | None = None
     boards: tuple[BoardSeen, ...] = ()
     board_changes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    where: str
-    checkpoint: Checkpoint
-    before: bool
-    """Seen before the log copy was made: the log may not be shorter."""
+    beginning: Beginning | None = None
+    since: int | None = None
+    settled: int = 0
+    unjudged: int = 0
 
 
 def audit(inputs: Inputs) -> Verdict:
@@ -79,55 +85,50 @@ def audit(inputs: Inputs) -> Verdict:
     reception = Reception(findings)
     for where, line in _lines(inputs):
         reception.take(line, where)
-    course = _course(inputs, verdict)
-    heads = [*_seen_heads(inputs, course, verdict), *_received_heads(inputs, course, reception, findings)]
-    _agree(heads, findings)
-    if inputs.log is None:
+    copies, note, course = None, b"", unplaced(inputs.given)
+    if inputs.log is not None:
+        where = str(inputs.log / CHECKPOINT)
+        note = read_regular(inputs.log / CHECKPOINT, MAX_NOTE_BYTES)
+        copies = _copies(inputs.log, split(note, where)[0], inputs.earlier)
+        course = _course(inputs, note, copies, verdict)
+    events = list[tuple[int, str]]()
+    whose = Whose(inputs.origin, course, inputs.witnesses, findings, events, verdict.open)
+    heads = [*whose.seen(inputs.seen, inputs.earlier), *whose.received(reception)]
+    agree(heads, findings)
+    if inputs.log is None or copies is None:
         verdict.open.append("no log copy: inclusion, budget, policies and gaps are not judged")
         verdict.facts = {"received": reception.received, "checkpoints": len(heads)}
+        verdict.events = events
         return verdict
-    own, note = _own_head(inputs, course, findings)
-    heads.append(_Head(str(inputs.log / "checkpoint"), own, before=False))
-    _cosigned(note, str(inputs.log / "checkpoint"), inputs, verdict)
-    history, roots = _replay(
-        inputs,
-        own,
-        {head.checkpoint.size for head in heads if head.checkpoint.origin == own.origin},
-        reception,
-        findings,
-        course,
-    )
+    own = whose.read(note, str(inputs.log / CHECKPOINT))
+    beginning = Beginning(copies.begin, copies.tiles_whole) if copies.begin else None
+    sizes = {head.checkpoint.size for head in heads if head.checkpoint.origin == own.origin}
+    history, roots = _replay(inputs, own, sizes, copies, beginning, reception, findings, course)
     if roots[own.size] != own.root:
         findings.add(Kind.ROOT, str(inputs.log), f"{own.size} entries")
-    for head in heads[:-1]:
+    for head in heads:
         if head.checkpoint.origin == own.origin:
-            _contained(head, own, roots, verdict)
+            same = contain(head, own, partial(_root, roots, copies), whose)
+            if beginning is not None and head.checkpoint.size < beginning.held:
+                beginning.agreeing += same
         elif history.loss is not None and head.checkpoint.origin == history.loss.lost.origin:
             history.loss.judge(head.checkpoint, head.where, findings)
         else:
             verdict.open.append(f"{head.where}: a checkpoint of another log of this unit, {head.checkpoint.origin}")
-    loss = history.loss
-    newer, before = reception.rest(own.size, history.newest_start, loss.most if loss is not None else 0)
-    if loss is not None:
-        verdict.losses.append(loss.words())
-    if before:
-        verdict.open.append(
-            f"{before} releases are of the log before the loss; audit what is left of it, if it is kept"
-        )
-    _suspects(inputs, course, reception, findings)
+    _compared(inputs, own, copies, beginning, history, reception, verdict, course)
     for path in inputs.air:
         _aired(path, course, history, verdict)
-    if newer:
-        verdict.open.append(f"{newer} releases are newer than the log copy")
     if inputs.root is None:
         verdict.open.append("no trust root: who signed the policies is not judged")
     verdict.facts = {
-        "entries": own.size,
+        "entries": own.size - copies.begin,
         "received": reception.received,
         "confirmed": reception.confirmed,
-        "checkpoints": len(heads),
+        "checkpoints": len(heads) + 1,
     }
-    verdict.windows, verdict.events = dict(history.windows), [*history.policies.events, *verdict.events]
+    verdict.windows, verdict.events = dict(history.windows), [*history.policies.events, *events]
+    verdict.beginning, verdict.since = beginning, history.first_start
+    verdict.settled, verdict.unjudged = history.policies.settled, history.unjudged
     verdict.gate = history.openings.facts
     verdict.boards, verdict.board_changes = tuple(history.hardware.newest), history.hardware.changes
     if history.openings.untold:
@@ -135,51 +136,14 @@ def audit(inputs: Inputs) -> Verdict:
     return verdict
 
 
-def _replay(
-    inputs: Inputs, own: Checkpoint, sizes: set[int], reception: Reception, findings: Findings, course: Course
-) -> tuple[History, dict[int, bytes]]:
-    """Read the whole log once: judge each entry, confirm what was received, and note the root at every size asked for."""
-    assert inputs.log is not None
-    history = History(
-        own.origin if unit_path(own.origin) == inputs.origin else inputs.origin,
-        course,
-        inputs.root,
-        findings,
-    )
-    head = TreeHead()
-    roots = {0: EMPTY_ROOT}
-    for data in LogCopy(inputs.log).entries(own.size):
-        head.append(data)
-        if head.size in sizes:
-            roots[head.size] = head.root()
-        index = history.size
-        found = history.add(data)
-        if len(history.policies.rules) > MAX_POLICIES:
-            raise LogDamaged(str(inputs.log), expected=f"at most {MAX_POLICIES} policies in a unit's life", got="more")
-        if found is not None:
-            entry, layout, pack = found
-            reception.confirm(entry, index, pack, _names(layout.aggregate))
-    return history, roots
-
-
-def _names(aggregate: Aggregate) -> tuple[str, ...]:
-    return tuple(field.name for field in aggregate.terms.fields)
-
-
-# --- checkpoints ------------------------------------------------------------------------------------------------------
-
-
-def _course(inputs: Inputs, verdict: Verdict) -> Course:
+def _course(inputs: Inputs, note: bytes, copies: Copies, verdict: Verdict) -> Course:
     """Whose turn it was to sign, by what the log says of its keys."""
-    if inputs.log is None:
-        return unplaced(inputs.given)
-    copy, where = LogCopy(inputs.log), str(inputs.log / "checkpoint")
-    checkpoint, signatures = _split(copy.note(), where)
+    checkpoint, signatures = split(note, str(copies.folder / CHECKPOINT))
     course, words = course_of(
         checkpoint.origin,
         inputs.origin,
         inputs.given,
-        rotation_entries(copy.unproved(checkpoint.size)),
+        rotation_entries(copies.unproved(), copies.begin),
         lambda key: bool(signed_by_key(checkpoint, signatures, checkpoint.origin, key)),
         verdict.findings,
     )
@@ -187,100 +151,138 @@ def _course(inputs: Inputs, verdict: Verdict) -> Course:
     return course
 
 
-def _own_head(inputs: Inputs, course: Course, findings: Findings) -> tuple[Checkpoint, bytes]:
-    assert inputs.log is not None
-    note = LogCopy(inputs.log).note()
-    return _opened(note, str(inputs.log / "checkpoint"), inputs, course, findings), note
+def _copies(folder: Path, own: Checkpoint, earlier: tuple[Path, ...]) -> Copies:
+    """The copy, with what earlier ones of the same log lend; one with another root is a finding elsewhere, and lends nothing."""
+    copies = Copies(folder, own.size, ())
+    lenders = []
+    for each in earlier:
+        head = _head_of(each)
+        if head is None or (head.size <= own.size and copies.root(head.size) == head.root):
+            lenders.append(each)
+    return Copies(folder, own.size, tuple(lenders)) if lenders else copies
 
 
-def _split(note: bytes, where: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
-    try:
-        return split_note(note)
-    except EncodingError as bad:
-        raise LogDamaged(where, expected="a checkpoint", got=bad.got) from None
+def _head_of(folder: Path) -> Checkpoint | None:
+    path = folder / CHECKPOINT
+    return decode_checkpoint(read_regular(path, MAX_NOTE_BYTES)) if path.exists() else None
 
 
-def _opened(note: bytes, where: str, inputs: Inputs, course: Course, findings: Findings) -> Checkpoint:
-    """The checkpoint, read even when its signature or origin is a finding; raises LogDamaged when it is no checkpoint."""
-    checkpoint, signatures = _split(note, where)
-    own = unit_path(checkpoint.origin) == inputs.origin
-    if not own:
-        findings.add(Kind.OTHER_UNIT, where, f"a checkpoint of {checkpoint.origin}"[:200])
-    name = checkpoint.origin if own else inputs.origin
-    newest = checkpoint.size - 1
-    number = course.signer(lambda key: bool(signed_by_key(checkpoint, signatures, name, key)), newest)
-    if number is None:
-        findings.add(Kind.CHECKPOINT_SIGNATURE, where, f"no signature by {name} with the unit's key"[:200])
-    elif course.origin == checkpoint.origin and course.given_up(number, newest):
-        findings.add(
-            Kind.KEY_ROTATION, where, f"{checkpoint.size} entries are signed with a key that one of them gave up"
-        )
-    return checkpoint
+def _root(roots: dict[int, bytes], copies: Copies, size: int) -> bytes | None:
+    """As the entries gave it, or, of before the first, as the hash tiles do."""
+    return roots[size] if size in roots else copies.root(size)
 
 
-def _seen_heads(inputs: Inputs, course: Course, verdict: Verdict) -> Iterator[_Head]:
-    for path in inputs.seen:
-        note = read_regular(path, MAX_NOTE_BYTES)
-        counted = sum(verdict.findings.counts.values())
-        checkpoint = _opened(note, str(path), inputs, course, verdict.findings)
-        if sum(verdict.findings.counts.values()) == counted:  # what the unit did not sign proves nothing against it
-            _cosigned(note, str(path), inputs, verdict)
-            yield _Head(str(path), checkpoint, before=True)
-
-
-def _received_heads(inputs: Inputs, course: Course, reception: Reception, findings: Findings) -> Iterator[_Head]:
-    newest: dict[str, int] = {}
-    for where, origin, size, root, note in reception.heads:
-        if note is not None:
-            counted = sum(findings.counts.values())
-            checkpoint = _opened(note, where, inputs, course, findings)
-            if sum(findings.counts.values()) > counted:
+def _replay(
+    inputs: Inputs,
+    own: Checkpoint,
+    sizes: set[int],
+    copies: Copies,
+    beginning: Beginning | None,
+    reception: Reception,
+    findings: Findings,
+    course: Course,
+) -> tuple[History, dict[int, bytes]]:
+    """Read the whole copy once: judge each entry, confirm what was received, and note the root at every size asked for."""
+    history = History(
+        own.origin if unit_path(own.origin) == inputs.origin else inputs.origin,
+        course,
+        inputs.root,
+        findings,
+    )
+    head = copies.head()
+    roots = {head.size: head.root()}
+    for data in copies.entries():
+        index = head.size
+        head.append(data)
+        if head.size in sizes:
+            roots[head.size] = head.root()
+        if beginning is not None and beginning.entry is None:
+            if index % WIDTH == 0:
+                beginning.take_up(data, index, copies, history, Tried(inputs.policies, _shown(inputs)), findings)
+            if beginning.entry is None:
                 continue
-        else:
-            checkpoint = Checkpoint(origin, size, root)
-        largest = newest.get(checkpoint.origin, 0)
-        if checkpoint.size < largest:
-            findings.add(Kind.ROLLED_BACK, where, f"{checkpoint.size} entries, after {largest}")
-        newest[checkpoint.origin] = max(largest, checkpoint.size)
-        yield _Head(where, checkpoint, before=False)
-
-
-def _agree(heads: list[_Head], findings: Findings) -> None:
-    """Any two checkpoints of one size have one root."""
-    known: dict[tuple[str, int], _Head] = {}
-    for head in heads:
-        other = known.setdefault((head.checkpoint.origin, head.checkpoint.size), head)
-        if other.checkpoint.root != head.checkpoint.root:
-            findings.add(
-                Kind.FORKED_LOG, head.where, f"another root for {head.checkpoint.size} entries than {other.where}"
-            )
-
-
-def _contained(head: _Head, own: Checkpoint, roots: dict[int, bytes], verdict: Verdict) -> None:
-    """A checkpoint must cover a beginning of the log."""
-    checkpoint = head.checkpoint
-    if checkpoint.size <= own.size:
-        if roots[checkpoint.size] != checkpoint.root:
-            verdict.findings.add(
-                Kind.FORKED_LOG, head.where, f"the log's first {checkpoint.size} entries have another root"
-            )
-    elif head.before:
-        verdict.findings.add(
-            Kind.ROLLED_BACK, head.where, f"it covers {checkpoint.size} entries, the log has {own.size}"
+        found = history.add(data, given=beginning is not None and beginning.entry == index)
+        if len(history.policies.rules) > MAX_POLICIES:
+            raise LogDamaged(str(inputs.log), expected=f"at most {MAX_POLICIES} policies in a unit's life", got="more")
+        if found is not None:
+            entry, layout, pack = found
+            reception.confirm(entry, index, pack, _names(layout.aggregate))
+    roots[head.size] = head.root()
+    if beginning is not None and beginning.entry is None and not findings.counts:
+        raise LogDamaged(
+            str(inputs.log),
+            expected="a bundle whose first entry carries what those before it come to",
+            got=f"none from entry {copies.begin} on",
+            remedy="name an older copy with --earlier, which has the bundles before",
         )
-    else:
-        verdict.open.append(f"{head.where}: a checkpoint of {checkpoint.size} entries is newer than the log copy")
+    return history, roots
 
 
-def _cosigned(note: bytes, where: str, inputs: Inputs, verdict: Verdict) -> None:
-    try:
-        seen = verify_cosignatures(note, inputs.witnesses)
-    except SignatureError as bad:
-        verdict.findings.add(Kind.CHECKPOINT_SIGNATURE, where, str(bad)[:200])
+def _compared(
+    inputs: Inputs,
+    own: Checkpoint,
+    copies: Copies,
+    beginning: Beginning | None,
+    history: History,
+    reception: Reception,
+    verdict: Verdict,
+    course: Course,
+) -> None:
+    """What was received and is not confirmed: newer, of a lost log, of before the copy begins, or a finding."""
+    loss = history.loss
+    begin = 0 if beginning is None else own.size if beginning.entry is None else beginning.entry
+    ends = beginning.ends if beginning is not None else None
+    lost = loss.most if loss is not None else 0
+    rest = reception.rest(own.size, history.newest_start, lost, begin=begin, ends=ends)
+    if loss is not None:
+        verdict.losses.append(loss.words())
+    if rest.before:
+        verdict.open.append(
+            f"{rest.before} releases are of the log before the loss; audit what is left of it, if it is kept"
+        )
+    if reception.suspects or rest.earlier:
+        for where, line in _lines(inputs):
+            window = line.release[0] if line.release is not None else None
+            if window in reception.suspects:
+                _suspect(line, where, course, verdict.findings)
+            if beginning is not None and window in rest.earlier:
+                beginning.prove(line, rest.earlier.pop(window), copies, history)
+    if rest.newer:
+        verdict.open.append(f"{rest.newer} releases are newer than the log copy")
+
+
+def _suspect(line: Line, where: str, course: Course, findings: Findings) -> None:
+    """Of what the log does not confirm: did the unit sign it, or somebody else?"""
+    if line.release is None:
         return
-    verdict.events += [(time_s, f"{name} witnessed {where}") for name, time_s in seen.items()]
-    missing = [witness.name for witness in inputs.witnesses if witness.name not in seen]
-    verdict.open += [f"{where}: not cosigned by {name}" for name in missing]
+    index = line.release[1].log_index
+    judged = {key: signed_by(line, key) for key in course.keys}
+    if None in judged.values():
+        return  # not kept with it
+    number = course.signer(judged.__getitem__, index)
+    if number is None:
+        findings.add(Kind.FORGED, where, "the unit's signature does not cover it")
+    elif course.given_up(number, index):
+        findings.add(Kind.KEY_ROTATION, where, f"signed as entry {index} with a key that was given up before it")
+
+
+def _shown(inputs: Inputs) -> list[bytes]:
+    """The disclosures, in their compact form, that the unit showed over the air or on the broker; none is verified."""
+    found: dict[bytes, None] = {}
+    for path in inputs.air:
+        found[read_regular(path, MAX_ENVELOPE_BYTES)] = None
+    found.update((line.envelope, None) for _, line in _lines(inputs) if line.envelope is not None)
+    shown = []
+    for message in found:
+        try:
+            shown.append(read_envelope(message).disclosure)
+        except EncodingError:
+            continue
+    return shown
+
+
+def _names(aggregate: Aggregate) -> tuple[str, ...]:
+    return tuple(field.name for field in aggregate.terms.fields)
 
 
 # --- what was received and read --------------------------------------------------------------------------------------
@@ -297,24 +299,6 @@ def _lines(inputs: Inputs) -> Iterator[tuple[str, Line]]:
                     yield where, parse_line(line, where, inputs.origin)
         except OSError as bad:
             raise StorageUnavailable(str(path), why=bad.strerror or "an error", remedy="name a file") from None
-
-
-def _suspects(inputs: Inputs, course: Course, reception: Reception, findings: Findings) -> None:
-    """Of what the log does not confirm: did the unit sign it, or somebody else?"""
-    if not reception.suspects:
-        return
-    for where, line in _lines(inputs):
-        if line.release is None or line.release[0] not in reception.suspects:
-            continue
-        index = line.release[1].log_index
-        judged = {key: signed_by(line, key) for key in course.keys}
-        if None in judged.values():
-            continue  # not kept with it
-        number = course.signer(judged.__getitem__, index)
-        if number is None:
-            findings.add(Kind.FORGED, where, "the unit's signature does not cover it")
-        elif course.given_up(number, index):
-            findings.add(Kind.KEY_ROTATION, where, f"signed as entry {index} with a key that was given up before it")
 
 
 def _aired(path: Path, course: Course, history: History, verdict: Verdict) -> None:
@@ -335,5 +319,9 @@ def _aired(path: Path, course: Course, history: History, verdict: Verdict) -> No
         verdict.open.append(
             f"{path}: signed with a key that was given up since; whether it was read before that, it does not say"
         )
-    if envelope.digest not in history.policies.disclosures:
+    if envelope.digest in history.policies.disclosures:
+        return
+    if verdict.beginning is not None and verdict.beginning.absent:
+        verdict.open.append(f"{path}: a disclosure that only the entries before the copy can name")
+    else:
         verdict.findings.add(Kind.AIR_NOT_IN_LOG, str(path), f"disclosure {envelope.digest.hex()}")

@@ -1,4 +1,4 @@
-"""The state that the first entry of each bundle but the first carries (contracts/carried), worked out again for the audit: OP-33. Pure.
+"""The state that the first entry of each bundle but the first carries (contracts/carried), worked out again for the audit: OP-33, OP-34. Pure.
 
 From the entries alone, and not by the unit's code. Of the odometer nothing is judged: `dtpr-agent privacy report` adds it up.
 """
@@ -8,13 +8,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from agent.contracts.carried import State
+from agent.contracts.aggregate import END_START
+from agent.contracts.carried import Run, State
 from agent.contracts.log import Carried, Charge, Decision, Entry, Gap, LogLost, Release, newest_instant
 from agent.errors import LogDamaged
 from agent.operations.account import Account
 from agent.operations.findings import Findings, Kind
-from agent.operations.policies import Policies
+from agent.operations.policies import NEVER, Policies
+from agent.policy.values import DAY_S
 from agent.wire.tiles import WIDTH
+
+MAX_CHARGED = 2 * DAY_S * 8
+"""Windows of two periods: one a second of as many streams as a policy has."""
 
 
 class CarriedStates:
@@ -31,6 +36,15 @@ class CarriedStates:
         self._lost_until = 0
         self._charged: dict[str, dict[int, Fraction]] = {}
         self._newest_charged = 0
+
+    def resume(self, state: State) -> None:
+        """Go on from a state that is `possible`."""
+        self._releases, self._decisions = state.releases, list(state.decisions)
+        self._last = {each.stream: each.end for each in state.last}
+        self._newest_release = {each.stream: each.release for each in state.last if each.release >= 0}
+        self._lost_until, self._newest_charged = state.lost_until, state.spent.newest
+        for run in state.spent.recent:
+            self._charged.setdefault(run.stream, {}).update(_windows(run))
 
     def due(self, entry: Entry | None, index: int) -> None:
         """Is this the kind of entry that stands here? None for one that cannot be read."""
@@ -64,7 +78,8 @@ class CarriedStates:
         if charge is None or not charge.rho:
             return
         self._newest_charged = max(self._newest_charged, last)
-        oldest = self._newest_charged - 2 * self._account.rules(start).period_s
+        settled = self._policies.settled <= self._newest_charged
+        oldest = self._newest_charged - 2 * (self._account.period_s(start) if settled else DAY_S)
         kept = self._charged.setdefault(stream, {})
         for number in range(max(0, -(-(oldest - start) // window_s)), count):
             kept[start + number * window_s] = charge.rho
@@ -95,14 +110,54 @@ class CarriedStates:
         counts = Counter[str]()
         for run in state.spent.recent:
             counts[run.stream] += max(0, run.count)
-        if +counts != +Counter({stream: len(windows) for stream, windows in self._charged.items()}):
+        found = +Counter({stream: len(windows) for stream, windows in self._charged.items()})
+        settled = self._policies.settled <= self._newest_charged
+        if not (+counts == found if settled else +counts <= found):
             return False
         said: dict[str, dict[int, Fraction]] = {}
         for run in state.spent.recent:
-            said.setdefault(run.stream, {}).update(
-                (run.start + number * run.step, run.rho) for number in range(run.count)
-            )
-        return said == _filled(self._charged)
+            said.setdefault(run.stream, {}).update(_windows(run))
+        if settled:
+            return said == _filled(self._charged)
+        oldest = min(
+            (at for windows in said.values() for at in windows), default=NEVER
+        )  # how long a period was is not known
+        kept = {
+            name: {at: rho for at, rho in windows.items() if at >= oldest} for name, windows in self._charged.items()
+        }
+        return said == _filled(kept)
+
+
+def possible(state: State, index: int) -> str | None:
+    """Can this be what `index` entries come to, as far as that can be told without them? In words what cannot; None when all can."""
+    spent, ends = state.spent, {each.stream: each.end for each in state.last}
+    horizon = spent.newest - 2 * DAY_S
+    charged = sum(run.count for run in spent.recent if run.count > 0)
+    newest = [run.start + (run.count - 1) * run.step for run in spent.recent]
+    for right, words in (
+        (0 <= state.releases <= index, "a number of Releases"),
+        (len(ends) == len(state.last) and all(0 <= end < END_START for end in ends.values()), "ends of windows"),
+        (all(-1 <= each.release < index for each in state.last), "newest Releases"),
+        (sorted({*state.decisions}) == list(state.decisions), "places of decisions"),
+        (all(0 <= place < index for place in state.decisions), "places of decisions"),
+        (0 <= state.served < END_START and 0 <= state.newest_at < END_START, "notice and its instant"),
+        (0 <= state.lost_until < END_START, "an earlier loss"),
+        (charged <= MAX_CHARGED, "more charges than two periods have windows"),
+        (all(run.count > 0 and run.rho > 0 and (run.step > 0 or run.count == 1) for run in spent.recent), "charges"),
+        (all(horizon < run.start for run in spent.recent), "charges of more than two periods"),
+        (max(newest, default=spent.newest) == spent.newest, "the newest charge"),
+        (
+            all(last < ends.get(run.stream, 0) for run, last in zip(spent.recent, newest, strict=True)),
+            "charges after the last window",
+        ),
+    ):
+        if not right:
+            return f"no entries come to this: {words}"
+    return None
+
+
+def _windows(run: Run) -> Iterator[tuple[int, Fraction]]:
+    return ((run.start + number * run.step, run.rho) for number in range(run.count))
 
 
 def _filled(charged: Mapping[str, dict[int, Fraction]]) -> dict[str, dict[int, Fraction]]:

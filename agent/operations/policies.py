@@ -3,11 +3,11 @@
 Written from the specification; of the unit's code only the decoders and the order of policies (what is stricter) are shared.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import lcm
 
-from agent.contracts.log import GovernanceTaken, NoticeServed, PolicyOffered, PolicyTaken, StopTaken
+from agent.contracts.log import Decision, GovernanceTaken, NoticeServed, PolicyOffered, PolicyTaken, StopTaken
 from agent.errors import BadInput, DtprError
 from agent.operations.dues import Span, owed, strength
 from agent.operations.findings import Findings, Kind
@@ -17,11 +17,17 @@ from agent.policy.governance import TrustRoot, decompile_governance
 from agent.policy.model import Policy, Stream
 from agent.policy.signed import read_signed, verify_governance, verify_policy, verify_stop
 from agent.policy.stop import decompile_stop
+from agent.policy.values import DAY_S
 
 Verify = Callable[[TrustRoot], object]
 
 CLOCK_SLACK_S = 900
 """Notice is accumulated by boot time and logged every 900 s (AN-22): a clock corrected backwards in between has served more than UTC shows."""
+
+NEVER = 1 << 62
+
+OF_NOTICE = frozenset({Kind.WITHOUT_NOTICE, Kind.IMPOSSIBLE_NOTICE})
+OF_TAKING = OF_NOTICE | {Kind.NOT_OFFERED, Kind.WRONG_BEGINNING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +55,18 @@ Governing = PolicyOffered | NoticeServed | PolicyTaken | StopTaken | GovernanceT
 
 class Policies:
     """Folds what governance did to the unit `origin` (city, site, unit). With a trust `root`, signatures are verified under it and its
-    successors. Every method raises BadInput for an entry whose message cannot be read."""
+    successors. Every method raises BadInput for an entry whose message cannot be read.
+
+    `settled` is the instant from which on windows can be held against what governance decided: later than 0 only after a `restore`.
+    """
 
     def __init__(self, origin: tuple[str, ...], root: TrustRoot | None, findings: Findings) -> None:
         self.rules: list[Rule] = []
         self.events: list[tuple[int, str]] = []
         self.disclosures: set[bytes] = set()
         self.stop_above: int | None = None
+        self.settled = 0
+        self._unjudged: frozenset[Kind] = frozenset()
         self._origin = origin
         self._root = root
         self._findings = findings
@@ -79,6 +90,26 @@ class Policies:
                 self._stop(entry)
             case GovernanceTaken():
                 self._governance(entry)
+
+    def restore(self, known: Iterable[tuple[int, Decision]], *, whole: bool, served_s: int, newest_at: int) -> None:
+        """Take up what governance decided before the entries that are folded: all of it (`whole`), or the last of it without a hole. Of what came between
+        these entries, notice and windows, nothing is known but that `served_s` seconds are served, up to `newest_at` (Unix seconds).
+
+        Where something is unknown, so is who may sign; and a window is judged only a whole period after the first policy that is known.
+        """
+        self._unjudged = OF_NOTICE if whole else frozenset(Kind)
+        if not whole:
+            self._root = None
+        for index, entry in known:
+            self.fold(entry, f"entry {index}")
+        if self._upcoming is not None:
+            self._upcoming.served_s = served_s
+        self.newest_at = max(self.newest_at, newest_at)
+        self._unjudged = frozenset()
+        if not whole and not self.rules:
+            self.settled, self._unjudged = NEVER, OF_TAKING
+        elif not whole:
+            self.settled = self.rules[0].effective + DAY_S
 
     @property
     def served_s(self) -> int:
@@ -167,6 +198,8 @@ class Policies:
                 self._find(Kind.WITHOUT_NOTICE, f"{where} owed {owed} s on air and had {upcoming.served_s} s")
         self._begins(policy, entry)
         self.rules.append(Rule(policy, entry.disclosure_digest, entry.effective, {s.name: s for s in policy.streams}))
+        if self.settled == NEVER:
+            self.settled, self._unjudged = entry.effective + DAY_S, frozenset()
         self.disclosures.add(entry.disclosure_digest)
         self.events.append((entry.at, f"took {where}, in force from {entry.effective}"))
 
@@ -221,4 +254,5 @@ class Policies:
         self.newest_at = max(self.newest_at, at)
 
     def _find(self, kind: Kind, words: str) -> None:
-        self._findings.add(kind, self._where, words)
+        if kind not in self._unjudged:
+            self._findings.add(kind, self._where, words)

@@ -1,4 +1,4 @@
-"""What a subscriber received, line by line of `dtpr-agent subscribe --json`, held against the log (OP-23). Pure.
+"""What a subscriber received, line by line of `dtpr-agent subscribe --json`, held against the log (OP-23, OP-36). Pure.
 
 Invariant: memory grows by one short record a window received, and a line that is not understood is an error that names it.
 """
@@ -7,11 +7,14 @@ import base64
 import hashlib
 import json
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from agent.contracts.log import Release
+from agent.contracts import aggregate
+from agent.contracts.guarantee import NoGuarantee
+from agent.contracts.log import NOTHING, Charge, Release
 from agent.errors import BadInput, EncodingError, MessageError, SignatureError
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Pack
@@ -41,7 +44,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the file: a Release with its payload where `--raw` kept it, a checkpoint's note or claim, or neither."""
+    """One line of the file: a Release with its payload where `--raw` kept it, a checkpoint's note or claim, a disclosure's envelope, or none of these."""
 
     release: tuple[Window, Seen] | None = None
     verified: bool | None = None
@@ -49,6 +52,7 @@ class Line:
     signature: bytes | None = None
     head: tuple[str, int, bytes] | None = None
     note: bytes | None = None
+    envelope: bytes | None = None
 
 
 def parse_line(line: bytes, where: str, origin: str) -> Line:
@@ -65,6 +69,8 @@ def parse_line(line: bytes, where: str, origin: str) -> Line:
         if item["type"] == "checkpoint" and item["verified"] is not False:
             head = (str(item["origin"]), _whole(item["size"]), bytes.fromhex(item["root"]))
             return Line(head=head, note=payload)
+        if item["type"] in ("disclosure", "upcoming") and payload is not None:
+            return Line(envelope=base64.b64decode(json.loads(payload)["envelope"], validate=True))
         return Line()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as bad:
         raise MessageError(
@@ -109,6 +115,15 @@ def _whole(value: Any) -> int:
     if type(value) is not int:
         raise TypeError("a whole number")
     return value
+
+
+class Rest(NamedTuple):
+    """Of what was received and the log did not confirm: how many are newer than the log copy, how many of the log before this one, and those that say that
+    they lie before the copy begins, with the index of each."""
+
+    newer: int
+    before: int
+    earlier: dict[Window, int]
 
 
 class Reception:
@@ -158,11 +173,23 @@ class Reception:
                 f"{window.stream} at {window.start}: entry {index} differs",
             )
 
-    def rest(self, size: int, newest: dict[str, int], lost: int = 0) -> tuple[int, int]:
-        """What the log of `size` entries did not confirm; returns how many are only newer than the log copy, and how many the log before this
-        one had, which may have had `lost` entries."""
+    def rest(
+        self,
+        size: int,
+        newest: Mapping[str, int],
+        lost: int = 0,
+        *,
+        begin: int = 0,
+        ends: Mapping[str, int] | None = None,
+    ) -> Rest:
+        """What the log of `size` entries did not confirm, of which those from `begin` on were seen; `newest` is each stream's newest window, `ends`
+        where its last one before `begin` ended, if that is known. The log before this one may have had `lost` entries."""
         newer = before = 0
+        earlier = dict[Window, int]()
         for window, seen in self.windows.items():
+            if seen.log_index < begin and (ends is None or window.start < ends.get(window.stream, 0)):
+                earlier[window] = seen.log_index
+                continue
             if seen.log_index >= size and window.start > newest.get(window.stream, 0):
                 newer += 1
                 continue
@@ -173,7 +200,34 @@ class Reception:
             self._findings.add(
                 Kind.NOT_IN_LOG, f"received as entry {seen.log_index}", f"{window.stream} at {window.start}"
             )
-        return newer, before
+        return Rest(newer, before, earlier)
+
+
+def entries_of(line: Line, charges: Mapping[str, Iterable[Charge]]) -> Iterator[bytes]:
+    """What the log's entry of a Release received can be. All but the charge came with it, if payload and signature were kept (`--raw`): nothing for a
+    window without numbers, none without a guarantee, and else one of those that its stream is known to have been charged."""
+    if line.payload is None or line.signature is None:
+        return
+    try:
+        said = aggregate.decode(line.payload)
+    except BadInput:
+        return
+    terms = said.terms
+    if isinstance(terms.guarantee, NoGuarantee):
+        able: Iterable[Charge | None] = (None,)
+    else:
+        able = (NOTHING,) if said.reason is not None else (*charges.get(terms.stream, ()), NOTHING)
+    for charge in able:
+        release = Release(
+            terms.stream,
+            said.window_start,
+            terms.window_s,
+            line.payload,
+            line.signature,
+            charge,
+            terms.disclosure_digest,
+        )
+        yield release.encode()
 
 
 def signed_by(line: Line, public_key: bytes) -> bool | None:

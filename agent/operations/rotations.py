@@ -45,10 +45,10 @@ def unplaced(keys: Sequence[bytes]) -> Course:
     return Course("", tuple(reversed(keys)), (0, *(_NEVER for _ in keys[1:])))
 
 
-def rotation_entries(entries: Iterator[bytes]) -> list[tuple[int, bytes]]:
-    """The messages of those that are KeyRotated, each with its index."""
+def rotation_entries(entries: Iterator[bytes], first: int = 0) -> list[tuple[int, bytes]]:
+    """The messages of those that are KeyRotated, each with its index; `first` is that of the first entry."""
     found = []
-    for index, data in enumerate(entries):
+    for index, data in enumerate(entries, first):
         if data.startswith(KEY_ROTATED):
             try:
                 entry = decode_entry(data)

@@ -205,6 +205,30 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
     return row[0]
 
 
+def rows_at(read: Callable[[Tile], Sequence[bytes]], begin: int, size: int) -> tuple[tuple[bytes, ...], ...]:
+    """What `TileBuilder(begin, …)` goes on from: the hashes of each level that are in no whole tile of the first `begin` entries, a multiple
+    of 256, out of the tiles of `size`. C2SP tlog-tiles lets none of those go that are read here, whatever was pruned before `begin`."""
+    rows: list[tuple[bytes, ...]] = [()]
+    while begin >> HEIGHT * len(rows):
+        level = len(rows)
+        number, place = divmod(begin >> HEIGHT * level, WIDTH)
+        width = min(WIDTH, (size >> HEIGHT * level) - number * WIDTH)
+        rows.append(tuple(read(Tile(level, number, width))[:place]) if place else ())
+    return tuple(rows)
+
+
+def peaks_of(rows: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """The roots of the whole subtrees of a tree whose `TileBuilder` has these rows, widest first: what `TreeHead.continued` takes."""
+    peaks: list[bytes] = []
+    for row in reversed(rows):
+        at = 0
+        for bit in reversed(range(HEIGHT)):
+            if len(row) >> bit & 1:
+                peaks.append(root_of(row[at : at + (1 << bit)]))
+                at += 1 << bit
+    return peaks
+
+
 def node_from(read: Callable[[Tile], Sequence[bytes]], size: int) -> Node:
     """Nodes of a tree of `size` entries out of its tiles; `read` gives the hashes of a tile that the tree has."""
 

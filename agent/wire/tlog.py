@@ -5,7 +5,7 @@ wire/proofs, cosignatures of witnesses in wire/cosignature.
 """
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,15 @@ class TreeHead:
         head = cls()
         for root in roots:
             head._add(root, width)
+        return head
+
+    @classmethod
+    def continued(cls, size: int, peaks: Sequence[bytes]) -> "TreeHead":
+        """The tree of `size` entries by its `peaks`: the roots of its whole subtrees, widest first. Raises EncodingError for another number of them."""
+        if len(peaks) != size.bit_count() or any(len(peak) != 32 for peak in peaks):
+            raise EncodingError("peaks", expected=f"{size.bit_count()} hashes of 32 bytes", got="others")
+        head = cls()
+        head.size, head._peaks = size, list(peaks)
         return head
 
     def append(self, entry: bytes) -> None:

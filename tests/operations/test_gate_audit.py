@@ -241,11 +241,11 @@ def test_a_log_read_from_its_middle_on() -> None:
         late.release(entry, pack_of(aggregate.decode(entry.payload)), "before")
     assert late.untold == len([e for e in before if aggregate.decode(e.payload).coverage_percent])
     assert late.facts is None
-    for index, entry in enumerate(_while_closed(entries)[middle:], middle):
-        if isinstance(entry, GateChanges):
-            late.fold(entry, f"entry {index}")
-        elif isinstance(entry, Release):
-            late.release(entry, pack_of(aggregate.decode(entry.payload)), f"entry {index}")
+    for index, each in enumerate(_while_closed(entries)[middle:], middle):
+        if isinstance(each, GateChanges):
+            late.fold(each, f"entry {index}")
+        elif isinstance(each, Release):
+            late.release(each, pack_of(aggregate.decode(each.payload)), f"entry {index}")
     assert findings.kinds == {Kind.WHILE_CLOSED}
     assert len(findings.shown) == 1
 

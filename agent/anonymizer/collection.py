@@ -332,12 +332,16 @@ class Collection:
             just_begun=self._just_begun(shown),
         )
         self._serving = self._storage_ready and self.clock_right
-        reason = gate.reason(conditions, self._leases, shown.disclosure_digest if shown else b"", now.boot_ns)
+        digest = shown.disclosure_digest if shown else b""
+        reason = gate.reason(conditions, self._leases, digest, now.boot_ns)
         since = self._utc_s
         if reason is not self.reason or self.since == 0:
-            if reason is Reason.LEASE_LAPSED:  # not when it was noticed: readings wake this process
-                since = (min(now.boot_ns, self._leases.lapsed_ns) + now.offset_ns) // NS
-            self.since = since
+            lapsed_ns = now.boot_ns  # a lapse is dated when it was, not when it was noticed: readings wake this process
+            if reason is Reason.LEASE_LAPSED:
+                lapsed_ns = self._leases.lapsed_ns
+            elif reason is Reason.LEASE_MISMATCH and self.reason is Reason.OPEN:  # perhaps another's lease goes on
+                lapsed_ns = self._leases.valid_until_ns(digest, beside=conditions.just_begun) or now.boot_ns
+            self.since = since = (min(now.boot_ns, lapsed_ns) + now.offset_ns) // NS
             if reason is Reason.OPEN:
                 self._opened_boot_ns = now.boot_ns
             self.reason = reason

@@ -14,6 +14,8 @@ import pytest
 
 from agent.contracts import aggregate
 from agent.contracts import log as log_contract
+from agent.contracts.board_seen import BoardSeen
+from agent.contracts.gate_log import GateChanges
 from agent.contracts.log import Decision, Gap, LogLost, NoticeServed, PolicyOffered, PolicyTaken, Release
 from agent.contracts.public import open_envelope
 from agent.wire import cose
@@ -63,6 +65,8 @@ def test_from_notice_to_releases(unit: Unit) -> None:
         PolicyOffered,
         NoticeServed,
         PolicyTaken,
+        GateChanges,
+        BoardSeen,
     ]
     releases = unit.releases()
     starts = [release.window_start for release in releases]

@@ -1,6 +1,7 @@
 """The log tells what the gate did and which boards said hello (AN-120 to AN-124)."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -79,13 +80,15 @@ def test_only_what_changed_is_told() -> None:
 def test_a_lapse_is_dated_when_the_lease_lapsed_not_when_it_was_noticed() -> None:
     """AN-120, I6: readings wake the process, and when it looks must not show in the log."""
     instants = set()
-    for late in (0.01, 0.9, 1.6):
+    for late, why in itertools.product((0.01, 0.9, 1.6), (Reason.LEASE_LAPSED, Reason.LEASE_MISMATCH)):
         world = World(make_policy(notice="2 seconds"))
         world.run(10)
         world.on_air = False
         world.tick(9.5)
+        if why is Reason.LEASE_MISMATCH:  # another beacon goes on
+            world.collection.lease_message(2, Lease(bytes(32), OnAir.ADVERTISING, world.boot_ns).encode())
         world.tick(0.5 + late)
-        assert world.reason() is Reason.LEASE_LAPSED
+        assert world.reason() is why
         world.run(3)
         instants.add(told(world.entries)[-1].last.at)
         assert world.collection.since in instants

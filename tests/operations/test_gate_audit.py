@@ -237,8 +237,8 @@ def test_a_log_read_from_its_middle_on() -> None:
     findings = Findings()
     late = Openings(findings, whole=False)
     before = [e for e in entries[:middle] if isinstance(e, Release)]
-    for entry in before:
-        late.release(entry, pack_of(aggregate.decode(entry.payload)), "before")
+    for release in before:
+        late.release(release, pack_of(aggregate.decode(release.payload)), "before")
     assert late.untold == len([e for e in before if aggregate.decode(e.payload).coverage_percent])
     assert late.facts is None
     for index, each in enumerate(_while_closed(entries)[middle:], middle):
@@ -248,6 +248,25 @@ def test_a_log_read_from_its_middle_on() -> None:
             late.release(each, pack_of(aggregate.decode(each.payload)), f"entry {index}")
     assert findings.kinds == {Kind.WHILE_CLOSED}
     assert len(findings.shown) == 1
+
+
+def test_two_processes_that_began_in_one_second() -> None:
+    """OP-51: one that died at once, or a clock that was set back: the second history is a new one, not a hole in the first."""
+    for reasons in (
+        (Reason.CLOCK_BACKWARDS, Reason.OPEN),
+        (Reason.NO_LEASE,),
+        (Reason.OPEN,),
+    ):
+        findings = Findings()
+        gate = Openings(findings)
+        gate.fold(GateChanges(START_S, (Change(START_S, Reason.NO_LEASE), Change(START_S + 4, Reason.OPEN))), "one")
+        changes = tuple(Change(START_S + 6 * number, reason) for number, reason in enumerate(reasons))
+        gate.fold(GateChanges(START_S, changes), "two")
+        assert findings.kinds == set()
+        assert gate.facts is not None
+        assert gate.facts.closings["restart"] == 1
+    gate.fold(GateChanges(START_S, (Change(START_S + 1, Reason.OPEN),)), "three")
+    assert findings.kinds == {Kind.GATE_UNTOLD}
 
 
 def test_changes_in_sum_allow_the_time_open_in_them() -> None:

@@ -130,7 +130,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda c: os.truncate(c / "tile/entries/000", 1 << 40),
         "tile/entries/000: expected at most",
     ),
-    "a missing bundle": (lambda c: (c / "tile/entries/001.p/44").unlink(), "entries/001.p/44: .*No such file"),
+    "a missing bundle": (
+        lambda c: (c / "tile/entries/001.p/44").unlink(),
+        "(entries/001.p/44: .*No such file|none as .*entries/001.p/44)",
+    ),
     "a bundle with an entry less": (
         lambda c: (c / "tile/entries/001.p/44").write_bytes(b""),
         "entries/001.p/44: expected 44 entries",
@@ -142,9 +145,12 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a hash tile that is longer": (lambda c: _append(c / "tile/0/001.p/44"), "001.p/44: expected at most 1408 bytes"),
     "a tile folder that is a file": (
         lambda c: _file_for_folder(c / "tile"),
-        "Not a directory",
+        "(Not a directory|none as .*entries/000)",
     ),
-    "a size beyond any log": (lambda c: _resign(c, 2**62, "bytes 1"), "entries/001: .*No such file"),
+    "a size beyond any log": (
+        lambda c: _resign(c, 2**62, "bytes 1"),
+        "(entries/001: .*No such file|none as .*entries/001)",
+    ),
 }
 
 

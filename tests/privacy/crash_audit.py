@@ -11,6 +11,8 @@ from agent.anonymizer.ledger import Ledger
 from agent.contracts import aggregate
 from agent.contracts.log import RELEASES, Charge, Entry, Gap, PolicyTaken, Release, iter_log, iter_records
 from agent.errors import DtprError
+from agent.operations.findings import Findings, Kind
+from agent.operations.history import History
 from agent.policy.model import Policy
 from agent.publisher.cursor import START, Cursor
 from agent.publisher.follow import Follower
@@ -75,7 +77,18 @@ def audit(folder: Path, origin: str, public_key: bytes, seen: dict[Window, bytes
             raise Violation("a window that was visible is not in the log as it was")
     _require_no_hole(windows)
     _require_charges(entries)
+    _require_gate(entries, origin, public_key)
     return entries
+
+
+def _require_gate(entries: Sequence[Entry], origin: str, public_key: bytes) -> None:
+    """What the log tells of the gate covers every Release (OP-50, OP-51), whatever the crash took."""
+    findings = Findings()
+    history = History(origin, public_key, None, findings)
+    for entry in entries:
+        history.add(entry.encode())
+    if accused := findings.kinds & {Kind.WHILE_CLOSED, Kind.GATE_UNTOLD, Kind.GATE_BACK}:
+        raise Violation(f"an honest unit is accused of {', '.join(sorted(accused))}")
 
 
 def whole_entries(releases: bytes) -> list[bytes]:

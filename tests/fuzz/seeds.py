@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.seal import seal
 from agent.beacon import advertisement, gatt
-from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, status
+from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, rotation, status
 from agent.disclosure import compact
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -120,6 +120,7 @@ RECEIVED = tuple(
     )
     for record, message in Verification([KEY_BYTES]).take(Received(topic, payload, properties, False, 0.0))
 )
+ROTATION = rotation.seal_rotation("springfield/river-bridge/bridge-01", KEYS[0], cose.public_bytes(KEYS[1]), NOW_S)
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
 _RUN = carried.Run("crossings", 1_800_000_000, 900, 96, Fraction(1, 32))
 CARRIED = log.Carried(
@@ -228,6 +229,14 @@ AUDITED = (
 )
 """Entries of a log, one of each kind."""
 
+_FIRST = parse_units(UNITS, NAME)
+ROTATED = encode_directory(
+    [
+        _FIRST,
+        replace(_FIRST, version=9, units=(replace(_FIRST.units[0], public_key=bytes(range(32))), *_FIRST.units[1:])),
+    ]
+)
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "toml": (b'a.b = 1\n[[c]]\nd = ["x", {e = 0.5}]\n', *POLICIES),
     "policy": POLICIES,
@@ -259,9 +268,11 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         UNPROTECTED_CBOR,
         NOTICE,
         CARRIED,
+        log.KeyRotated(ROTATION).encode(),
         log.pack_record(RELEASE) + log.pack_record(NOTICE),
     ),
     "log_end": (LOG,),
+    "rotation": (ROTATION,),
     "checkpoint": (CHECKPOINT, COSIGNED),
     "tiles": (
         tiles.Tile(None, 1_234_067, 17).path.encode(),
@@ -271,7 +282,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     ),
     "received": RECEIVED,
     "audited": AUDITED,
-    "key_directory": (encode_directory([parse_units(UNITS, NAME)]),),
+    "key_directory": (encode_directory([parse_units(UNITS, NAME)]), ROTATED),
     "proof": (CONSISTENCY, INCLUSION),
     "cosignature": (COSIGNED, cosignature.witness_key(WITNESS).encode()),
     "envelope": (ENVELOPE, UPCOMING),

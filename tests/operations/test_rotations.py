@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.beacon import gatt
+from agent.beacon.reading import Reading
+from agent.beacon.verdict import Judged, Reason, Trust, judge
 from agent.cli.main import main
 from agent.contracts.log import Entry, KeyRotated, PolicyOffered, Release
 from agent.contracts.public import Envelope, seal_envelope
 from agent.contracts.rotation import seal_rotation
-from agent.disclosure.datachain import compile_disclosure, to_datachain
+from agent.disclosure.datachain import Disclosure, compile_disclosure, to_datachain
 from agent.errors import LogDamaged, MessageError, SettingsError, SignatureError
 from agent.operations.audit import Inputs, Verdict, audit
 from agent.operations.findings import Kind
@@ -28,6 +31,7 @@ from agent.policy.signed import read_signed
 from agent.policy.units import Units, VouchedUnit, compile_units
 from agent.wire import cbor, cose, cosignature
 from agent.wire.tiles import WIDTH, Tile, encode_bundle, topic_of
+from agent.wire.tlog import Checkpoint, sign_checkpoint
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
 from tests.anonymizer.worlds import World
 from tests.operations.stories import note_of, received, resealed, write_copy
@@ -248,9 +252,7 @@ def test_a_release_that_was_received_and_is_not_in_the_log(
 @pytest.mark.parametrize("signer", [KEY, NEW, THIRD])
 def test_what_was_read_over_the_air(tmp_path: Path, signer: Ed25519PrivateKey) -> None:
     """OP-56: by either key; when, an envelope under the old one does not say."""
-    offered = next(entry for entry in story() if isinstance(entry, PolicyOffered))
-    disclosure = compile_disclosure(decompile_policy(read_signed(offered.message)[1]))
-    (tmp_path / "air").write_bytes(seal_envelope(Envelope(disclosure.cbor, AT), signer))
+    (tmp_path / "air").write_bytes(seal_envelope(Envelope(_disclosed().cbor, AT), signer))
     verdict = judged(tmp_path, air=(tmp_path / "air",))
     assert verdict.findings.kinds == ({Kind.AIR_SIGNATURE} if signer is THIRD else set())
     assert any("given up since" in each for each in verdict.open) is (signer is KEY)
@@ -332,6 +334,20 @@ def test_from_the_units_files_to_the_audit(tmp_path: Path, capsys: pytest.Captur
     assert f"signing key {OLD_PUBLIC.hex()} gave way to {NEW_PUBLIC.hex()}" in said
 
 
+@pytest.mark.parametrize("signer", [KEY, NEW])
+@pytest.mark.parametrize("file", [units(1, OLD_PUBLIC), units(2, NEW_PUBLIC)])
+def test_a_phone_knows_the_key_of_one_units_file(signer: Ed25519PrivateKey, file: Units) -> None:
+    """OP-58: with either file the key in it, and never the other."""
+    known = signer is (KEY if file.version == 1 else NEW)
+    envelope = seal_envelope(Envelope(_disclosed().cbor, AT), signer)
+    attribute = gatt.read_header(gatt.attributes(envelope, 1)[0].value)
+    head = Checkpoint(ORIGIN, 3, bytes(32), (f"time {AT}",))
+    reading = Reading(envelope=envelope, header=attribute, checkpoint=sign_checkpoint(head, ORIGIN, signer))
+    found: Judged = judge(reading, Trust(units=file), AT + 10)
+    assert (found.reasons == ()) is found.vouched is known, found
+    assert (found.reasons == (Reason.UNKNOWN_KEY,)) is not known
+
+
 # the subscriber
 
 
@@ -351,9 +367,13 @@ def checkpoint(size: int, key: Ed25519PrivateKey) -> Received:
     return message("checkpoint", note_of([entry.encode() for entry in story()[:size]], key=key))
 
 
-def disclosure(key: Ed25519PrivateKey) -> Received:
+def _disclosed() -> Disclosure:
     offered = next(entry for entry in story() if isinstance(entry, PolicyOffered))
-    found = compile_disclosure(decompile_policy(read_signed(offered.message)[1]))
+    return compile_disclosure(decompile_policy(read_signed(offered.message)[1]))
+
+
+def disclosure(key: Ed25519PrivateKey) -> Received:
+    found = _disclosed()
     envelope = base64.b64encode(seal_envelope(Envelope(found.cbor, AT), key)).decode()
     item = {"v": 1, "digest": found.digest.hex(), "datachain": to_datachain(found), "envelope": envelope}
     return message("disclosure", json.dumps(item).encode())

@@ -79,7 +79,7 @@ def course_of(
     if not known:
         _find(findings, chain[0][0], "none of its keys is one that was given for this unit")
         return Course(origin, (given[0],)), []
-    course = Course(origin, keys, (0, *(index + 1 for index, _ in chain)), dict(chain))
+    course = Course(origin, keys, (0, *(index for index, _ in chain)), dict(chain))
     if known[-1] == len(chain):
         told = f"the log is signed with {_short(keys[-1])}, which the city has given up: not rotated yet?"
         return course, [] if given[0] in keys else [told]
@@ -87,9 +87,7 @@ def course_of(
     if given[0] not in keys:
         _find(findings, index, f"it leads to {last}, and the city's key for this unit is {_short(given[0])}")
         return course, []
-    return course, [
-        f"entry {index}: whose key {last} is, from there on, only the old key says, no key directory or --key"
-    ]
+    return course, [f"entry {index}: from there on {last} signs, for which the old key vouches and none that was given"]
 
 
 def _linked(unit: str, found: Sequence[tuple[int, bytes]], findings: Findings) -> Iterator[tuple[int, Rotation]]:

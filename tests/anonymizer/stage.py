@@ -139,6 +139,8 @@ class Unit:
     def __init__(self, folder: Path, policy: str | None = None, *, log: Path | None = None) -> None:
         self.folder = folder
         self.log = log or folder / "log"
+        self.key = KEY
+        """By which the log's checkpoint is verified."""
         self.policy = folder / "policy.cose"
         self.offers = folder / "offer"
         self.offers.mkdir()
@@ -301,7 +303,7 @@ port = "/dev/null"
         note = (self.folder / "public" / log_contract.LOGGED).read_bytes()
         origin = tlog.decode_checkpoint(note).origin
         assert origin.partition("/after/")[0] == ORIGIN
-        return tlog.open_checkpoint(note, origin, KEY.public_key().public_bytes_raw())
+        return tlog.open_checkpoint(note, origin, self.key.public_key().public_bytes_raw())
 
     def used_bytes(self) -> int:
         """How far readers may read."""

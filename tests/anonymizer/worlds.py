@@ -31,6 +31,8 @@ class World:
 
     cbor = False
     """agent.toml's `encoding`, as the next process finds it."""
+    key = KEY
+    """As the next process finds it too."""
 
     def __init__(
         self, policy: Policy, *, random: RandomBytes = random_bytes, entries: list[Entry] | None = None
@@ -52,7 +54,7 @@ class World:
         """A new process on the same log."""
         self.collection = Collection(
             ledger=Ledger(self.entries),
-            key=KEY,
+            key=self.key,
             random_bytes=self.random,
             fill_random=fill_random,
             memory_locked=True,

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.anonymizer import extent
 from agent.anonymizer.seal import seal
 from agent.beacon import advertisement, gatt
-from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, status
+from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, rotation, status
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.gate_log import Change, Further, GateChanges
 from agent.contracts.public import Reason
@@ -126,6 +126,7 @@ RECEIVED = tuple(
 )
 GATE = GateChanges(NOW_S, (Change(NOW_S, Reason.ON_NOTICE), Change(NOW_S + 4, Reason.OPEN))).encode()
 SEEN = BoardSeen(bytes(8), "1.4.2+ge0a1", bytes(32), bytes(32), NOW_S, unsaid=True).encode()
+ROTATION = rotation.seal_rotation("springfield/river-bridge/bridge-01", KEYS[0], cose.public_bytes(KEYS[1]), NOW_S)
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
 _RUN = carried.Run("crossings", 1_800_000_000, 900, 96, Fraction(1, 32))
 CARRIED = log.Carried(
@@ -237,6 +238,14 @@ AUDITED = (
 )
 """Entries of a log, one of each kind."""
 
+_FIRST = parse_units(UNITS, NAME)
+ROTATED = encode_directory(
+    [
+        _FIRST,
+        replace(_FIRST, version=9, units=(replace(_FIRST.units[0], public_key=bytes(range(32))), *_FIRST.units[1:])),
+    ]
+)
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "toml": (b'a.b = 1\n[[c]]\nd = ["x", {e = 0.5}]\n', *POLICIES),
     "policy": POLICIES,
@@ -270,10 +279,12 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         UNPROTECTED_CBOR,
         NOTICE,
         CARRIED,
+        log.KeyRotated(ROTATION).encode(),
         log.pack_record(RELEASE) + log.pack_record(NOTICE),
     ),
     "bundles": (b"".join(extent.Bundle(1000 * row, bytes([row]) * 32).encode() for row in range(1, 4)),),
     "log_end": (LOG,),
+    "rotation": (ROTATION,),
     "checkpoint": (CHECKPOINT, COSIGNED),
     "tiles": (
         tiles.Tile(None, 1_234_067, 17).path.encode(),
@@ -283,7 +294,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     ),
     "received": RECEIVED,
     "audited": AUDITED,
-    "key_directory": (encode_directory([parse_units(UNITS, NAME)]),),
+    "key_directory": (encode_directory([parse_units(UNITS, NAME)]), ROTATED),
     "proof": (CONSISTENCY, INCLUSION),
     "cosignature": (COSIGNED, cosignature.witness_key(WITNESS).encode()),
     "envelope": (ENVELOPE, UPCOMING),

@@ -14,7 +14,7 @@ from agent.anonymizer import batch, extent
 from agent.beacon import advertisement, gatt
 from agent.beacon.reading import Reading, read_unit
 from agent.beacon.verdict import Trust, Verdict, judge
-from agent.contracts import aggregate, board, health, latest, lease, log, log_end, public, reading, release
+from agent.contracts import aggregate, board, health, latest, lease, log, log_end, public, reading, release, rotation
 from agent.contracts.status import BUCKETS
 from agent.disclosure import compact, datachain, validation
 from agent.disclosure.icon import check_icon
@@ -345,6 +345,16 @@ def target_key_directory(data: bytes) -> None:
     """A key directory."""
     with contextlib.suppress(MessageError):
         assert all(len(key) == 32 for key in keys.decode_directory(data, NAME).units.values())
+
+
+@reads("agent.contracts.rotation.read_rotation", "agent.contracts.rotation.open_rotation")
+def target_rotation(data: bytes) -> None:
+    """What an old key said of a new one, from a log or from beside the key."""
+    with contextlib.suppress(EncodingError, SignatureError):
+        said = rotation.read_rotation(data)
+        assert said.old != said.new
+    with contextlib.suppress(EncodingError, SignatureError):
+        assert rotation.open_rotation(data).old == KEY_BYTES
 
 
 @reads("agent.wire.tlog.decode_checkpoint", "agent.wire.tlog.open_checkpoint")

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +16,14 @@ from hypothesis import strategies as st
 from agent.anonymizer.bundle_file import BUNDLES, MAX_BYTES
 from agent.anonymizer.extent import BUNDLE_BYTES, decode_bundles
 from agent.anonymizer.known import Known
+from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
+from agent.anonymizer.loss import with_states
 from agent.anonymizer.successor import begin_successor
 from agent.contracts import log as contract
-from agent.contracts.log import LOGGED, RELEASES, Carried, Decision, Entry, Release, iter_log
+from agent.contracts.log import LOGGED, RELEASES, Carried, Decision, Entry, NoticeServed, Release, iter_log
 from agent.errors import DtprError, LogDamaged, LogShortened
+from agent.local.files import file_stamp
 from agent.operations.log_copy import export
 from agent.policy.model import Policy
 from tests.anonymizer.small_bundles import bundles_of
@@ -363,9 +367,9 @@ def test_a_row_that_finds_no_space_is_owed(tmp_path: Path, life: list[Entry], mo
 def test_it_is_forty_bytes_a_bundle(files: Files, life: list[Entry]) -> None:
     """AN-66: and a start that finds it whole writes nothing of it."""
     assert files.bundles.stat().st_size == len(life) // WIDTH * BUNDLE_BYTES
-    before = files.bundles.stat()
+    before = file_stamp(files.bundles)
     files.start()
-    assert files.bundles.stat() == before
+    assert file_stamp(files.bundles) == before
 
 
 def test_recovery_at_every_truncation_of_the_tail_either_way(files: Files, life: list[Entry]) -> None:
@@ -396,23 +400,39 @@ def test_recovery_at_every_truncation_of_the_tail_either_way(files: Files, life:
     assert outcomes == {size, size + 1, size + 2, size + 3}
 
 
-def test_a_state_that_no_checkpoint_covers_is_not_begun_at(files: Files, life: list[Entry]) -> None:
+@pytest.mark.parametrize("false", [False, True])
+def test_a_state_that_no_checkpoint_covers_is_not_begun_at(files: Files, life: list[Entry], false: bool) -> None:
     """AN-66: a state that was written and not covered is held against the fold; a false one there is out of order."""
     place = max(index for index, entry in enumerate(life) if isinstance(entry, Carried))
     base = Files(files.folder.with_name("base"))
     base.write(life[:place])
     note = (base.folder / LOGGED).read_bytes(), base.copy.read_bytes()
+    carried = life[place]
+    assert isinstance(carried, Carried)
+    assert carried.state is not None
     log, _ = base.open()
-    log.append([Carried(None)])
+    log.append([Carried(replace(carried.state, last=()) if false else carried.state)])
     log.close()
     data = (base.log / RELEASES).read_bytes()
     used = max(record.start for record in iter_log(data) if record.is_checkpoint)
     (base.log / RELEASES).write_bytes(data[:used].ljust(len(data), b"\0"))
     (base.folder / LOGGED).write_bytes(note[0])
     base.copy.write_bytes(note[1])
-    _, unread, said = base.start()
+    found, unread, said = base.start()
     assert 0 < unread < place
-    assert "one out of order removed" in said
+    assert ("one out of order removed" in said) is false
+    assert found.state == Ledger(life[: place + (not false)]).state
+
+
+def test_the_newest_figures_may_lie_far_back(tmp_path: Path, life: list[Entry]) -> None:
+    """AN-66, AN-75: a stream's last Release is found by the index that the state has."""
+    files = Files(tmp_path / "unit")
+    own = [entry for entry in life if not isinstance(entry, Carried)]
+    files.write(list(with_states([*own, *[NoticeServed(bytes(32), 1, 4)] * 30])), (5,))
+    (quick, unread, _), (whole, _, _) = files.start(), files.start(whole=True)
+    assert unread > max(index for index, entry in enumerate(life) if isinstance(entry, Release)) + WIDTH
+    assert quick == whole
+    assert quick.figures
 
 
 def test_a_bundle_without_a_state_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

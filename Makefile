@@ -18,7 +18,7 @@ BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig pdftopp
 # Fonts, and what WeasyPrint loads for a sign as PDF.
 BROWSER_FONTS := fonts-dejavu-core fonts-khmeros libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 INTEROP_TOOLS := mosquitto:mosquitto node:nodejs npm:npm
-TEST_TOOLS := mosquitto:mosquitto mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace go:golang-go
+TEST_TOOLS := mosquitto:mosquitto ip:iproute2 mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace go:golang-go
 # Debian packages without a command: Go's checksum database, which reads our log.
 TEST_SOURCES := golang-golang-x-mod-dev
 

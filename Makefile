@@ -65,7 +65,7 @@ privacy: $(READY) tools
 soak: $(READY) tools browser-tools
 	@$(RUN)/python -m pytest -o python_files='test_*.py browse_*.py' -m soak $(TEST_ARGS)
 
-bench: $(READY) tools $(OPPONENTS)/.ready
+bench: $(READY) tools interop-tools $(OPPONENTS)/.ready $(NODE)/.ready
 	@ls tests/bench/bench_*.py >/dev/null 2>&1 || { echo 'There is nothing to measure yet: tests/bench has no bench_*.py' >&2; exit 1; }
 	@$(RUN)/python -m pytest -s -o python_files='bench_*.py' tests/bench $(BENCH_ARGS)
 
@@ -79,7 +79,7 @@ $(NODE)/.ready: tests/node/package.json tests/node/package-lock.json
 	@echo 'Setting up $(NODE) from tests/node/package-lock.json, once; a minute or two.'
 	@mkdir -p $(NODE) && cp $^ $(NODE)
 	@cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1 || { cat npm.log >&2; \
-	  echo 'npm could not fetch what tests/node/package-lock.json names: is a package registry reachable? make interop needs one, once.' >&2; exit 1; }
+	  echo 'npm could not fetch what tests/node/package-lock.json names: is a package registry reachable? make interop and make bench need one, once.' >&2; exit 1; }
 	@touch $@
 
 $(LOCKED): requirements.lock

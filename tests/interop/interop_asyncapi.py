@@ -75,16 +75,22 @@ def test_every_kind_of_pack_fits_its_schema_and_no_other_does() -> None:
 
 
 def as_judged(item: Heard) -> dict[str, Any]:
-    """What tests/node/asyncapi.js takes: JSON as it is, octets in base64."""
-    octets = "octet-stream" in item.content_type
-    text = base64.b64encode(item.payload).decode() if octets else item.payload.decode()
-    is_json = "json" in item.content_type and text
-    return {"topic": item.topic, "headers": item.user_properties, "payload": json.loads(text) if is_json else text}
+    """What tests/node/asyncapi.js takes: text and JSON as they are, octets in base64."""
+    payload: Any = item.payload
+    match item.content_type:
+        case "application/octet-stream" | "application/senml+cbor":
+            payload = base64.b64encode(item.payload).decode()
+        case "application/json" | "application/senml+json" if item.payload:
+            payload = json.loads(item.payload)
+        case _:
+            payload = item.payload.decode()
+    return {"topic": item.topic, "type": item.content_type, "headers": item.user_properties, "payload": payload}
 
 
-def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path) -> None:
-    """Every message of a connection, MQTT 5: one channel for each topic, payload and user properties by its schemas."""
-    unit = UnitFolder(tmp_path / "unit")
+@pytest.mark.parametrize("cbor", [False, True])
+def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path, cbor: bool) -> None:
+    """Every message of a connection, MQTT 5: one channel for each topic, one message for its content type, payload and user properties by its schemas."""
+    unit = UnitFolder(tmp_path / "unit", cbor=cbor)
     unit.announce()
     unit.release_windows(0, WIDTH)
     with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
@@ -107,6 +113,9 @@ def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path) -> Non
         "log/entries/{number}",
         "log/tile/{level}/{number}",
     }
-    assert sum("/agg/" in message["topic"] for message in messages) == WIDTH
+    releases = [message for message in messages if "/agg/" in message["topic"]]
+    assert len(releases) == WIDTH
+    assert {message["type"] for message in releases} == {f"application/senml+{'cbor' if cbor else 'json'}"}
+    assert len(judged(messages=[each | {"type": "text/csv"} for each in releases])["refused"]) == WIDTH
     wrong = [message | {"payload": {"v": 1}} for message in messages]
     assert len(judged(messages=wrong)["refused"]) >= len(wrong)

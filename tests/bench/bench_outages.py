@@ -36,7 +36,7 @@ from tests.publisher.lines import Mode
 from tests.whole_unit import WINDOW_S
 
 AFTER_S = 20.0
-"""Long enough for everyone to be back: Node-RED tries its broker and its port again every 15 s."""
+"""Long enough for everyone to be back who comes back: Node-RED tries its broker again every 5 s, its port every 15 s."""
 QUIET_S = 20.0
 """Without a new window for so long, no more will come."""
 

@@ -25,8 +25,11 @@ class Way:
     password: str = ""
 
 
-def whole_unit(folder: Path, way: Way) -> tuple[Stage, list[Program]]:
-    """The folder made ready, and what to start; the radio first, the rest once its `hci0` is there. `folder` is short: Unix sockets lie below it."""
+def whole_unit(folder: Path, way: Way, publisher: Path | None = None) -> tuple[Stage, list[Program]]:
+    """The folder made ready, and what to start; the radio first, the rest once its `hci0` is there. `folder` is short: Unix sockets lie below it.
+
+    `publisher` is another tree to run that one from.
+    """
     now = Clock(OPERATOR).utc_ns() // 10**9
     stage = stages.build(folder, way.port, stages.DEFAULT_CLASSES, now)
     policy = stages.policy_text(stage.classes, now)
@@ -52,11 +55,12 @@ def whole_unit(folder: Path, way: Way) -> tuple[Stage, list[Program]]:
         return Program(name, [*at, sys.executable, "-m", *command], stdin=stdin)
 
     config = ("--config", str(stage.settings))
+    elsewhere = () if publisher is None else ("/usr/bin/env", "-C", str(publisher), f"PYTHONPATH={publisher}")
     return stage, [
         run("radio", "agent.beacon.virtual_radio", "--folder", str(stage.radio)),
         run("anonymizer", "agent.anonymizer", *config),
         run("beacon", "agent.beacon", *config),
         run("board", "firmware_bridge.simulator", "--link", str(stage.board), stdin=True),
         run("firmware-bridge", "firmware_bridge", "--board", "demo", *config),
-        run("publisher", "agent.publisher", *config, at=way.at),
+        run("publisher", "agent.publisher", *config, at=(*way.at, *elsewhere)),
     ]

@@ -10,7 +10,7 @@ of it ever reached the city, *contradicted* when two different counts did, *repe
 window, as `dtpr-agent subscribe` does by unit, stream and window). What our unit's signed log itself says it has no number for (a Gap, or
 a Release that says `not_collected`), because all of its daemons were killed, is no silent loss and stands apart as *said*.
 
-Slow rows of the matrix and those under a log or a cursor (tests/publisher/test_outages.py) have no like here: the others keep nothing on a disk.
+Rows of the matrix about a log or a cursor (tests/publisher/test_outages.py) have no like here: the others keep nothing on a disk.
 """
 
 import datetime
@@ -33,6 +33,7 @@ from tests.bench.outage_street import (
 )
 from tests.bench.record import record
 from tests.publisher.lines import Mode
+from tests.publisher.test_outages import CONTROLS, build_with
 from tests.whole_unit import WINDOW_S
 
 AFTER_S = 20.0
@@ -155,10 +156,10 @@ class Outcome:
     tallies: dict[str, Tally]
 
 
-def run_row(row: Callable[[Street], None], folder: Path) -> Outcome:
-    """The fault, some windows more, and then as long as any still come."""
+def run_row(row: Callable[[Street], None], folder: Path, publisher: Path | None = None) -> Outcome:
+    """The fault, some windows more, and then as long as any still come. `publisher` is another tree to run ours from."""
     apart, login, tls = row is network_cut, row is password_revoked, row is certificate_expired
-    with street_for(folder, apart=apart, login=login, tls=tls) as street:
+    with street_for(folder, apart=apart, login=login, tls=tls, publisher=publisher) as street:
         first = this_window() + 1
         row(street)
         street.live(AFTER_S)
@@ -208,3 +209,9 @@ def test_the_harness_can_find_losses_and_finds_none_where_there_are_none(found: 
     assert found["kill -9 while half-open"].tallies["bare paho"].lost > 0
     assert found["kill -9 while the broker is down"].tallies["bare paho"].lost > 0
     assert found["broker stopped"].tallies["bare paho"].lost == 0
+
+
+def test_the_harness_can_find_losses_of_ours(tmp_path: Path) -> None:
+    """Control: a publisher that moves its cursor before the broker has acknowledged, killed while what it sent went nowhere."""
+    tree = build_with(CONTROLS["cursor before PUBACK"], tmp_path / "tree")
+    assert run_row(killed_while_half_open, tmp_path / "run", tree).tallies["ours"].lost > 0

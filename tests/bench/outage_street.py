@@ -101,10 +101,13 @@ class Street:
 
 
 @contextlib.contextmanager
-def street_for(folder: Path, *, apart: bool = False, login: bool = False, tls: bool = False) -> Iterator[Street]:
+def street_for(
+    folder: Path, *, apart: bool = False, login: bool = False, tls: bool = False, publisher: Path | None = None
+) -> Iterator[Street]:
     """All that runs, and has begun to arrive: three windows of each program are with the city.
 
     `apart`: broker and programs in network namespaces of their own; `login` and `tls`: only with a password, or over TLS.
+    `publisher`: another tree to run ours from.
     """
     authority = Authority(folder / "ca") if tls else None
     with contextlib.ExitStack() as stack:
@@ -139,7 +142,7 @@ def street_for(folder: Path, *, apart: bool = False, login: bool = False, tls: b
             way = Way(broker.host, broker.port, cable.at_unit)
         unit = short / "unit"
         unit.mkdir()
-        stage, ours = whole_unit(unit, way)
+        stage, ours = whole_unit(unit, way, publisher)
         boards = tuple(stack.enter_context(LineBoard(short / name)) for name in ("tty-bare", "tty-nodered"))
         processes = stack.enter_context(Processes(unit, stage.output))
         radio, *daemons = ours

@@ -363,11 +363,8 @@ CONTROLS = {
 }
 
 
-@pytest.mark.parametrize("mistake", CONTROLS)
-def test_the_matrix_catches(tmp_path: Path, mistake: str) -> None:
-    """Positive controls: the same row, the same judge, and a publisher that is wrong in one place."""
-    control = CONTROLS[mistake]
-    tree = tmp_path / "tree"
+def build_with(control: Control, tree: Path) -> Path:
+    """A copy of the agent in which nothing but this mistake is different."""
     shutil.copytree(ROOT / "agent", tree / "agent", ignore=shutil.ignore_patterns("__pycache__"))
     path = tree / control.file
     text = path.read_text()
@@ -382,5 +379,13 @@ def test_the_matrix_catches(tmp_path: Path, mistake: str) -> None:
         check=True,
     )
     assert where.stdout.startswith(str(tree))
+    return tree
+
+
+@pytest.mark.parametrize("mistake", CONTROLS)
+def test_the_matrix_catches(tmp_path: Path, mistake: str) -> None:
+    """Positive controls: the same row, the same judge, and a publisher that is wrong in one place."""
+    control = CONTROLS[mistake]
+    tree = build_with(control, tmp_path / "tree")
     verdict = run_row(control.row, tmp_path / "run", tree=tree, within_s=15.0)
     assert control.finds(verdict), verdict

@@ -18,7 +18,7 @@ BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig pdftopp
 # Fonts, and what WeasyPrint loads for a sign as PDF.
 BROWSER_FONTS := fonts-dejavu-core fonts-khmeros libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 INTEROP_TOOLS := mosquitto:mosquitto node:nodejs npm:npm
-TEST_TOOLS := mosquitto:mosquitto mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace go:golang-go
+TEST_TOOLS := mosquitto:mosquitto ip:iproute2 mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace go:golang-go
 # Debian packages without a command: Go's checksum database, which reads our log.
 TEST_SOURCES := golang-golang-x-mod-dev
 
@@ -65,7 +65,7 @@ privacy: $(READY) tools
 soak: $(READY) tools browser-tools
 	@$(RUN)/python -m pytest -o python_files='test_*.py browse_*.py' -m soak $(TEST_ARGS)
 
-bench: $(READY) tools $(OPPONENTS)/.ready
+bench: $(READY) tools interop-tools $(OPPONENTS)/.ready $(NODE)/.ready
 	@ls tests/bench/bench_*.py >/dev/null 2>&1 || { echo 'There is nothing to measure yet: tests/bench has no bench_*.py' >&2; exit 1; }
 	@$(RUN)/python -m pytest -s -o python_files='bench_*.py' tests/bench $(BENCH_ARGS)
 
@@ -79,7 +79,7 @@ $(NODE)/.ready: tests/node/package.json tests/node/package-lock.json
 	@echo 'Setting up $(NODE) from tests/node/package-lock.json, once; a minute or two.'
 	@mkdir -p $(NODE) && cp $^ $(NODE)
 	@cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1 || { cat npm.log >&2; \
-	  echo 'npm could not fetch what tests/node/package-lock.json names: is a package registry reachable? make interop needs one, once.' >&2; exit 1; }
+	  echo 'npm could not fetch what tests/node/package-lock.json names: is a package registry reachable? make interop and make bench need one, once.' >&2; exit 1; }
 	@touch $@
 
 $(LOCKED): requirements.lock

@@ -225,6 +225,9 @@ class Connection:
             self._fault = self._refused(reason)
         else:
             self.answered = True
+            if flags.session_present:
+                self._fault = self._broke_protocol("it kept a session that it was told to forget")
+                return
             self._take_limits(properties)
             if self._offers_from is not None:
                 client.subscribe(

@@ -164,8 +164,16 @@ class UnitFolder:
         head = Checkpoint(self.origin, size, self.head.root(), said(changes.get("bytes", self.bytes)))
         return sign_checkpoint(head, self.origin, KEY)
 
-    def configure(self, port: int, mqtt: str = "tls = false", *, backlog_per_s: int = 1000, policy: str = "") -> None:
-        """Write agent.toml for a broker on loopback; `mqtt` and `policy` are further lines of their tables."""
+    def configure(
+        self,
+        port: int,
+        mqtt: str = "tls = false",
+        *,
+        host: str = "localhost",
+        backlog_per_s: int = 1000,
+        policy: str = "",
+    ) -> None:
+        """Write agent.toml for a broker; `mqtt` and `policy` are further lines of their tables."""
         self.config.write_text(
             f"""schema = 1
 [paths]
@@ -177,7 +185,7 @@ offer = "{self.offer}"
 [clock]
 trusted_when = "operator"
 [mqtt]
-host = "localhost"
+host = "{host}"
 port = {port}
 backlog_per_s = {backlog_per_s}
 {mqtt}
@@ -203,12 +211,19 @@ backend = "bluez"
 
 
 class PublisherProcess:
-    """`python -m agent.publisher` over a UnitFolder; ended with the block."""
+    """`python -m agent.publisher` over a UnitFolder; ended with the block. With `at` it starts behind these words, in another network namespace."""
 
-    def __init__(self, unit: UnitFolder, *options: str, pass_fds: tuple[int, ...] = (), tree: Path = ROOT) -> None:
+    def __init__(
+        self,
+        unit: UnitFolder,
+        *options: str,
+        pass_fds: tuple[int, ...] = (),
+        tree: Path = ROOT,
+        at: tuple[str, ...] = (),
+    ) -> None:
         self._unit = unit
         self._tree = tree
-        self._command = [sys.executable, "-m", "agent.publisher", "--config", str(unit.config), *options]
+        self._command = [*at, sys.executable, "-m", "agent.publisher", "--config", str(unit.config), *options]
         self._fds = pass_fds
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -12,6 +12,7 @@ LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 OPPONENTS := build/opponents
 NODE := build/node
+HOME_ASSISTANT := build/home-assistant
 
 # command:Debian package, of what the tests start besides Python. `demo` needs none of them.
 BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig pdftoppm:poppler-utils
@@ -32,7 +33,7 @@ help:
 	@echo 'make demo    a whole unit on this machine: board, four daemons, radio, broker, subscriber  (DEMO_ARGS="--seconds 60")'
 	@echo 'make test    the tests, 15 minutes at most  (TEST_ARGS="tests/wire -k cbor")'
 	@echo 'make browser the resident'"'"'s page and the printed sign in headless Chromium, the sign as PDF; leaves pictures in build/screenshots'
-	@echo 'make interop what the city runs: the official AsyncAPI parser and Node-RED, both from npm, on real releases'
+	@echo 'make interop what the city runs: the official AsyncAPI parser, Node-RED and Home Assistant, from npm and PyPI, on real releases'
 	@echo 'make check   formatting, lint, types, import walls, systemd units, then the tests'
 	@echo 'make privacy the red team, R1 to R21, with what it measured beside what is claimed; 2 minutes'
 	@echo 'make soak    the long counts only; writes build/soak.json'
@@ -48,7 +49,7 @@ test: $(READY) tools
 browser: $(READY) browser-tools
 	@$(RUN)/python -m pytest -o python_files='browse_*.py' -m "not soak" tests/browser $(TEST_ARGS)
 
-interop: $(READY) interop-tools $(NODE)/.ready
+interop: $(READY) interop-tools $(NODE)/.ready $(HOME_ASSISTANT)/.ready
 	@$(RUN)/python -m pytest -o python_files='interop_*.py' tests/interop $(TEST_ARGS)
 
 check: $(READY) tools
@@ -73,6 +74,12 @@ $(OPPONENTS)/.ready: tests/bench/opponents/requirements.txt $(LOCKED)
 	@echo 'Setting up $(OPPONENTS) with what we compare with, once; half a gigabyte.'
 	@$(PYTHON) -m venv --clear $(OPPONENTS)
 	@$(OPPONENTS)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
+
+$(HOME_ASSISTANT)/.ready: tests/interop/home_assistant/requirements.txt $(LOCKED)
+	@echo 'Setting up $(HOME_ASSISTANT) with Home Assistant, once; a minute.'
+	@$(PYTHON) -m venv --clear $(HOME_ASSISTANT)
+	@$(HOME_ASSISTANT)/bin/python -m pip install -qq --disable-pip-version-check -r $<
 	@touch $@
 
 $(NODE)/.ready: tests/node/package.json tests/node/package-lock.json

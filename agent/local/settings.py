@@ -60,6 +60,8 @@ class Mqtt:
     backlog_per_s: int = 10
     """How many late Releases a second, at most."""
     pin_sha256: tuple[bytes, ...] = ()
+    home_assistant: str | None = None
+    """Below which discovery prefix Home Assistant is told of the unit's streams; None for not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +117,14 @@ def parse(text: str | bytes, name: str) -> Settings:
     """Check the text of an agent.toml; raise SettingsError."""
     top = toml.parse(text, name, SettingsError)
     top.integer("schema", low=1, high=1, expected="1, the version of this file's form")
+    release_cbor = _release_cbor(top.table("release", optional=True))
     settings = Settings(
         paths=_paths(top.table("paths", optional=True)),
         clock_trusted_when=_clock(top.table("clock")),
-        mqtt=_mqtt(top.table("mqtt")),
+        mqtt=_mqtt(top.table("mqtt"), release_cbor),
         radio=_radio(top.table("radio")),
         boards=_boards(top.table("boards", optional=True)),
-        release_cbor=_release_cbor(top.table("release", optional=True)),
+        release_cbor=release_cbor,
         policy_subscribe=_policy_subscribe(top.table("policy", optional=True)),
     )
     top.done()
@@ -172,7 +175,7 @@ def _clock(table: toml.Table) -> str:
     return trusted_when
 
 
-def _mqtt(table: toml.Table) -> Mqtt:
+def _mqtt(table: toml.Table, release_cbor: bool) -> Mqtt:
     host = table.text("host", pattern=r"[A-Za-z0-9.:_-]+", expected="a host name or address")
     tls = table.boolean("tls", True)
     exception = table.text("plain_text_exception", None, expected="the reason why TLS is off, for the log")
@@ -199,7 +202,25 @@ def _mqtt(table: toml.Table) -> Mqtt:
         keepalive_s=table.integer("keepalive_s", 30, low=5, high=600),
         backlog_per_s=table.integer("backlog_per_s", 10, low=1, high=1000),
         pin_sha256=tuple(bytes.fromhex(text.replace(":", "")) for text in pins),
+        home_assistant=table.text(
+            "home_assistant",
+            None,
+            pattern=r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*",
+            max_length=64,
+            expected="Home Assistant's discovery prefix, such as homeassistant",
+        ),
     )
+    if mqtt.home_assistant is not None and mqtt.home_assistant.split("/")[0] == mqtt.root:
+        table.refuse(
+            "home_assistant", expected=f"a prefix outside our own topics {mqtt.root}/…", got=mqtt.home_assistant
+        )
+    if mqtt.home_assistant is not None and release_cbor:
+        table.refuse(
+            "home_assistant",
+            expected='encoding = "json" in [release]',
+            got='encoding = "cbor"',
+            remedy="Home Assistant's templates read JSON alone: choose one of the two",
+        )
     if (mqtt.client_certificate is None) != (mqtt.client_key is None):
         table.refuse("client_certificate", expected="client_certificate and client_key together", got="one of the two")
     if not tls and (mqtt.ca_file or mqtt.client_certificate or mqtt.pin_sha256):

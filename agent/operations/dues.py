@@ -11,9 +11,10 @@ from fractions import Fraction
 from math import exp, isqrt, log
 from typing import NamedTuple
 
-from agent.contracts.cells import COUNT, DEVICES, QUANTILES, SINCE, TOTAL
+from agent.contracts.cells import COUNT
 from agent.contracts.guarantee import ConcentratedGuarantee, Guarantee, NoGuarantee, PureGuarantee
 from agent.operations import totals
+from agent.policy.cells import cell_names
 from agent.policy.model import (
     CoarsePrivacy,
     CountPrivacy,
@@ -141,7 +142,7 @@ def dues(policy: Policy, stream: Stream, drawn: Span | None, m: int, c: int) -> 
         threshold=threshold,
         guarantee=_guarantee(policy, stream),
         unit=QUANTITIES[stream.quantity].unit if stream.kind == "scalar" else COUNT,
-        names=_names(stream),
+        names=cell_names(stream),
     )
 
 
@@ -233,29 +234,6 @@ def _guarantee(policy: Policy, stream: Stream) -> Guarantee:
             return PureGuarantee(privacy.epsilon, privacy.m, privacy.addresses, stream.window_s, policy.period_s)
         case privacy:
             return NoGuarantee(privacy.mode)
-
-
-def _names(stream: Stream) -> tuple[str, ...]:
-    """Of the cells, in their order (AN-47, AN-424, AN-439)."""
-    if stream.kind == "unique":
-        return DEVICES
-    if stream.kind == "scalar":
-        mean = stream.privacy.aggregation if isinstance(stream.privacy, CoarsePrivacy) else "mean"
-        energetic = mean == "mean" and QUANTITIES[stream.quantity].unit == "dB"
-        if isinstance(stream.privacy, ScalarPrivacy):
-            return (mean, *(f"p{percent}" for percent in stream.privacy.percentiles))
-        return ("leq" if energetic else mean,)
-    if stream.kind == "duration":
-        bins = bin_names(stream)
-        return tuple(f"{name}/{part}" for parts in (bins, QUANTILES) for name in stream.classes for part in parts)
-    if isinstance(stream.privacy, CountPrivacy) and stream.privacy.totals:
-        return (*stream.classes, *(f"{name}/{TOTAL}" for name in stream.classes), SINCE)
-    return stream.classes
-
-
-def bin_names(stream: Stream) -> tuple[str, ...]:
-    """Of a duration's bins."""
-    return (*(f"to_{edge}s" for edge in stream.bins_s), *(f"over_{edge}s" for edge in stream.bins_s[-1:]))
 
 
 def _places(stream: Stream) -> int:

@@ -13,10 +13,11 @@ from agent.contracts.cells import COUNT, DEVICES, PERCENTILE, SINCE, TOTAL
 from agent.contracts.governed import PackTerms
 from agent.contracts.log import Charge, Gap, Release
 from agent.operations.account import Account
-from agent.operations.dues import NONE, Dues, Span, bin_names, dues
+from agent.operations.dues import NONE, Dues, Span, dues
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Pack
 from agent.operations.policies import Policies
+from agent.policy.cells import bin_names
 from agent.policy.model import BITMAP_CELLS, CountPrivacy, Stream, ThresholdOnly
 from agent.wire.senml import media_type
 

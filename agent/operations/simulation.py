@@ -1,6 +1,6 @@
 """Units that exist in memory only, and publish what a real unit with this policy would: signed packs with real noise, a log, what is retained. Pure.
 
-Only the counts are made up. Invariant: a unit's memory does not grow with what it has published: of its log it keeps the running Merkle root.
+Any policy does; only what the windows held is made up (agent.operations.invention). Invariant: a unit's memory does not grow with what it has published: of its log it keeps the running Merkle root.
 """
 
 from collections.abc import Callable
@@ -8,15 +8,16 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.anonymizer.kinds import terms_for
+from agent.anonymizer.counts import TotalsTerms
+from agent.anonymizer.kinds import encodable, terms_for
 from agent.anonymizer.terms import Terms
 from agent.contracts.aggregate import Aggregate, Template, terms_in_cbor
 from agent.contracts.log import Entry, PolicyTaken, Release
 from agent.contracts.public import Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
-from agent.errors import PolicyError
+from agent.operations.invention import Invention
 from agent.policy.compile import compile_policy
-from agent.policy.model import CountPrivacy, Policy, Stream
+from agent.policy.model import Policy
 from agent.publisher.message import (
     Message,
     checkpoint_message,
@@ -39,25 +40,16 @@ SITES = 100
 """Units of one site."""
 
 
-def counted(policy: Policy) -> Policy:
-    """`policy` with its streams that can be simulated, counts by class without running totals; raise PolicyError when there is none."""
-    streams = tuple(stream for stream in policy.streams if _is_count(stream))
-    if not streams:
-        raise PolicyError(
-            "policy",
-            expected="a stream of kind count with mode dp and totals none",
-            got="none",
-            remedy="simulate with config/policy.toml",
-        )
-    return replace(policy, streams=streams)
-
-
 class Crowd:
-    """What all simulated units have in common: the policy but for its unit, the law of the noise, and whether packs are in CBOR."""
+    """What all simulated units have in common: the policy but for its unit, the law of the noise, and whether packs are in CBOR.
+
+    Raises PolicyError for a policy of which no window could be written.
+    """
 
     def __init__(self, policy: Policy, root: str, now: int, *, cbor: bool = False) -> None:
         self.cbor = cbor
-        self.policy = counted(policy)
+        encodable(policy)
+        self.policy = policy
         self.root = root
         self.terms = tuple(terms_for(self.policy, stream, bytes(32)) for stream in self.policy.streams)
         longest = max(stream.window_s for stream in self.policy.streams)
@@ -163,19 +155,16 @@ class SimulatedUnit:
 class _Pack:
     """One stream of one unit."""
 
-    __slots__ = ("template", "terms")
+    __slots__ = ("_invention", "template", "terms")
 
     def __init__(self, terms: Terms, policy: Policy, digest: bytes, *, cbor: bool) -> None:
         unit = policy.unit
         named = replace(terms.pack, city=unit.city, site=unit.site, unit=unit.name, disclosure_digest=digest)
-        self.terms = terms
+        self.terms = replace(terms) if isinstance(terms, TotalsTerms) else terms  # running totals are the unit's own
         self.template = Template(terms_in_cbor(named) if cbor else named)
+        self._invention = Invention(terms.stream)
 
     def window(self, start: int, log_index: int, random_bytes: RandomBytes) -> Aggregate:
-        counts = list(random_bytes(len(self.terms.stream.classes)))  # 0 to 255 each: some are under the threshold
-        values = self.terms.numbers(start, [counts], random_bytes).values(0, True)
+        held = self._invention.next_window(random_bytes)
+        values = self.terms.numbers(start, held, random_bytes).values(0, True)
         return Aggregate(self.template.terms, start, 100, None, log_index, values)
-
-
-def _is_count(stream: Stream) -> bool:
-    return isinstance(stream.privacy, CountPrivacy) and stream.kind == "count" and not stream.privacy.totals

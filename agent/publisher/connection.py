@@ -63,7 +63,8 @@ class _GuardedClient(Client):
 
 
 class Connection:
-    """One connection. `open` once, then `publish` and `turn`; `acknowledged` collects the identifiers of what was taken."""
+    """One connection. `open` once, then `publish` and `turn`; `acknowledged` collects the identifiers of what was taken, `refused` those
+    of spare messages that were not."""
 
     def __init__(
         self,
@@ -83,6 +84,10 @@ class Connection:
         self._offers_from = offers_from
         self.window = OWN_WINDOW
         self.acknowledged: list[int] = []
+        self.refused: list[int] = []
+        """The identifiers of spare messages that the broker did not take, and `refusal`, why."""
+        self.refusal = ""
+        self._spare: set[int] = set()
         self.answered = False
         self._broker = f"{mqtt.host}:{mqtt.port}"
         self._mqtt = mqtt
@@ -135,6 +140,8 @@ class Connection:
         info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
             raise self._ended()
+        if message.spare:
+            self._spare.add(info.mid)
         return int(info.mid)
 
     def turn(self, timeout_s: float, waker: int | None = None) -> None:
@@ -254,10 +261,15 @@ class Connection:
     def _on_publish(
         self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        if reason.is_failure:
-            self._fault = self._refused(reason)
-        else:
+        spare = mid in self._spare
+        self._spare.discard(mid)
+        if not reason.is_failure:
             self.acknowledged.append(mid)
+        elif spare:
+            self.refusal = str(reason)
+            self.refused.append(mid)
+        else:
+            self._fault = self._refused(reason)
 
     def _on_subscribe(
         self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None

@@ -115,8 +115,8 @@ class LogTiles:
         (self._at, self._builder), self._after, self._content = self._after, None, ()
         try:
             write_atomic(self._file, encode_progress(self._at, self._builder), durable=True)
-        except OSError as bad:  # they would be published again after a restart, which harms nobody
-            _log.warning("%s: %s", self._file, bad.strerror)
+        except StorageUnavailable as bad:  # they would be published again after a restart, which harms nobody
+            _log.warning("%s", bad)
 
     def _load(self) -> tuple[Cursor, TileBuilder]:
         try:

@@ -37,6 +37,8 @@ class Message:
     content_type: str
     expiry_s: int | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
+    spare: bool = False
+    """Is it one that publishing goes on without, should the broker refuse it (PB-46)?"""
 
 
 def state_message(

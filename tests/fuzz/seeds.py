@@ -328,6 +328,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
             tiles.TileBuilder(257, ((bytes(32),), (bytes(32),))),
         ),
     ),
+    "discovery_topics": (b"", b"ha/sensor/dtpr_a_b_c/s_CELL_x/config\nha/sensor/dtpr_a_b_c/s_STATE/config\n"),
     "replay": (REPLAY,),
     "publish": (PUBLISH, PUBLISH + b"\xd0\x00" + PUBLISH),
     "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),

@@ -42,7 +42,7 @@ from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
 from agent.policy.parse import parse_policy
-from agent.publisher import cursor, tile_progress
+from agent.publisher import cursor, home_assistant, tile_progress
 from agent.wire import cbor, cose, cosignature, proofs, senml, senml_cbor, tiles, tlog, toml
 from agent.wire.detached import DetachedVerifier, verify_detached
 from firmware_bridge import cobs, frame
@@ -584,6 +584,15 @@ def target_tile_progress(data: bytes) -> None:
     """How far tiles were published; whatever is accepted is whole."""
     with contextlib.suppress(EncodingError):
         assert tile_progress.encode_progress(*tile_progress.decode_progress(data)) == data
+
+
+@reads("agent.publisher.home_assistant.decode_topics")
+def target_discovery_topics(data: bytes) -> None:
+    """Which discovery topics may be retained; whatever is accepted is whole, and none is one of our own topics."""
+    with contextlib.suppress(EncodingError):
+        found = home_assistant.decode_topics(data)
+        assert home_assistant.encode_topics(found) == data
+        assert all(topic.endswith("/config") and "/sensor/" in topic for topic in found)
 
 
 @reads("firmware_bridge.simulator.replay.parse")

@@ -51,6 +51,20 @@ def test_the_example_is_the_default() -> None:
     assert example.boards["street"].baud == 115200
 
 
+def test_home_assistant_is_told_nothing_unless_somebody_says_so() -> None:
+    """PB-43: off by default; outside our own topics; of packs in JSON alone."""
+    assert settings.load(EXAMPLE).mqtt.home_assistant is None
+    assert settings.parse(MINIMAL, "agent.toml").mqtt.home_assistant is None
+    for prefix in ("homeassistant", "city/ha_2"):
+        text = changed("tls = false", f'tls = false\nhome_assistant = "{prefix}"')
+        assert settings.parse(text, "agent.toml").mqtt.home_assistant == prefix
+        with pytest.raises(SettingsError, match=r":7: mqtt\.home_assistant.*json"):
+            settings.parse(f'{text}[release]\nencoding = "cbor"\n', "agent.toml")
+    for wrong in ('"dtpr"', '"dtpr/ha"', '"a/"', '"/a"', '"a//b"', '"a/+"', '"#"', '""', "true", f'"{"a" * 65}"'):
+        with pytest.raises(SettingsError, match=r":7: mqtt\.home_assistant"):
+            settings.parse(changed("tls = false", f"tls = false\nhome_assistant = {wrong}"), "agent.toml")
+
+
 def test_releases_are_json_unless_somebody_says_otherwise() -> None:
     """DESIGN.md 5; config/agent.toml has the default."""
     assert not settings.load(EXAMPLE).release_cbor

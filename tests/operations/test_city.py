@@ -3,10 +3,9 @@
 import base64
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,33 +16,46 @@ from hypothesis import strategies as st
 from agent.cli.main import main
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Cell, NotCollected, Template
-from agent.errors import MessageError, PolicyError, SettingsError, SignatureError
+from agent.contracts.cells import SINCE, TOTAL
+from agent.errors import MessageError, SettingsError, SignatureError
 from agent.local.randomness import random_bytes
 from agent.operations.keyring import Keyring
 from agent.operations.keys import decode_directory
 from agent.operations.publish import cut, puback, read_publish
 from agent.operations.rows import COLUMNS, HEADER, rows
-from agent.operations.simulation import Crowd, SimulatedUnit, counted
+from agent.operations.simulation import Crowd, SimulatedUnit
 from agent.operations.simulation_command import directory, unit_key
 from agent.operations.subscribe import topic_filters
 from agent.operations.tally import GRACE_S, Silence, Tally
 from agent.operations.verification import Received, Record, Verification
+from agent.policy.cells import cell_names
 from agent.policy.file import load_policy
+from agent.policy.model import Guaranteed
+from agent.policy.parse import parse_policy
 from agent.publisher.message import Message
 from agent.wire import cose
 from agent.wire.detached import DetachedVerifier, named_kid, signed_type, verify_detached
 from agent.wire.senml import media_type
 from tests import packs
 from tests.brokers import Mosquitto
+from tests.operations.fleets import POLICY, done, simulate
 from tests.operations.test_subscribe import Subscriber
 from tests.packs import changed
 from tests.publisher.unit_folders import TIMEOUT_S, wait_until
 
-ROOT = Path(__file__).parents[2]
-POLICY = ROOT / "config" / "policy.toml"
 NOW = 1_800_000_000
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+
+
+WITH_TOTALS = (
+    POLICY.read_text()
+    .replace('totals = "none"', 'totals = "period"')
+    .replace("\nk = 5 ", "\nk = 0 ")
+    .replace("\nz = 2\n", "\nz = 0\n")
+)
+SIMULATED = {path.stem: load_policy(path) for path in (POLICY, *sorted((POLICY.parent / "examples").glob("*.toml")))}
+SIMULATED["totals"] = parse_policy(WITH_TOTALS, "totals")
 
 
 def crowd_of(count: int, *, cbor: bool = False) -> list[SimulatedUnit]:
@@ -305,11 +317,38 @@ def test_a_simulated_unit_is_what_a_subscriber_expects(cbor: bool) -> None:
             assert (head["size"], head["verified"], head["notes"]) == (number + 2, True, [])
 
 
-def test_only_counts_can_be_simulated() -> None:
-    """OP-17: any other policy is refused by name."""
-    assert counted(load_policy(POLICY)).streams == load_policy(POLICY).streams
-    with pytest.raises(PolicyError):
-        counted(load_policy(ROOT / "config" / "examples" / "visitors.toml"))
+@pytest.mark.parametrize("cbor", [False, True])
+@pytest.mark.parametrize("name", SIMULATED)
+def test_every_kind_can_be_simulated(name: str, cbor: bool) -> None:
+    """OP-17: each unit's packs are of the policy's kinds, under its labels, with its noise; nothing is missing or in conflict."""
+    policy = SIMULATED[name]
+    crowd = Crowd(policy, "dtpr", NOW, cbor=cbor)
+    units = [crowd.unit(number, unit_key(bytes(32), number)) for number in range(2)]
+    verification = Verification(Keyring((), {unit.path: unit.public_key for unit in units}))
+    made: dict[tuple[str, str], list[Record]] = {}
+    for unit in units:
+        for message in unit.announcements("0" * 16):
+            if message.payload:
+                take(verification, message)
+        for _ in range(3 * len(policy.streams)):
+            (message,) = unit.release(random_bytes)
+            record = take(verification, message)
+            assert (record["verified"], record["notes"], record["missing_before"]) == (True, [], 0)
+            made.setdefault((unit.path, record["stream"]), []).append(record)
+    assert {stream for _, stream in made} == {stream.name for stream in policy.streams}
+    for (_, name), records in made.items():
+        stream = next(stream for stream in policy.streams if stream.name == name)
+        assert [record["kind"] for record in records] == [stream.kind] * 3
+        assert all(tuple(record["cells"]) == cell_names(stream) for record in records)
+        assert isinstance(stream.privacy, Guaranteed) is ("not a privacy guarantee" not in records[0]["guarantee"])
+        numbers = [value for record in records for value in record["cells"].values() if not isinstance(value, str)]
+        assert len(set(numbers)) > 1, "always the same"
+        if stream.kind == "count" and SINCE in cell_names(stream):
+            assert len({record["cells"][SINCE] for record in records}) == 1
+            for cell in stream.classes:
+                steps = [record["cells"][cell] for record in records]
+                totals = [record["cells"][f"{cell}/{TOTAL}"] for record in records]
+                assert [after - before for before, after in pairwise(totals)] == steps[1:], "another unit's totals"
 
 
 @pytest.mark.parametrize("wrong", [("--units", "0"), ("--units", "60000"), ("--seconds", "-1"), ("--rate", "-1")])
@@ -325,24 +364,9 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield running
 
 
-def simulate(broker: Mosquitto, tmp_path: Path, *options: str) -> str:
-    command = [
-        sys.executable,
-        "-m",
-        "agent.cli.main",
-        "fleet",
-        "simulate",
-        "--host",
-        broker.host,
-        "--port",
-        str(broker.port),
-    ]
-    files = ("--policy", str(POLICY), "--secret", str(tmp_path / "secret"), "--keys-out", str(tmp_path / "keys.json"))
-    ran = subprocess.run(
-        [*command, *files, *options], cwd=ROOT, capture_output=True, text=True, timeout=4 * TIMEOUT_S, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+def simulated(broker: Mosquitto, folder: Path, *options: str) -> dict[str, float]:
+    """A fleet from its first to its last message."""
+    return done(simulate(broker, folder / "keys.json", "--secret", str(folder / "secret"), *options), 4 * TIMEOUT_S)
 
 
 @pytest.mark.parametrize("encoding", ["json", "cbor"])
@@ -350,7 +374,7 @@ def test_three_subscribers_of_a_group_get_each_release_once_among_them(
     tmp_path: Path, broker: Mosquitto, encoding: str
 ) -> None:
     """OP-14, OP-17: real units' bytes at a real mosquitto; every one verified by its unit's own key."""
-    assert simulate(broker, tmp_path, "--units", "30", "--seconds", "0") == ""
+    assert simulated(broker, tmp_path, "--units", "30", "--seconds", "0") == {}
     folders = [tmp_path / str(number) for number in range(3)]
     members = []
     for folder in folders:
@@ -359,22 +383,18 @@ def test_three_subscribers_of_a_group_get_each_release_once_among_them(
         members.append(Subscriber(folder, broker.port, *options))
     try:
         wait_until(lambda: broker.log.count("$share/city/dtpr/v1/+/+/+/agg/+") == 3, "the group")
-        done = json.loads(
-            simulate(
-                broker, tmp_path, "--units", "30", "--rate", "150", "--seconds", "4", "--json", "--encoding", encoding
-            )
-        )
-        assert done["releases"] > 100
+        told = simulated(broker, tmp_path, "--units", "30", "--rate", "150", "--seconds", "4", "--encoding", encoding)
+        assert told["releases"] > 100
         wait_until(
-            lambda: sum(len(member.records("release")) for member in members) >= done["releases"], "all releases"
+            lambda: sum(len(member.records("release")) for member in members) >= told["releases"], "all releases"
         )
         shares = [member.records("release") for member in members]
         windows = [(r["unit"], r["stream"], r["window_start"]) for share in shares for r in share]
-        assert len(windows) == len(set(windows)) == done["releases"]
+        assert len(windows) == len(set(windows)) == told["releases"]
         assert all(share for share in shares)
         assert all(r["verified"] and r["disclosure_announced"] and not r["retry"] for share in shares for r in share)
         assert all(len({r["unit"] for r in member.records("disclosure")}) == 30 for member in members)
-        assert sum(len(member.records("checkpoint")) for member in members) >= done["releases"]
+        assert sum(len(member.records("checkpoint")) for member in members) >= told["releases"]
         wait_until(lambda: all("releases/s now" in member.errors for member in members), "the rates")
     finally:
         for member in members:
@@ -383,14 +403,14 @@ def test_three_subscribers_of_a_group_get_each_release_once_among_them(
 
 def test_csv_of_a_real_run(tmp_path: Path, broker: Mosquitto) -> None:
     """OP-15: a folder of key files; what is no release goes to standard error."""
-    simulate(broker, tmp_path, "--units", "2", "--seconds", "0")
+    simulated(broker, tmp_path, "--units", "2", "--seconds", "0")
     keys = tmp_path / "keys"
     keys.mkdir()
     for name, key in json.loads((tmp_path / "keys.json").read_text())["units"].items():
         (keys / f"{name.rpartition('/')[2]}.pub").write_text(key + "\n")
     with Subscriber(tmp_path, broker.port, "--csv", "--keys", str(keys), "--count", "4") as subscriber:
         wait_until(lambda: "dtpr/v1/+/+/+/#" in broker.log, "the subscription")
-        simulate(broker, tmp_path, "--units", "2", "--rate", "20", "--seconds", "1")
+        simulated(broker, tmp_path, "--units", "2", "--rate", "20", "--seconds", "1")
         assert subscriber.process.wait(TIMEOUT_S) == 0
         read = list(csv.DictReader(subscriber.text.splitlines(), strict=True))
         assert len(read) >= 8

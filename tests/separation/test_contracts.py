@@ -65,6 +65,7 @@ SHELLS = {
     "agent.publisher.connection",
     "agent.publisher.cursor_file",
     "agent.publisher.daemon",
+    "agent.publisher.discovery",
     "agent.publisher.follow",
     "agent.publisher.health",
     "agent.publisher.log_tiles",

@@ -16,6 +16,7 @@ from agent.contracts.log import Release
 from agent.contracts.public import Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
 from agent.policy.file import load_policy
+from agent.publisher.home_assistant import cleared, entities
 from agent.publisher.message import (
     Message,
     checkpoint_message,
@@ -58,7 +59,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`address` is what follows `{root}/v1/{city}/{site}/{unit}/`; `others` are further messages that may come there."""
+    """`address` is what follows `{root}/v1/{city}/{site}/{unit}/`, or all of it where it begins with `{prefix}/`; `others` are further messages that may come there."""
 
     name: str
     address: str
@@ -114,6 +115,7 @@ def channels() -> tuple[Channel, ...]:
         expiry_s = policy.collect_within_s
         return release_messages(topics, release, log_index=17, expiry_s=expiry_s, mqtt5=mqtt5, late=late)
 
+    told = entities(topics, disclosure, "homeassistant")
     well = {name: (Report(True, True, {}),) for name in DAEMONS}
     troubled = well | {"firmware_bridge": (Report(False, True, {"missing_frames": "10+"}),), "beacon": (None,)}
 
@@ -220,6 +222,18 @@ def channels() -> tuple[Channel, ...]:
             "application/octet-stream",
             schemas.TILE,
             (),
+        ),
+        Channel(
+            "entity",
+            "{prefix}/sensor/{node}/{object}/config",
+            "What Home Assistant is told of one cell; only from units whose operator wants it. Empty when the cell is no more.",
+            True,
+            "application/json",
+            schemas.ENTITY,
+            (
+                *(Example(message.topic.split("/")[3], message) for message in told),
+                Example("no more", cleared(told[0].topic)),
+            ),
         ),
         Channel(
             "policy",

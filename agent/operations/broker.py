@@ -14,6 +14,10 @@ from agent.publisher.tls import tls_context
 
 MAX_SECRET_BYTES = 16 * 1024
 
+_HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?")
+_ROOT = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_MAX_PORT = 65535
+
 
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
     """`--host`, `--port`, TLS, login and root."""
@@ -45,7 +49,7 @@ def broker_of(args: argparse.Namespace) -> Mqtt:
         pins = mqtt.pin_sha256
         username, password_file, root, port = mqtt.username, mqtt.password_file, mqtt.root, args.port or mqtt.port
     else:
-        host = args.host or "localhost"
+        host = "localhost" if args.host is None else args.host
         tls = args.tls or not (agent_settings.is_loopback(host) or args.plain)
         ca_file, certificate, key = args.ca_file, args.client_certificate, args.client_key
         pins = _pins(args.pin_sha256 or ())
@@ -55,6 +59,13 @@ def broker_of(args: argparse.Namespace) -> Mqtt:
         raise SettingsError(
             "--client-certificate", expected="--client-certificate and --client-key together", got="one of the two"
         )
+    for option, right, expected, got in (
+        ("--host", len(host) < 254 and _HOST.fullmatch(host), "a host name or address", host),
+        ("--port", 1 <= port <= _MAX_PORT, f"1 to {_MAX_PORT}", str(port)),
+        ("--root", _ROOT.fullmatch(args.root or root), "the first topic level, lower case", args.root or root),
+    ):
+        if not right:
+            raise SettingsError(option, expected=expected, got=ascii(got)[:80])
     return Mqtt(
         host=host,
         port=port,

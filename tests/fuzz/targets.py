@@ -35,7 +35,7 @@ from agent.errors import (
 from agent.local import settings
 from agent.operations import history, keys, received
 from agent.operations.findings import Findings
-from agent.operations.publish import PUBLISH, cut, puback, read_publish
+from agent.operations.publish import PUBLISH, cut, puback, read_mid, read_publish
 from agent.operations.rotations import Course
 from agent.operations.table import MAX_LINE_CHARACTERS, Table
 from agent.operations.verification import Received, Verification
@@ -75,10 +75,12 @@ def target_publish(data: bytes) -> None:
     at = 0
     with contextlib.suppress(MessageError):
         while at < len(data):
-            packet = cut(data, at, 64 * 1024)
-            if packet is None:
+            packet = cut(data, at)
+            if packet is not None:
+                assert at < packet.start <= packet.end
+                read_mid(data, packet)
+            if packet is None or packet.end > len(data):
                 return
-            assert at < packet.start <= packet.end <= len(data)
             at = packet.end
             if packet.kind != PUBLISH:  # the rest is paho's
                 continue

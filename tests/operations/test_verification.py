@@ -406,3 +406,24 @@ def test_gaps_conserve_windows_and_stay_bounded(arrivals: list[int]) -> None:
         assert set(missing) == set(range(1, 500)) - {1 + n for n in arrivals}
     else:
         assert set(missing) >= set(range(1, 500)) - {1 + n for n in arrivals}
+
+
+@pytest.mark.parametrize(("before_s", "after_s"), [(900, 300), (300, 900), (900, 60), (60, 86_400)])
+def test_another_length_of_windows_is_no_gap(before_s: int, after_s: int) -> None:
+    """OP-5: a policy with longer or shorter windows begins where a window of both does; what is missing around it is told as what it is."""
+    change = 10 * 86_400
+    placement = Placement()
+    assert placement.place("unit", "s", change - before_s, before_s, bytes(32), believed=True).missing_before == 0
+    assert placement.place("unit", "s", change, after_s, bytes(32), believed=True).missing_before == 0
+    placement.says("unit", backlog=True)
+    last = change + 2 * 86_400
+    placement.place("unit", "s", last - 5 * before_s, before_s, bytes(32), believed=True)
+    found = placement.place("unit", "s", last + after_s, after_s, bytes(32), believed=True)
+    assert found.awaited
+    late = [(last - n * before_s, before_s) for n in (4, 3, 2, 1)] + [(last, after_s)]
+    for start, window_s in late:
+        assert not placement.place("unit", "s", start, window_s, bytes(32), believed=True).lost
+    lost = [gap for _, gap in placement.says("unit", backlog=False)]
+    assert [gap.first_start for gap in lost] == [
+        change + after_s
+    ]  # what came before the five is missing, and nothing else

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from agent.errors import LogDamaged
 from agent.wire.crc32c import crc32c
 
-SLOT_BYTES = 384
-"""A line of the greatest numbers has under 360."""
+SLOT_BYTES = 512
+"""A line of the greatest numbers has under 360, and a sector is what a disk writes whole or not at all."""
 
 MAX_CURSOR_BYTES = 2 * SLOT_BYTES
 

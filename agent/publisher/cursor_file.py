@@ -11,7 +11,7 @@ from agent.errors import LogDamaged, MessageError, StorageUnavailable
 from agent.local.files import read_capped, write_atomic
 from agent.local.sectors import SectorWriter
 from agent.publisher import cursor as cursors
-from agent.publisher.cursor import BEGIN, MAX_CURSOR_BYTES, SLOT_BYTES, Progress
+from agent.publisher.cursor import BEGIN, FILE_BYTES, SLOT_BYTES, Progress
 
 
 class CursorFile:
@@ -23,7 +23,7 @@ class CursorFile:
         self._serial = 0
         found: tuple[tuple[int, Progress], ...] = ()
         try:
-            data = read_capped(path, MAX_CURSOR_BYTES)
+            data = read_capped(path, FILE_BYTES)
             if data is not None:
                 found, self.damage = cursors.decode(data, str(path))
         except (MessageError, OSError) as bad:
@@ -53,7 +53,7 @@ class CursorFile:
         except OSError as bad:
             raise self._unwritable(bad) from bad
         try:
-            if os.fstat(fd).st_size != 2 * SLOT_BYTES:
+            if os.fstat(fd).st_size != FILE_BYTES:
                 return False
             slot = cursors.slot(serial, progress)
             writer = SectorWriter(self._path, fd)

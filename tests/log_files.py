@@ -6,6 +6,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts.log import RELEASES, pack_checkpoint, pack_record
+from agent.contracts.log_end import read_last_head
 from agent.wire.tlog import EMPTY_ROOT, Checkpoint, TreeHead, sign_checkpoint
 
 
@@ -38,3 +39,11 @@ def write_log(
 def said(end: int) -> tuple[str, ...]:
     """The extension lines of a checkpoint over entries that end at byte `end`."""
     return f"bytes {end}", "decisions 0", "until 0"
+
+
+def entries_in(folder: Path) -> int:
+    """How many the last checkpoint in a log's folder covers."""
+    content = (folder / RELEASES).read_bytes()
+    head = read_last_head(lambda at, length: content[at : at + length], str(folder))
+    assert head is not None
+    return head.entries

@@ -4,7 +4,6 @@ Invariant: at every instant `releases` is the old log or the whole beginning of 
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from agent.anonymizer.loss import continuation, origin_after, with_states
 from agent.anonymizer.segment import BLOCK_BYTES
 from agent.contracts.log import LOGGED, RELEASES, Entry, LogLost, decode_entry, iter_log
 from agent.errors import LogDamaged, LogShortened, StorageUnavailable
-from agent.local.files import sync_folder
+from agent.local.files import remove_folder, sync_folder
 from agent.wire.tlog import TreeHead, decode_checkpoint
 
 _BEGINNING = "beginning"
@@ -41,7 +40,7 @@ def begin_successor(
     beginning = folder / _BEGINNING
     closed = f"{RELEASES}.{short.kept}-{short.root[:8].hex()}"
     try:
-        shutil.rmtree(beginning, ignore_errors=True)
+        remove_folder(beginning)
         log = ReleaseLog(beginning, following, key, progress=progress)
         try:
             batch: list[Entry] = []

@@ -6,12 +6,13 @@
 
 Invariant: for one stream under one policy and one noise (PackTerms) every pack has the same byte length, whatever the window held (I6). In JSON
 records that can vary are padded with blanks (pack_json), in CBOR a record follows them that fills what they left (pack_cbor). Times are whole Unix
-seconds, UTC.
+seconds, UTC. What is for CBOR is imported where it is needed: half a MiB that a unit with packs in JSON, the default, goes without.
 """
 
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
 
 from agent.contracts.cells import (
     CELLS,
@@ -37,13 +38,14 @@ from agent.contracts.governed import (
     check_terms,
 )
 from agent.contracts.guarantee import read_guarantee
-from agent.contracts.pack_cbor import FILLER, CborFrame
-from agent.contracts.pack_cbor import in_cbor as terms_in_cbor
 from agent.contracts.pack_json import JsonFrame, fields_of, layout
 from agent.contracts.pack_records import TOTAL_NOISE_SD
 from agent.errors import EncodingError
-from agent.wire import senml, senml_cbor
+from agent.wire import senml
 from agent.wire.senml import SENML_CBOR, Record, media_type
+
+if TYPE_CHECKING:
+    from agent.contracts.pack_cbor import CborFrame
 
 __all__ = [
     "COVERAGE_STEP_PERCENT",
@@ -66,7 +68,6 @@ __all__ = [
     "in_cbor",
     "layout",
     "pack_bytes",
-    "terms_in_cbor",
 ]
 
 MAX_PACK_BYTES = 47 * 1024
@@ -93,6 +94,8 @@ def pack_bytes(terms: PackTerms) -> int:
 
 def in_cbor(aggregate: Aggregate) -> Aggregate:
     """The same window, to be encoded in CBOR. Raise EncodingError where its pack in JSON could not be encoded: only that has the fields' widths."""
+    from agent.contracts.pack_cbor import in_cbor as terms_in_cbor
+
     pack_bytes(aggregate.terms)
     check(aggregate)
     return replace(aggregate, terms=terms_in_cbor(aggregate.terms))
@@ -125,9 +128,7 @@ class Template:
 def decode(payload: bytes) -> Aggregate:
     """The strict inverse of `encode`; raise EncodingError for anything that `encode` would not have written."""
     cbor = media_type(payload) == SENML_CBOR
-    records = senml_cbor.decode(payload) if cbor else senml.decode(payload)
-    if cbor and records[-1].n == FILLER:
-        records = records[:-1]
+    records = _records_in_cbor(payload) if cbor else senml.decode(payload)
     if len(records) < _LEAST_RECORDS:
         raise EncodingError("aggregate", expected=f"at least {_LEAST_RECORDS} records", got=str(len(records)))
     first = next((at for at, record in enumerate(records) if (record.n or "").startswith("cell/")), len(records))
@@ -190,17 +191,32 @@ _LEAST_RECORDS = 10
 MIN_VALUE_DIGITS = least_width(COUNT)
 """Fewer digits would not shorten a count's cell."""
 
-_Frame = JsonFrame | CborFrame
+_Frame: TypeAlias = "JsonFrame | CborFrame"
 
 
 @lru_cache(maxsize=64)
 def _frame(t: PackTerms, noise_sd: str, total_noise_sd: str) -> _Frame:
     """Checks the terms, and by one whole pack that SenML can carry them. Deviations that are equal may be written differently: two arguments more."""
     check_terms(t)
-    frame = JsonFrame(t) if t.cbor_bytes is None else CborFrame(t)
+    frame = JsonFrame(t) if t.cbor_bytes is None else _frame_in_cbor(t)
     if frame.length > MAX_PACK_BYTES:
         raise EncodingError("aggregate", expected=f"at most {MAX_PACK_BYTES} bytes", got=str(frame.length))
     return frame
+
+
+def _frame_in_cbor(t: PackTerms) -> "CborFrame":
+    from agent.contracts.pack_cbor import CborFrame
+
+    return CborFrame(t)
+
+
+def _records_in_cbor(payload: bytes) -> tuple[Record, ...]:
+    """Without the filler."""
+    from agent.contracts.pack_cbor import FILLER
+    from agent.wire import senml_cbor
+
+    records = senml_cbor.decode(payload)
+    return records[:-1] if records[-1].n == FILLER else records
 
 
 def _text(head: dict[str | None, Record], name: str) -> str:

@@ -68,6 +68,17 @@ class ReplacedFile:
         return True
 
 
+def remove_folder(folder: Path) -> None:
+    """A folder of files goes, if it is there (shutil, which can do more, takes half a MiB of a daemon for good). Raises OSError."""
+    try:
+        files = list(folder.iterdir())
+    except FileNotFoundError:
+        return
+    for path in files:
+        path.unlink()
+    folder.rmdir()
+
+
 def sync_folder(folder: Path) -> None:
     """fsync a folder, so that a rename or a new file in it survives a power cut."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

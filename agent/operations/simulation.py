@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.anonymizer.counts import TotalsTerms
 from agent.anonymizer.kinds import encodable, terms_for
 from agent.anonymizer.terms import Terms
-from agent.contracts.aggregate import Aggregate, Template, terms_in_cbor
+from agent.contracts.aggregate import Aggregate, Template
 from agent.contracts.log import Entry, PolicyTaken, Release
+from agent.contracts.pack_cbor import in_cbor as terms_in_cbor
 from agent.contracts.public import Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
 from agent.operations.invention import Invention

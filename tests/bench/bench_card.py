@@ -24,7 +24,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.anonymizer.log import STEP_BYTES, ReleaseLog
+from agent.anonymizer.log import ReleaseLog
+from agent.anonymizer.segment import STEP_BYTES
 from agent.local.commits import LONG_S
 from agent.local.files import read_capped
 from agent.publisher.cursor import FILE_BYTES, decode

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def running(*command: str, out: Path) -> Iterator[None]:
         process.wait(20)
 
 
-def records(out: Path) -> list[dict[str, object]]:
+def records(out: Path) -> list[dict[str, Any]]:
     """The Releases that `subscribe --json` has written so far."""
     lines = [json.loads(line) for line in out.read_text().splitlines() if line.endswith("}")]
     return [line for line in lines if line["type"] == "release"]

@@ -13,6 +13,7 @@ from agent.contracts.log import RELEASES, Charge, Entry, Gap, PolicyTaken, Relea
 from agent.errors import DtprError
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
+from agent.operations.rotations import Course
 from agent.policy.model import Policy
 from agent.publisher.cursor import START, Cursor
 from agent.publisher.follow import Follower
@@ -84,7 +85,7 @@ def audit(folder: Path, origin: str, public_key: bytes, seen: dict[Window, bytes
 def _require_gate(entries: Sequence[Entry], origin: str, public_key: bytes) -> None:
     """What the log tells of the gate covers every Release (OP-50, OP-51), whatever the crash took."""
     findings = Findings()
-    history = History(origin, public_key, None, findings)
+    history = History(origin, Course(origin, (public_key,)), None, findings)
     for entry in entries:
         history.add(entry.encode())
     if accused := findings.kinds & {Kind.WHILE_CLOSED, Kind.GATE_UNTOLD, Kind.GATE_BACK}:

@@ -65,10 +65,11 @@ class Openings:
     def fold(self, entry: GateChanges, where: str) -> None:
         """The next entry of the history; `where` names it."""
         first, self._told, self._bundle = entry.changes[0], True, None
-        if entry.began != self._began or (first.at == entry.began and first != self._last):
-            self._begin(
-                entry, where
-            )  # also in the very second in which the one before began: a process that died at once
+        again = (
+            first.at == entry.began and first != self._last
+        )  # in the second of the one before: that process died at once
+        if entry.began != self._began or again:
+            self._begin(entry, where)
         elif first != self._last:
             self._findings.add(Kind.GATE_UNTOLD, where, "it does not go on where the entry before it ended")
         self._ordered(entry, where)

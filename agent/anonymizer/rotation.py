@@ -11,8 +11,9 @@ from pathlib import Path
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.contracts.log import Entry, KeyRotated, carrying, unit_path
-from agent.contracts.rotation import MAX_ROTATION_BYTES, SUFFIX, Rotation, open_rotation
+from agent.contracts.rotation import MAX_ROTATION_BYTES, Rotation, open_rotation
 from agent.errors import BadInput
+from agent.local.credentials import rotation_file
 from agent.local.files import read_capped
 
 _log = logging.getLogger("anonymizer")
@@ -28,11 +29,6 @@ class Rotated:
     def formerly(self, origin: str) -> tuple[bytes, ...]:
         """Keys that may have signed the log named `origin` before the present one."""
         return (self.rotation.old,) if self.rotation.unit == unit_path(origin) else ()
-
-
-def rotation_file(signing_key: Path) -> Path:
-    """Beside the key."""
-    return signing_key.with_name(signing_key.name + SUFFIX)
 
 
 def load_rotated(signing_key: Path, public_key: bytes) -> Rotated | None:

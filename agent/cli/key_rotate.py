@@ -20,14 +20,13 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from agent.anonymizer.rotation import rotation_file
 from agent.contracts.log import RELEASES, unit_path
 from agent.contracts.log_end import read_last_head
 from agent.contracts.rotation import MAX_ROTATION_BYTES, Rotation, open_rotation, seal_rotation
 from agent.errors import BadInput, SettingsError, StorageUnavailable
 from agent.local import settings
 from agent.local.clock import OPERATOR, Clock
-from agent.local.credentials import load_signing_key
+from agent.local.credentials import load_signing_key, rotation_file
 from agent.local.files import read_capped, sync_folder, write_atomic
 from agent.wire import tlog
 from agent.wire.cose import public_bytes

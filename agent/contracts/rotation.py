@@ -21,9 +21,6 @@ CONTENT_TYPE = "application/vnd.dtpr.key-rotation+cbor"
 MAX_ROTATION_BYTES = 1024
 """A path of three names of 32 characters, two keys and a signature."""
 
-SUFFIX = ".rotation"
-"""The file beside the new key, from the making of that until the next."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rotation:

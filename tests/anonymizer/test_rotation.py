@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.anonymizer.rotation import Rotated, append_rotation, load_rotated, rotation_file
+from agent.anonymizer.rotation import Rotated, append_rotation, load_rotated
 from agent.anonymizer.successor import begin_successor
 from agent.contracts.log import (
     KEY_ROTATED,
@@ -27,6 +27,7 @@ from agent.contracts.log import (
 )
 from agent.contracts.rotation import CONTENT_TYPE, Rotation, open_rotation, read_rotation, seal_rotation
 from agent.errors import EncodingError, InvariantBroken, LogDamaged, LogShortened, SignatureError
+from agent.local.credentials import rotation_file
 from agent.local.files import write_atomic
 from agent.operations.audit import Inputs, audit
 from agent.operations.log_copy import export

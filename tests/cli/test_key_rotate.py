@@ -14,12 +14,12 @@ import pytest
 
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.anonymizer.rotation import append_rotation, load_rotated, rotation_file
+from agent.anonymizer.rotation import append_rotation, load_rotated
 from agent.cli.key import write_new_key
 from agent.cli.main import main
 from agent.contracts.log import KeyRotated, NoticeServed
 from agent.contracts.rotation import open_rotation
-from agent.local.credentials import load_signing_key
+from agent.local.credentials import load_signing_key, rotation_file
 from agent.wire import cose
 from tests.anonymizer.stage import ORIGIN, Unit
 

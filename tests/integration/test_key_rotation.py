@@ -99,7 +99,7 @@ def test_a_rotation_with_a_backlog(tmp_path: Path, capsys: pytest.CaptureFixture
             running("agent.publisher", *config, out=journal),
         ):
             wait_until(lambda: len(records(lines)) >= len(late) + len(since), "every Release", WAIT_S)
-        found = {record["log_index"]: record for record in records(lines)}
+        found = {int(str(record["log_index"])): record for record in records(lines)}
         assert sorted(found) == sorted(late + since)
         assert all(record["verified"] is True for record in found.values())
         assert all(found[i]["notes"] == [f"{GIVEN_UP} in version 2 of the units file"] for i in late)

@@ -15,6 +15,7 @@ import pytest
 from agent.contracts.log import RELEASES, iter_records
 from agent.contracts.public import ENVELOPE, STATE
 from agent.local.files import write_atomic
+from agent.publisher.cursor import SLOT_BYTES
 from agent.wire.tlog import TreeHead
 from tests.brokers import Mosquitto, free_port
 from tests.publisher.listeners import Listener
@@ -90,7 +91,7 @@ def test_damaged_cursor_is_said_and_nothing_is_lost(tmp_path: Path, unit: UnitFo
             whole = unit.cursor.read_bytes()
             flipped = whole.replace(b" 31 ", b" 21 ", 1)
             unit.cursor.write_bytes(
-                {"half": whole[: len(whole) // 3], "empty": b"", "flipped": flipped, "long": whole * 20}[damage]
+                {"half": whole[: SLOT_BYTES // 2], "empty": b"", "flipped": flipped, "long": whole * 20}[damage]
             )
             expected += unit.release_windows(31, 1)
             with Listener(broker.port) as city:

@@ -15,6 +15,7 @@ from agent.wire.tlog import decode_checkpoint
 from tests.anonymizer.stage import KEY, ORIGIN
 from tests.brokers import Mosquitto
 from tests.operations.stories import PUBLIC, note_of, write_copy
+from tests.publisher.test_publisher_311 import VersionGate
 from tests.publisher.unit_folders import KEY as UNIT_KEY
 from tests.publisher.unit_folders import PublisherProcess, UnitFolder, wait_until
 from tests.wire.test_tlog import OTHER_KEY
@@ -108,15 +109,19 @@ def test_a_cosigned_checkpoint_takes_the_place_of_the_plain_one(tmp_path: Path) 
     assert KEY is not OTHER_KEY
 
 
-def test_from_a_unit_through_a_broker_to_a_copy(tmp_path: Path) -> None:
-    """PB-30: bundles and tiles go out once, also over a restart of the publisher, and the copy is the export's."""
+@pytest.mark.parametrize("mqtt5", [True, False], ids=["MQTT 5", "MQTT 3.1.1"])
+def test_from_a_unit_through_a_broker_to_a_copy(tmp_path: Path, mqtt5: bool) -> None:
+    """PB-30: bundles and tiles go out once, also over a restart of the publisher, and the copy is the export's; over MQTT 3.1.1 all the same, for
+    unit and mirror."""
     unit = UnitFolder(tmp_path / "unit")
     unit.origin = f"{unit.city}/{unit.site}/{unit.name}"
     with Mosquitto(tmp_path / "broker") as broker:
-        unit.configure(broker.port)
+        gate = None if mqtt5 else VersionGate(broker.port, b"\x20\x02\x00\x01")
+        port = broker.port if gate is None else gate.port
+        unit.configure(port)
         unit.announce()
         unit.release_windows(0, 300)
-        command = [sys.executable, "-m", "agent.cli.main", "audit", "mirror", str(tmp_path / "copy"), "--unit", unit.origin, "--key", UNIT_KEY.public_key().public_bytes_raw().hex(), "--host", broker.host, "--port", str(broker.port)]  # fmt: skip
+        command = [sys.executable, "-m", "agent.cli.main", "audit", "mirror", str(tmp_path / "copy"), "--unit", unit.origin, "--key", UNIT_KEY.public_key().public_bytes_raw().hex(), "--host", broker.host, "--port", str(port)]  # fmt: skip
         with (tmp_path / "said").open("wb") as said:
             mirror = subprocess.Popen(command, stdout=said, stderr=said)
         try:
@@ -132,6 +137,9 @@ def test_from_a_unit_through_a_broker_to_a_copy(tmp_path: Path) -> None:
         finally:
             mirror.terminate()
             assert mirror.wait(20) == 0, _said(tmp_path)
+        if gate is not None:
+            gate.close()
+            assert gate.refused >= 2  # each tries MQTT 5 first
         sent = [line for line in broker.log.splitlines() if "/log/" in line and "Received PUBLISH" in line]
         assert len(sent) == 4, "two bundles and their two tiles, each once"
     size = _size(tmp_path)

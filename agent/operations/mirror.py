@@ -15,7 +15,8 @@ from pathlib import Path
 from agent.contracts.log import unit_path
 from agent.errors import EncodingError, LogDamaged, SignatureError, StorageUnavailable
 from agent.local.files import write_atomic
-from agent.operations.log_copy import LogCopy, read_regular
+from agent.operations.copies import Copies
+from agent.operations.log_copy import read_regular
 from agent.wire.tiles import (
     CHECKPOINT,
     MAX_BUNDLE_BYTES,
@@ -188,8 +189,8 @@ class Mirror:
         return Grown(checkpoint, before)
 
     def _continue(self) -> None:
-        """Go on with the copy in the folder, which must be this unit's and whole."""
-        note = LogCopy(self._folder).note()
+        """Go on with the copy in the folder, which must be this unit's and whole from its first bundle on."""
+        note = read_regular(self._folder / CHECKPOINT, MAX_NOTE_BYTES)
         try:
             checkpoint = self._opened(note)
         except (EncodingError, SignatureError) as bad:
@@ -197,7 +198,9 @@ class Mirror:
                 str(self._folder / CHECKPOINT), expected=f"a checkpoint signed by {self._origin}", got=str(bad)[:120]
             ) from None
         whole, tail = checkpoint.size // WIDTH * WIDTH, TreeHead()
-        for number, entry in enumerate(LogCopy(self._folder).entries(checkpoint.size)):
+        copies = Copies(self._folder, checkpoint.size)
+        self._head, self._builder = copies.head(), TileBuilder(copies.begin, copies.rows)
+        for number, entry in enumerate(copies.entries(), copies.begin):
             if number == whole:
                 tail = copy.deepcopy(self._head)
             if number < whole:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import LogDamaged, SignatureError
-from agent.operations.log_copy import LogCopy, export
+from agent.operations.copies import Copies
+from agent.operations.log_copy import export
 from agent.operations.mirror import Grown, Mirror
 from agent.wire import cosignature
 from agent.wire.tiles import WIDTH, Tile, encode_bundle, topic_of
@@ -62,7 +63,25 @@ def test_it_goes_on_with_an_export(tmp_path: Path) -> None:
     mirror = Mirror(write_copy(tmp_path, ENTRIES[:600]), ORIGIN, PUBLIC)
     mirror.take("checkpoint", note_of(ENTRIES))
     assert mirror.take(*bundle(2)) == Grown(decode_checkpoint(note_of(ENTRIES)), 600)
-    assert list(LogCopy(tmp_path / "copy").entries(len(ENTRIES))) == ENTRIES
+    assert list(Copies(tmp_path / "copy", len(ENTRIES)).entries()) == ENTRIES
+
+
+@pytest.mark.parametrize("size", [2 * WIDTH, 600])
+def test_it_goes_on_with_a_copy_without_its_oldest_bundles(tmp_path: Path, size: int) -> None:
+    """OP-42: a year's bundles were thrown away; the hash tiles are enough to go on, file for file."""
+    copy, whole = write_copy(tmp_path / "a", ENTRIES[:size]), write_copy(tmp_path / "b", ENTRIES)
+    for number in range(size // WIDTH):
+        (copy / Tile(None, number).path).unlink()
+        (whole / Tile(None, number).path).unlink()
+    if size % WIDTH == 0:  # of which one must be left, or nothing says where the copy ends
+        (copy / Tile(None, 1).path).write_bytes(bundle(1)[1])
+        (whole / Tile(None, 1).path).write_bytes(bundle(1)[1])
+    mirror = Mirror(copy, ORIGIN, PUBLIC)
+    mirror.take("checkpoint", (whole / "checkpoint").read_bytes())
+    grown = mirror.take(*bundle(2))
+    assert grown is not None
+    assert (grown.checkpoint.size, grown.before) == (len(ENTRIES), size)
+    assert files(copy) == files(whole)
 
 
 def test_entries_that_the_unit_did_not_sign_never_enter(tmp_path: Path) -> None:
@@ -144,8 +163,8 @@ def test_from_a_unit_through_a_broker_to_a_copy(tmp_path: Path, mqtt5: bool) -> 
         assert len(sent) == 4, "two bundles and their two tiles, each once"
     size = _size(tmp_path)
     export(unit.log, tmp_path / "export")
-    held = list(LogCopy(tmp_path / "copy").entries(size))
-    assert held == list(LogCopy(tmp_path / "export").entries(600))[:size]
+    held = list(Copies(tmp_path / "copy", size).entries())
+    assert held == list(Copies(tmp_path / "export", 600).entries())[:size]
 
 
 def _said(folder: Path) -> str:

@@ -43,7 +43,8 @@ _CACHED_TILES = 256
 
 
 class Copies:
-    """The first `size` entries of a log, as far as `folder` holds them; `earlier` are folders of the same layout.
+    """The first `size` entries of a log, as far as `folder` holds them; `earlier` are folders of the same layout. `rows` are the hashes of before `begin`
+    with which a `TileBuilder` goes on.
 
     Raises LogDamaged, naming files, for what is missing, malformed or contradicts its neighbours.
     """
@@ -56,26 +57,26 @@ class Copies:
         self._node = node_from(self._vouched_tile, self.size)
         self._vouched: set[tuple[int, int]] = set()
         first = _first_bundle(folder, self.size)
-        while first and any((each / Tile(None, first - 1).path).exists() for each in earlier):
+        while first and any(_is_there(each / Tile(None, first - 1).path) for each in earlier):
             first -= 1
         self.begin = first * WIDTH
         self._whole()
-        self._rows: tuple[tuple[bytes, ...], ...] = ((),)
+        self.rows: tuple[tuple[bytes, ...], ...] = ((),)
         self.tiles_whole = True
         if self.begin:
-            self._rows = rows_at(self._tile, self.begin, self.size)
-            for level, row in enumerate(self._rows[1:]):
+            self.rows = rows_at(self._tile, self.begin, self.size)
+            for level, row in enumerate(self.rows[1:]):
                 number = (self.begin >> HEIGHT * (level + 2)) * WIDTH
                 for place, node in enumerate(row):
                     self._vouch(level, number + place, node)
 
     def head(self) -> TreeHead:
         """The tree of what was before `begin`."""
-        return TreeHead.continued(self.begin, peaks_of(self._rows))
+        return TreeHead.continued(self.begin, peaks_of(self.rows))
 
     def entries(self) -> Iterator[bytes]:
         """Every entry from `begin` on; while they pass, each hash tile that they complete is compared."""
-        builder = TileBuilder(self.begin, self._rows)
+        builder = TileBuilder(self.begin, self.rows)
         for tile in self._bundles():
             for entry in self._bundle(tile):
                 for done, content in builder.append(entry):
@@ -112,7 +113,7 @@ class Copies:
         for folder in self._earlier:
             for tile in (Tile(None, number), *_partial(folder, number)):
                 path = folder / tile.path
-                if not path.exists() or place >= tile.width:
+                if not _is_there(path) or place >= tile.width:
                     continue
                 entries = _decoded(path, tile.width)
                 leaf = self.leaf(index)
@@ -133,14 +134,14 @@ class Copies:
         return (folder / tile.path for folder in (self.folder, *self._earlier))
 
     def _bundle(self, tile: Tile) -> tuple[bytes, ...]:
-        found = next((path for path in self._places(tile) if path.exists()), self.folder / tile.path)
+        found = next((path for path in self._places(tile) if _is_there(path)), self.folder / tile.path)
         return _decoded(found, tile.width)
 
     def _whole(self) -> None:
         """Is every bundle from the first on held?"""
         missing: list[str] = []
         for tile in self._bundles():
-            if not any(path.exists() for path in self._places(tile)):
+            if not any(_is_there(path) for path in self._places(tile)):
                 missing.append(tile.path)
                 if len(missing) > MAX_NAMED:
                     missing[-1] = "…"
@@ -158,7 +159,7 @@ class Copies:
         """The tile that ends before `begin` and whose root is `node`, and all below it, are what they must be, or gone."""
         tile = Tile(level, index)
         path = self.folder / tile.path
-        if not path.exists():
+        if not _is_there(path):
             self.tiles_whole = False
             return
         content = self._read_tile(tile)
@@ -188,6 +189,15 @@ class Copies:
             raise _other(path, "the hashes of the entries below it")
 
 
+def _is_there(path: Path) -> bool:
+    """Also what cannot be read: reading it then says why."""
+    try:
+        path.lstat()
+    except OSError as bad:
+        return not isinstance(bad, FileNotFoundError | NotADirectoryError)
+    return True
+
+
 def _decoded(path: Path, width: int) -> tuple[bytes, ...]:
     try:
         return decode_bundle(read_regular(path, MAX_BUNDLE_BYTES), width)
@@ -210,7 +220,7 @@ def _first_bundle(folder: Path, size: int) -> int:
     is looked at, and no link is followed."""
     last = max(0, size - 1) // WIDTH
     found = [number for number in _numbers(folder / "tile" / "entries", "tile/entries", _GROUPS) if number <= last]
-    if last not in found and (folder / Tile(None, last, size % WIDTH or WIDTH).path).exists():
+    if last not in found and _is_there(folder / Tile(None, last, size % WIDTH or WIDTH).path):
         found.append(last)
     return min(found, default=0)
 

@@ -14,8 +14,8 @@ from struct import Struct
 from agent.contracts.log import Decision, PolicyOffered, PolicyTaken
 from agent.policy.model import Policy
 
-MAX_TRIES = 25_000_000
-"""About half a minute. The newest decision is found at once, as the log's state names its instant; one a year older in as long as that."""
+MAX_TRIES = 6_000_000
+"""Some ten seconds. The newest decision is found at once, as the log's state names its instant, and what was offered weeks before it soon after."""
 
 _TAKEN = Struct(">BBIBBI")
 _OFFERED = Struct(">BBI")
@@ -52,7 +52,8 @@ def find_decisions(leaves: Mapping[int, bytes], candidates: Sequence[Candidate],
                 index = wanted.pop(leaf, None)
                 if index is not None:
                     found[index] = form.entry(at, entry)
-        if not wanted or tries > MAX_TRIES:
+                    form.found(entry)
+        if not wanted or tries > MAX_TRIES or all(form.is_found for form in forms):
             break
     return found
 
@@ -65,22 +66,36 @@ class _Form:
         self._own = _stride([candidate.policy])
         self._strides = sorted(strides)
         taken = PolicyTaken(candidate.compiled, candidate.digest, _FIRST, _FIRST).encode()
-        self._taken = hashlib.sha256(b"\0" + taken[: -_TAKEN.size])
-        self._offered = None
+        self._taken: hashlib._Hash | None = hashlib.sha256(b"\0" + taken[: -_TAKEN.size])
+        self._offered: hashlib._Hash | None = None
         if candidate.message is not None:
             offered = PolicyOffered(candidate.message, candidate.digest, _FIRST).encode()
             self._offered = hashlib.sha256(b"\0" + offered[: -_OFFERED.size])
 
+    @property
+    def is_found(self) -> bool:
+        """Is there nothing left of it to look for?"""
+        return self._taken is None and self._offered is None
+
+    def found(self, effective: int | None) -> None:
+        """This one was found: one that was offered, and one that was taken, is offered or taken once."""
+        if effective is None:
+            self._offered = None
+        else:
+            self._taken = None
+
     def leaves(self, at: int) -> Iterator[tuple[bytes, int | None]]:
         """(leaf hash, instant from which it is in force, None for an offer) of what can have been logged at `at`."""
-        for effective in self._effective(at):
-            taken = self._taken.copy()
-            taken.update(_TAKEN.pack(3, _UINT32, at, 4, _UINT32, effective))
-            yield taken.digest(), effective
-        if self._offered is not None:
-            offered = self._offered.copy()
-            offered.update(_OFFERED.pack(3, _UINT32, at))
-            yield offered.digest(), None
+        taken, offered = self._taken, self._offered
+        if taken is not None:
+            for effective in self._effective(at):
+                one = taken.copy()
+                one.update(_TAKEN.pack(3, _UINT32, at, 4, _UINT32, effective))
+                yield one.digest(), effective
+        if offered is not None:
+            one = offered.copy()
+            one.update(_OFFERED.pack(3, _UINT32, at))
+            yield one.digest(), None
 
     def entry(self, at: int, effective: int | None) -> Decision:
         """That entry."""

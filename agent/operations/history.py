@@ -95,7 +95,7 @@ class History:
             self._account.begin(rule.effective, rule.policy)
         self.charges = {each.stream: set() for each in state.last}
         for run in sorted(state.spent.recent, key=lambda run: run.start):
-            self._account.charge(run.stream, run.start, run.rho, window_s=run.step, count=run.count)
+            self._account.charge(run.stream, run.start, run.rho, window_s=max(1, run.step), count=run.count)
             self.charges[run.stream].add(Charge(run.rho))
         for held in state.spent.periods:
             self.charges.setdefault(held.stream, set()).add(Charge(held.rho))

@@ -6,7 +6,7 @@
 
 Invariant: `export` writes nothing before the whole log is known to have the root of its checkpoint and to continue what the folder holds
 already, and `checkpoint` last. What is read here was written by others: only regular files of bounded size, and every byte is held
-against the checkpoint's root by who asked for it.
+against the checkpoint's root by who asked for it (`operations/copies`).
 """
 
 import os
@@ -21,12 +21,10 @@ from agent.errors import EncodingError, LogDamaged, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.wire.tiles import (
     CHECKPOINT,
-    MAX_BUNDLE_BYTES,
     WIDTH,
     Tile,
     TileBuilder,
     bundles_of,
-    decode_bundle,
     encode_bundle,
     hash_tiles_of,
 )
@@ -42,47 +40,6 @@ class Exported:
 
     checkpoint: Checkpoint
     before: int
-
-
-class LogCopy:
-    """Reads a copy. Every method raises LogDamaged, naming the file, for what is missing, not a file, too long or not what it must be."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def note(self) -> bytes:
-        """The checkpoint's note, not verified."""
-        return read_regular(self.folder / CHECKPOINT, MAX_NOTE_BYTES)
-
-    def entries(self, size: int) -> Iterator[bytes]:
-        """The first `size` entries, in order, bundle by bundle; while they pass, every hash tile is compared with what they give."""
-        builder = TileBuilder()
-        for tile in bundles_of(size):
-            path = self.folder / tile.path
-            try:
-                entries = decode_bundle(read_regular(path, MAX_BUNDLE_BYTES), tile.width)
-            except EncodingError as bad:
-                raise LogDamaged(str(path), expected=bad.expected, got=bad.got) from None
-            for entry in entries:
-                for done, content in builder.append(entry):
-                    self._compare(done, content)
-                yield entry
-        for rest, content in builder.partial():
-            self._compare(rest, content)
-
-    def unproved(self, size: int) -> Iterator[bytes]:
-        """The same entries without the hash tiles: for who reads them again and then holds them against the root."""
-        for tile in bundles_of(size):
-            path = self.folder / tile.path
-            try:
-                yield from decode_bundle(read_regular(path, MAX_BUNDLE_BYTES), tile.width)
-            except EncodingError as bad:
-                raise LogDamaged(str(path), expected=bad.expected, got=bad.got) from None
-
-    def _compare(self, tile: Tile, content: bytes) -> None:
-        path = self.folder / tile.path
-        if read_regular(path, len(content)) != content:
-            raise LogDamaged(str(path), expected="the hashes of the entries below it", got="others")
 
 
 def export(log: Path, folder: Path) -> Exported:

@@ -17,7 +17,8 @@ from agent.contracts.log import unit_path
 from agent.contracts.rotation import open_rotation
 from agent.errors import BadInput, EncodingError, LogDamaged, SignatureError, StorageUnavailable
 from agent.local.files import write_atomic
-from agent.operations.log_copy import LogCopy, read_regular
+from agent.operations.copies import Copies
+from agent.operations.log_copy import read_regular
 from agent.operations.rotations import rotation_entries
 from agent.wire.tiles import (
     CHECKPOINT,
@@ -221,18 +222,19 @@ class Mirror:
         return Grown(checkpoint, before)
 
     def _continue(self) -> None:
-        """Go on with the copy in the folder, which must be this unit's and whole."""
-        note = LogCopy(self._folder).note()
+        """Go on with the copy in the folder, which must be this unit's and whole from its first bundle on."""
+        note = read_regular(self._folder / CHECKPOINT, MAX_NOTE_BYTES)
         try:
-            size = decode_checkpoint(note).size
-            self._learn(LogCopy(self._folder).unproved(size))
+            copies = Copies(self._folder, decode_checkpoint(note).size)
+            self._learn(copies.unproved())
             checkpoint = self._opened(note)
         except (EncodingError, SignatureError) as bad:
             raise LogDamaged(
                 str(self._folder / CHECKPOINT), expected=f"a checkpoint signed by {self._origin}", got=str(bad)[:120]
             ) from None
         whole, tail = checkpoint.size // WIDTH * WIDTH, TreeHead()
-        for number, entry in enumerate(LogCopy(self._folder).entries(checkpoint.size)):
+        self._head, self._builder = copies.head(), TileBuilder(copies.begin, copies.rows)
+        for number, entry in enumerate(copies.entries(), copies.begin):
             if number == whole:
                 tail = copy.deepcopy(self._head)
             if number < whole:

@@ -170,7 +170,8 @@ class Verification:
             raise MessageError("signature", expected="base64 text, and whether it is late", got="something else")
         if waiting is None:
             return []  # no key was given, or it came twice
-        return self._release_or_fault(name, stream, waiting, item["sig"], late=item["late"])
+        signed = waiting._replace(user_properties=(*waiting.user_properties, ("sig", item["sig"])))
+        return self._release_or_fault(name, stream, signed, item["sig"], late=item["late"])
 
     def _release_or_fault(
         self, name: _Name, stream: str, message: Received, signature: str | None, *, late: bool = False

@@ -95,6 +95,23 @@ def test_a_clock_corrected_backwards_while_notice_is_served() -> None:
     assert history.windows["complete"]
 
 
+def test_windows_of_a_policy_that_ended_may_follow_the_first_of_the_next() -> None:
+    """A unit that stood still over a change of policy: one stream's Gap under the new one is logged before the last windows of others under the old."""
+    life = Street(*KINDS)
+    life.offer(
+        parse_policy(text("stays", version=2).replace('notice = "5 seconds"', 'notice = "3 seconds"'), "policy.toml")
+    )
+    life.on(1)
+    life.busy(5)
+    life.boot_ns += 500 * NS
+    life.on(13)
+    findings = Findings()
+    history = History(ORIGIN, PUBLIC, trust_root(), findings)
+    for entry in life.entries:
+        history.add(entry.encode())
+    assert findings.shown == []
+
+
 ALTERED = {
     "passing": ("rho = 0.125 -> rho = 0.0625", "m = 4 -> m = 9", 'totals = "period" -> totals = "none"', "rho = 0.125 -> rho = 0.5"),
     "stays": ("rho = 0.125 -> rho = 0.03125", "c = 1 -> c = 3"),

@@ -11,7 +11,8 @@ import pytest
 from agent.cli.main import main
 from agent.contracts.log import iter_log, iter_records, pack_record
 from agent.errors import LogDamaged, StorageUnavailable
-from agent.operations.log_copy import LogCopy, export
+from agent.operations.copies import Copies
+from agent.operations.log_copy import export, read_regular
 from agent.wire import tlog
 from tests.log_files import write_log
 from tests.wire.test_sumdb import ORIGIN, log_of
@@ -19,8 +20,8 @@ from tests.wire.test_tlog import KEY
 
 
 def read(folder: Path) -> list[bytes]:
-    copy = LogCopy(folder)
-    return list(copy.entries(tlog.decode_checkpoint(copy.note()).size))
+    note = read_regular(folder / "checkpoint", tlog.MAX_NOTE_BYTES)
+    return list(Copies(folder, tlog.decode_checkpoint(note).size).entries())
 
 
 def logged(folder: Path) -> list[bytes]:
@@ -130,10 +131,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda c: os.truncate(c / "tile/entries/000", 1 << 40),
         "tile/entries/000: expected at most",
     ),
-    "a missing bundle": (
-        lambda c: (c / "tile/entries/001.p/44").unlink(),
-        "(entries/001.p/44: .*No such file|none as .*entries/001.p/44)",
-    ),
+    "a missing bundle": (lambda c: (c / "tile/entries/001.p/44").unlink(), "none as tile/entries/001.p/44"),
     "a bundle with an entry less": (
         lambda c: (c / "tile/entries/001.p/44").write_bytes(b""),
         "entries/001.p/44: expected 44 entries",
@@ -145,12 +143,9 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a hash tile that is longer": (lambda c: _append(c / "tile/0/001.p/44"), "001.p/44: expected at most 1408 bytes"),
     "a tile folder that is a file": (
         lambda c: _file_for_folder(c / "tile"),
-        "(Not a directory|none as .*entries/000)",
+        "none as tile/entries/000",
     ),
-    "a size beyond any log": (
-        lambda c: _resign(c, 2**62, "bytes 1"),
-        "(entries/001: .*No such file|none as .*entries/001)",
-    ),
+    "a size beyond any log": (lambda c: _resign(c, 2**62, "bytes 1"), "none as tile/entries/001, "),
 }
 
 

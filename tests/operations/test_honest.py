@@ -106,7 +106,7 @@ def test_windows_of_a_policy_that_ended_may_follow_the_first_of_the_next() -> No
     life.boot_ns += 500 * NS
     life.on(13)
     findings = Findings()
-    history = History(ORIGIN, PUBLIC, trust_root(), findings)
+    history = History(ORIGIN, Course(ORIGIN, (PUBLIC,)), trust_root(), findings)
     for entry in life.entries:
         history.add(entry.encode())
     assert findings.shown == []

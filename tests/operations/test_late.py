@@ -25,6 +25,7 @@ from agent.operations.carried import possible
 from agent.operations.copies import Copies
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
+from agent.operations.rotations import Course
 from agent.policy.compile import compile_policy
 from agent.policy.file import PolicyFile, load_policy_file
 from agent.wire.tiles import WIDTH, Tile
@@ -139,7 +140,7 @@ def found_from(size: int, entries: Sequence[Entry], *, known: bool = True) -> se
     """What the fold finds that goes on from what the first `size` entries come to; with the decisions that these hold, or without."""
     state, findings = Ledger(entries[:size]).state, Findings()
     assert possible(state, size) is None
-    history = History(ORIGIN, PUBLIC, trust_root(), findings)
+    history = History(ORIGIN, Course(ORIGIN, (PUBLIC,)), trust_root(), findings)
     decisions = {index: entry for index in state.decisions if isinstance(entry := entries[index], Decision)}
     history.resume(size, state, decisions if known else {})
     for entry in entries[size:]:

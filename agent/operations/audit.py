@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.contracts.aggregate import Aggregate
 from agent.contracts.log import unit_path
 from agent.contracts.public import open_envelope
 from agent.errors import EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
 from agent.operations.log_copy import LogCopy, read_regular
+from agent.operations.losses import Followers, named_after
 from agent.operations.received import MAX_LINE_BYTES, Line, Reception, parse_line, signed_by
+from agent.operations.shown import Shown, judge_shown
 from agent.policy.governance import TrustRoot
 from agent.wire.cosignature import Witness, verify_cosignatures
 from agent.wire.tlog import EMPTY_ROOT, MAX_NOTE_BYTES, Checkpoint, TreeHead, decode_checkpoint, open_checkpoint
@@ -65,6 +66,8 @@ def audit(inputs: Inputs) -> Verdict:
     reception = Reception(findings)
     for where, line in _lines(inputs):
         reception.take(line, where)
+    if reception.claims:
+        verdict.open.append(f"{reception.claims} checkpoints that nobody verified: give `subscribe` the keys, or --raw")
     heads = [*_seen_heads(inputs, verdict), *_received_heads(inputs, reception, findings)]
     _agree(heads, findings)
     if inputs.log is None:
@@ -77,17 +80,20 @@ def audit(inputs: Inputs) -> Verdict:
     history, roots = _replay(
         inputs,
         own,
-        {head.checkpoint.size for head in heads if head.checkpoint.origin == own.origin},
+        {_named_size(head.checkpoint, own) for head in heads},
         reception,
         findings,
     )
     if roots[own.size] != own.root:
         findings.add(Kind.ROOT, str(inputs.log), f"{own.size} entries")
+    followers = Followers(own, roots, history.loss)
     for head in heads[:-1]:
         if head.checkpoint.origin == own.origin:
             _contained(head, own, roots, verdict)
         elif history.loss is not None and head.checkpoint.origin == history.loss.lost.origin:
             history.loss.judge(head.checkpoint, head.where, findings)
+        elif followers.judge(head.checkpoint, head.where, findings):
+            verdict.open.append(f"{head.where}: a checkpoint of the log that follows; audit that too")
         else:
             verdict.open.append(f"{head.where}: a checkpoint of another log of this unit, {head.checkpoint.origin}")
     loss = history.loss
@@ -100,7 +106,9 @@ def audit(inputs: Inputs) -> Verdict:
         )
     _suspects(inputs, reception, findings)
     for path in inputs.air:
-        _aired(path, inputs, history, findings)
+        _aired(path, inputs, history, verdict)
+    for shown, where in reception.shown.items():
+        _disclosed(shown, where, inputs, history, verdict)
     if newer:
         verdict.open.append(f"{newer} releases are newer than the log copy")
     if inputs.root is None:
@@ -113,6 +121,12 @@ def audit(inputs: Inputs) -> Verdict:
     }
     verdict.windows, verdict.events = dict(history.windows), [*history.policies.events, *verdict.events]
     return verdict
+
+
+def _named_size(checkpoint: Checkpoint, own: Checkpoint) -> int:
+    """How many entries of the log audited it speaks of; 0 when of none."""
+    named = (checkpoint.size, "") if checkpoint.origin == own.origin else named_after(checkpoint.origin)
+    return named[0] if named is not None else 0
 
 
 def _replay(
@@ -138,12 +152,8 @@ def _replay(
             raise LogDamaged(str(inputs.log), expected=f"at most {MAX_POLICIES} policies in a unit's life", got="more")
         if found is not None:
             entry, layout, pack = found
-            reception.confirm(entry, index, pack, _names(layout.aggregate))
+            reception.confirm(entry, index, pack, layout.aggregate.terms)
     return history, roots
-
-
-def _names(aggregate: Aggregate) -> tuple[str, ...]:
-    return tuple(field.name for field in aggregate.terms.fields)
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
@@ -182,8 +192,9 @@ def _seen_heads(inputs: Inputs, verdict: Verdict) -> Iterator[_Head]:
 
 
 def _received_heads(inputs: Inputs, reception: Reception, findings: Findings) -> Iterator[_Head]:
-    newest: dict[str, int] = {}
-    for where, origin, size, root, note in reception.heads:
+    """Within one file they come in the order in which the unit signed them; what a broker kept it may show again."""
+    newest: dict[tuple[str, str], int] = {}
+    for where, origin, size, root, note, retained in reception.heads:
         if note is not None:
             counted = sum(findings.counts.values())
             checkpoint = _opened(note, where, inputs, findings)
@@ -191,10 +202,11 @@ def _received_heads(inputs: Inputs, reception: Reception, findings: Findings) ->
                 continue
         else:
             checkpoint = Checkpoint(origin, size, root)
-        largest = newest.get(checkpoint.origin, 0)
-        if checkpoint.size < largest:
+        run = (where.rpartition(":")[0], checkpoint.origin)
+        largest = newest.get(run, 0)
+        if checkpoint.size < largest and not retained:
             findings.add(Kind.ROLLED_BACK, where, f"{checkpoint.size} entries, after {largest}")
-        newest[checkpoint.origin] = max(largest, checkpoint.size)
+        newest[run] = max(largest, checkpoint.size)
         yield _Head(where, checkpoint, before=False)
 
 
@@ -263,14 +275,18 @@ def _suspects(inputs: Inputs, reception: Reception, findings: Findings) -> None:
             findings.add(Kind.FORGED, where, "the unit's signature does not cover it")
 
 
-def _aired(path: Path, inputs: Inputs, history: History, findings: Findings) -> None:
+def _disclosed(shown: Shown, where: str, inputs: Inputs, history: History, verdict: Verdict) -> None:
+    if newer := judge_shown(shown, where, inputs.public_key, history, verdict.findings):
+        verdict.open.append(newer)
+
+
+def _aired(path: Path, inputs: Inputs, history: History, verdict: Verdict) -> None:
     message = read_regular(path, MAX_ENVELOPE_BYTES)
     try:
         envelope = open_envelope(message, inputs.public_key)
     except SignatureError as bad:
-        findings.add(Kind.AIR_SIGNATURE, str(path), str(bad)[:200])
+        verdict.findings.add(Kind.AIR_SIGNATURE, str(path), str(bad)[:200])
         return
     except (EncodingError, MessageError) as bad:
         raise MessageError(str(path), expected="an envelope as read over Bluetooth", got=str(bad)[:120]) from None
-    if envelope.digest not in history.policies.disclosures:
-        findings.add(Kind.AIR_NOT_IN_LOG, str(path), f"disclosure {envelope.digest.hex()}")
+    _disclosed(Shown(envelope.digest, envelope.issued_at, message), str(path), inputs, history, verdict)

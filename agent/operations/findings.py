@@ -52,6 +52,7 @@ class Kind(StrEnum):
     AFTER_STOP = "released-while-stopped"
     AFTER_EXPIRY = "released-after-expiry"
     CLOCK_BACK = "clock-back"
+    OTHER_DISCLOSURE = "other-disclosure"
     # what was received
     TWO_PAYLOADS = "two-payloads"
     ALTERED = "altered"
@@ -100,12 +101,13 @@ WORDS: dict[Kind, str] = {
     Kind.AFTER_STOP: "numbers were released while a stop order held",
     Kind.AFTER_EXPIRY: "numbers were released after the policy had expired",
     Kind.CLOCK_BACK: "an entry is dated before one that precedes it",
+    Kind.OTHER_DISCLOSURE: "a disclosure shown to people is not that of the policy that the log has under its digest",
     Kind.TWO_PAYLOADS: "two payloads were received for one window",
     Kind.ALTERED: "what was received differs from what the log holds for the window",
     Kind.NOT_IN_LOG: "a Release was received that the log does not hold",
     Kind.FORGED: "something was received that the unit did not sign",
     Kind.AIR_SIGNATURE: "what was read over the air is not signed by the unit's key",
-    Kind.AIR_NOT_IN_LOG: "a disclosure was on air that the log never names",
+    Kind.AIR_NOT_IN_LOG: "a disclosure was on air, or announced, that the log never names",
 }
 
 

@@ -82,7 +82,7 @@ class LogTiles:
             if not self._loaded:
                 self._at, self._builder = self._load()
                 self._loaded = True
-            if head.entries < self._at.entries:
+            if head.entries < self._at.entries or not self._follower.proves(self._at):
                 self._at, self._builder = START, TileBuilder()  # the log is another one
             if head.entries - self._at.entries < WIDTH:
                 return

@@ -93,6 +93,9 @@ class Connection:
         self._offers_from = offers_from
         self.window = OWN_WINDOW
         self.acknowledged: list[int] = []
+        self.refused: list[tuple[int, str]] = []
+        """Optional messages that the broker did not take, and its words."""
+        self._optional: set[int] = set()
         self.answered = False
         self._broker = f"{mqtt.host}:{mqtt.port}"
         self._mqtt = mqtt
@@ -127,8 +130,11 @@ class Connection:
                     Code.BROKER_ABSENT, self._broker, why="it accepts but does not answer", remedy=_REMEDY_NETWORK
                 )
 
-    def publish(self, message: Message) -> int:
-        """Hand over one message; its identifier comes back in `acknowledged`. Raise BrokerFault."""
+    def publish(self, message: Message, *, optional: bool = False) -> int:
+        """Hand over one message; its identifier comes back in `acknowledged`. Raise BrokerFault.
+
+        That the broker refuses a message ends the connection; of one that is `optional` the identifier comes back in `refused`.
+        """
         size = (
             len(message.payload) + len(message.topic) + sum(len(k) + len(v) for k, v in message.user_properties) + 128
         )
@@ -143,7 +149,9 @@ class Connection:
         info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
             raise self._ended()
-        return int(info.mid)
+        mid = int(info.mid)
+        (self._optional.add if optional else self._optional.discard)(mid)
+        return mid
 
     def turn(self, timeout_s: float, waker: int | None = None) -> None:
         """Wait at most `timeout_s` for the broker, or until the descriptor `waker` is readable, and do what there is to do; raise
@@ -256,7 +264,9 @@ class Connection:
     def _on_publish(
         self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        if reason.is_failure:
+        if reason.is_failure and mid in self._optional:
+            self.refused.append((mid, str(reason)))
+        elif reason.is_failure:
             self._fault = self._refused(reason)
         else:
             self.acknowledged.append(mid)

@@ -242,7 +242,7 @@ class Session:
             message = self.tiles.next_message(topics, state.collect_within_s, connection.max_packet_bytes)
             if message is None:
                 return
-            mid = connection.publish(message)
+            mid = connection.publish(message, optional=True)
             self._mids.add(mid)
             self.tiles.sent(mid)
 
@@ -276,6 +276,10 @@ class Session:
             self.backlog.acknowledge(mid)
             self.tiles.acknowledge(mid)
         connection.acknowledged.clear()
+        for mid, words in connection.refused:
+            self._mids.discard(mid)
+            self.tiles.refuse(words)
+        connection.refused.clear()
 
     def _goodbye(self, connection: Connection) -> None:
         assert self._topics is not None

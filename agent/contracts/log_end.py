@@ -28,6 +28,11 @@ class Head:
     offset: int
     note: bytes
 
+    @property
+    def origin(self) -> bytes:
+        """Which log it is of."""
+        return self.note.partition(b"\n")[0]
+
 
 def head_of(note: bytes, where: str) -> Head:
     """What a note says of it; raises LogDamaged for what is no checkpoint of a release log. Its signature is not looked at."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from agent.contracts.aggregate import Aggregate
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.log import unit_path
 from agent.contracts.public import open_envelope, read_envelope
@@ -16,9 +15,11 @@ from agent.operations.findings import Findings, Kind
 from agent.operations.heads import Whose, agree, contain, split
 from agent.operations.history import History
 from agent.operations.log_copy import read_regular
+from agent.operations.losses import Followers, named_after
 from agent.operations.openings import GateFacts
 from agent.operations.received import MAX_LINE_BYTES, Line, Reception, parse_line, signed_by
 from agent.operations.rotations import Course, course_of, rotation_entries, unplaced
+from agent.operations.shown import Shown, judge_shown
 from agent.policy.file import PolicyFile
 from agent.policy.governance import TrustRoot
 from agent.wire.cosignature import Witness
@@ -85,6 +86,8 @@ def audit(inputs: Inputs) -> Verdict:
     reception = Reception(findings)
     for where, line in _lines(inputs):
         reception.take(line, where)
+    if reception.claims:
+        verdict.open.append(f"{reception.claims} checkpoints that nobody verified: give `subscribe` the keys, or --raw")
     copies, note, course = None, b"", unplaced(inputs.given)
     if inputs.log is not None:
         where = str(inputs.log / CHECKPOINT)
@@ -102,10 +105,12 @@ def audit(inputs: Inputs) -> Verdict:
         return verdict
     own = whose.read(note, str(inputs.log / CHECKPOINT))
     beginning = Beginning(copies.begin, copies.tiles_whole) if copies.begin else None
-    sizes = {head.checkpoint.size for head in heads if head.checkpoint.origin == own.origin}
+    sizes = {_named_size(head.checkpoint, own) for head in heads}
+    verdict.beginning = beginning
     history, roots = _replay(inputs, own, sizes, copies, beginning, reception, findings, course)
     if roots[own.size] != own.root:
         findings.add(Kind.ROOT, str(inputs.log), f"{own.size} entries")
+    followers = Followers(own, roots, history.loss)
     for head in heads:
         if head.checkpoint.origin == own.origin:
             same = contain(head, own, partial(_root, roots, copies), whose)
@@ -113,11 +118,15 @@ def audit(inputs: Inputs) -> Verdict:
                 beginning.agreeing += same
         elif history.loss is not None and head.checkpoint.origin == history.loss.lost.origin:
             history.loss.judge(head.checkpoint, head.where, findings)
+        elif followers.judge(head.checkpoint, head.where, findings):
+            verdict.open.append(f"{head.where}: a checkpoint of the log that follows; audit that too")
         else:
             verdict.open.append(f"{head.where}: a checkpoint of another log of this unit, {head.checkpoint.origin}")
     _compared(inputs, own, copies, beginning, history, reception, verdict, course)
     for path in inputs.air:
         _aired(path, course, history, verdict)
+    for shown, where in reception.shown.items():
+        _disclosed(shown, where, course, history, verdict)
     if inputs.root is None:
         verdict.open.append("no trust root: who signed the policies is not judged")
     verdict.facts = {
@@ -127,7 +136,7 @@ def audit(inputs: Inputs) -> Verdict:
         "checkpoints": len(heads) + 1,
     }
     verdict.windows, verdict.events = dict(history.windows), [*history.policies.events, *events]
-    verdict.beginning, verdict.since = beginning, history.first_start
+    verdict.since = history.first_start
     verdict.settled, verdict.unjudged = history.policies.settled, history.unjudged
     verdict.gate = history.openings.facts
     verdict.boards, verdict.board_changes = tuple(history.hardware.newest), history.hardware.changes
@@ -172,6 +181,12 @@ def _root(roots: dict[int, bytes], copies: Copies, size: int) -> bytes | None:
     return roots[size] if size in roots else copies.root(size)
 
 
+def _named_size(checkpoint: Checkpoint, own: Checkpoint) -> int:
+    """How many entries of the log audited it speaks of; 0 when of none."""
+    named = (checkpoint.size, "") if checkpoint.origin == own.origin else named_after(checkpoint.origin)
+    return named[0] if named is not None else 0
+
+
 def _replay(
     inputs: Inputs,
     own: Checkpoint,
@@ -206,7 +221,7 @@ def _replay(
             raise LogDamaged(str(inputs.log), expected=f"at most {MAX_POLICIES} policies in a unit's life", got="more")
         if found is not None:
             entry, layout, pack = found
-            reception.confirm(entry, index, pack, _names(layout.aggregate))
+            reception.confirm(entry, index, pack, layout.aggregate.terms)
     roots[head.size] = head.root()
     if beginning is not None and beginning.entry is None and not findings.counts:
         raise LogDamaged(
@@ -271,7 +286,7 @@ def _shown(inputs: Inputs) -> list[bytes]:
     found: dict[bytes, None] = {}
     for path in inputs.air:
         found[read_regular(path, MAX_ENVELOPE_BYTES)] = None
-    found.update((line.envelope, None) for _, line in _lines(inputs) if line.envelope is not None)
+    found.update((line.shown.envelope, None) for _, line in _lines(inputs) if line.shown and line.shown.envelope)
     shown = []
     for message in found:
         try:
@@ -279,10 +294,6 @@ def _shown(inputs: Inputs) -> list[bytes]:
         except EncodingError:
             continue
     return shown
-
-
-def _names(aggregate: Aggregate) -> tuple[str, ...]:
-    return tuple(field.name for field in aggregate.terms.fields)
 
 
 # --- what was received and read --------------------------------------------------------------------------------------
@@ -319,9 +330,10 @@ def _aired(path: Path, course: Course, history: History, verdict: Verdict) -> No
         verdict.open.append(
             f"{path}: signed with a key that was given up since; whether it was read before that, it does not say"
         )
-    if envelope.digest in history.policies.disclosures:
-        return
-    if verdict.beginning is not None and verdict.beginning.absent:
-        verdict.open.append(f"{path}: a disclosure that only the entries before the copy can name")
-    else:
-        verdict.findings.add(Kind.AIR_NOT_IN_LOG, str(path), f"disclosure {envelope.digest.hex()}")
+    _disclosed(Shown(envelope.digest, envelope.issued_at, message), str(path), course, history, verdict)
+
+
+def _disclosed(shown: Shown, where: str, course: Course, history: History, verdict: Verdict) -> None:
+    absent = verdict.beginning is not None and bool(verdict.beginning.absent)
+    if words := judge_shown(shown, where, course.keys, history, verdict.findings, absent=absent):
+        verdict.open.append(words)

@@ -73,6 +73,8 @@ class CarriedStates:
                 pass
 
     def _window(self, stream: str, start: int, window_s: int, count: int, charge: Charge | None) -> None:
+        if window_s < 1 or count < 1:
+            return  # found as malformed
         last = start + (count - 1) * window_s
         self._last[stream] = last + window_s
         if charge is None or not charge.rho:

@@ -11,7 +11,8 @@ from fractions import Fraction
 from math import exp, isqrt, log
 from typing import NamedTuple
 
-from agent.contracts.cells import COUNT
+from agent.contracts.cells import COUNT, PERCENTILE
+from agent.contracts.cells import written as as_written
 from agent.contracts.guarantee import ConcentratedGuarantee, Guarantee, NoGuarantee, PureGuarantee
 from agent.operations import totals
 from agent.policy.cells import cell_names
@@ -236,10 +237,28 @@ def _guarantee(policy: Policy, stream: Stream) -> Guarantee:
             return NoGuarantee(privacy.mode)
 
 
+def on_grid(stream: Stream, name: str, value: int | Decimal) -> bool:
+    """Is a scalar's number one that is written (AN-436, AN-443): a tenth of a step under dp, else a step from `low`; a percentile the end of one of at
+    most 32 equal parts of the grid? Finer ones would say more than the policy."""
+    privacy, places = stream.privacy, _places(stream)
+    assert isinstance(privacy, ScalarPrivacy | CoarsePrivacy | NoPrivacy)
+    mean = isinstance(privacy, ScalarPrivacy) and name == "mean"
+    unit = privacy.step / 10 if mean else privacy.step
+    number = round((Fraction(value) - privacy.low) / unit)
+    written = (privacy.low + unit * number) * 10**places
+    decimals = len(as_written(value).partition(".")[2])
+    if decimals != places or (written + Fraction(1, 2)) // 1 != Fraction(value) * 10**places:
+        return False
+    span = int((privacy.high - privacy.low) / privacy.step)
+    part = -(-(span + 1) // 32)
+    return not PERCENTILE.fullmatch(name) or number == span or (number + 1) % part == 0
+
+
 def _places(stream: Stream) -> int:
-    """Decimals of a dp mean: those that a tenth of a step needs, at most six."""
-    assert isinstance(stream.privacy, ScalarPrivacy)
-    parts = (stream.privacy.step / 10, stream.privacy.low)
+    """Decimals of a mean: those that a step, under dp a tenth of one, needs, at most six."""
+    privacy = stream.privacy
+    assert isinstance(privacy, ScalarPrivacy | CoarsePrivacy | NoPrivacy)
+    parts = (privacy.step / (10 if isinstance(privacy, ScalarPrivacy) else 1), privacy.low)
     return next((n for n in range(6) if all((part * 10**n).denominator == 1 for part in parts)), 6)
 
 

@@ -53,6 +53,7 @@ class Kind(StrEnum):
     AFTER_STOP = "released-while-stopped"
     AFTER_EXPIRY = "released-after-expiry"
     CLOCK_BACK = "clock-back"
+    OTHER_DISCLOSURE = "other-disclosure"
     # the gate
     WHILE_CLOSED = "released-while-closed"
     GATE_UNTOLD = "gate-untold"
@@ -106,6 +107,7 @@ WORDS: dict[Kind, str] = {
     Kind.AFTER_STOP: "numbers were released while a stop order held",
     Kind.AFTER_EXPIRY: "numbers were released after the policy had expired",
     Kind.CLOCK_BACK: "an entry is dated before one that precedes it",
+    Kind.OTHER_DISCLOSURE: "a disclosure shown to people is not that of the policy that the log has under its digest",
     Kind.WHILE_CLOSED: "more of a window was measured than the gate was open in it, by the log's own word",
     Kind.GATE_UNTOLD: "the gate's history has a hole: measured windows, and nothing says how the gate stood",
     Kind.GATE_BACK: "the gate's history goes back in time, or has more open time than time",
@@ -114,7 +116,7 @@ WORDS: dict[Kind, str] = {
     Kind.NOT_IN_LOG: "a Release was received that the log does not hold",
     Kind.FORGED: "something was received that the unit did not sign",
     Kind.AIR_SIGNATURE: "what was read over the air is not signed by the unit's key",
-    Kind.AIR_NOT_IN_LOG: "a disclosure was on air that the log never names",
+    Kind.AIR_NOT_IN_LOG: "a disclosure was on air, or announced, that the log never names",
 }
 
 

@@ -53,9 +53,9 @@ class Whose:
                 yield Head(str(path), checkpoint, before=True)
 
     def received(self, reception: Reception) -> Iterator[Head]:
-        """Those that came from the broker, in the order in which they came."""
-        newest: dict[str, int] = {}
-        for where, origin, size, root, note in reception.heads:
+        """Those that came from the broker. Within one file they come in the order in which the unit signed them; what a broker kept it may show again."""
+        newest: dict[tuple[str, str], int] = {}
+        for where, origin, size, root, note, retained in reception.heads:
             if note is not None:
                 counted = sum(self.findings.counts.values())
                 checkpoint = self._opened(note, where)
@@ -63,10 +63,11 @@ class Whose:
                     continue
             else:
                 checkpoint = Checkpoint(origin, size, root)
-            largest = newest.get(checkpoint.origin, 0)
-            if checkpoint.size < largest:
+            run = (where.rpartition(":")[0], checkpoint.origin)
+            largest = newest.get(run, 0)
+            if checkpoint.size < largest and not retained:
                 self.findings.add(Kind.ROLLED_BACK, where, f"{checkpoint.size} entries, after {largest}")
-            newest[checkpoint.origin] = max(largest, checkpoint.size)
+            newest[run] = max(largest, checkpoint.size)
             yield Head(where, checkpoint, before=False)
 
     def _opened(self, note: bytes, where: str) -> Checkpoint:

@@ -24,7 +24,7 @@ from agent.contracts.log import (
     decode_entry,
     unit_path,
 )
-from agent.errors import BadInput, EncodingError, SignatureError
+from agent.errors import BadInput
 from agent.operations.account import Account
 from agent.operations.carried import CarriedStates
 from agent.operations.findings import Findings, Kind
@@ -37,7 +37,7 @@ from agent.operations.policies import Policies
 from agent.operations.rotations import Course
 from agent.policy.governance import TrustRoot
 from agent.wire import cbor
-from agent.wire.detached import verify_detached
+from agent.wire.detached import DetachedVerifier
 
 MAX_LAYOUTS = 64
 BATCH = 32
@@ -70,6 +70,7 @@ class History:
         self.policies = Policies(self._origin, root, findings)
         self._course = course
         self._by_key = Counter[bool]()
+        self._signatures = {key: DetachedVerifier(key) for key in course.keys}
         self._findings = findings
         self._account = Account()
         self._numbers = Numbers(self.policies, self._account, findings)
@@ -148,6 +149,11 @@ class History:
                 self._states.see(entry, self.size)
             self.size += 1
 
+    @property
+    def newest(self) -> int:
+        """The newest instant that the log speaks of."""
+        return max(self.policies.newest_at, *self._last_end.values(), 0)
+
     def _find(self, kind: Kind, words: str) -> None:
         self._findings.add(kind, f"entry {self.size}", words)
 
@@ -189,18 +195,20 @@ class History:
 
     def _signed(self, entry: Release) -> None:
         """By the key whose turn it is."""
-        try:
-            verify_detached(entry.signature, self._course.keys[self._course.number(self.size)], entry.payload)
+        turn = self._course.keys[self._course.number(self.size)]
+        if self._signs(turn, entry):
             self._by_key[True] += 1
             return
-        except (SignatureError, EncodingError) as bad:
-            words = str(bad)[:200]
         self._by_key[False] += 1
-        number = self._course.signer(lambda key: _signs(entry.signature, key, entry.payload), self.size)
+        number = self._course.signer(lambda key: self._signs(key, entry), self.size)
         if number is not None and self._course.given_up(number, self.size):
             self._find(Kind.KEY_ROTATION, "a Release signed with a key that was given up before it")
         else:
-            self._find(Kind.RELEASE_SIGNATURE, words)
+            self._find(Kind.RELEASE_SIGNATURE, f"{len(entry.signature)} bytes, not this key's in the form of a Release")
+
+    def _signs(self, key: bytes, entry: Release) -> bool:
+        """In the one form: a header could carry anything."""
+        return self._signatures[key].verify(entry.signature, entry.payload) is True
 
     def _rotated(self) -> None:
         """Whether it fits with the others was judged when the copy was first read (`course_of`)."""
@@ -313,15 +321,6 @@ class History:
             layout = self._layouts[key] = Layout(entry.payload, said)
             pack = pack_of(said)
         return layout, pack
-
-
-def _signs(signature: bytes, key: bytes, payload: bytes) -> bool:
-    """Is it a detached signature by `key` over `payload`?"""
-    try:
-        verify_detached(signature, key, payload)
-    except BadInput:
-        return False
-    return True
 
 
 def _uncharged(data: bytes) -> bool:

@@ -1,6 +1,6 @@
 """A log that follows one of which a part was lost (AN-64): is the loss owned up to, and what does it explain? OP-32 of SPEC.md. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.contracts.log import AFTER, MAX_UNKEPT, LogLost, logged_until, unit_path
@@ -38,6 +38,48 @@ class Loss:
             findings.add(
                 Kind.ROLLED_BACK, where, f"it covers {head.size} entries, the loss owns up to {self.lost.size}"
             )
+
+
+def named_after(origin: str) -> tuple[int, str] | None:
+    """Size and root (the first 16 bytes, hex) of the lost log's checkpoint that a log of this name follows; None for a first log."""
+    size, dash, root = origin.partition(AFTER)[2].partition("-")
+    if not (dash and size.isascii() and size.isdigit() and len(size) < 19):
+        return None
+    return int(size), root
+
+
+class Followers:
+    """Checkpoints of logs that follow the one audited, or the one that it follows itself: it ended where they begin, and there is one of them."""
+
+    def __init__(self, own: Checkpoint, roots: Mapping[int, bytes], loss: Loss | None) -> None:
+        self._own = own
+        self._roots = roots
+        self._loss = loss
+        self._first = ""
+
+    def judge(self, head: Checkpoint, where: str, findings: Findings) -> bool:
+        """Does it belong to one that follows? What contradicts is a finding."""
+        named = named_after(head.origin)
+        if named is None:
+            return False
+        loss = self._loss
+        if loss is not None and named == (loss.kept, loss.root[:16].hex()):
+            findings.add(
+                Kind.FORKED_LOG, where, f"another log that follows {loss.lost.origin}, after {loss.kept} entries"[:200]
+            )
+            return True
+        if self._roots.get(named[0], b"")[:16].hex() != named[1]:
+            return False
+        if self._own.size > named[0] + MAX_UNKEPT:
+            findings.add(
+                Kind.FORKED_LOG,
+                where,
+                f"a log that follows after {named[0]} entries; this one has gone on to {self._own.size}",
+            )
+        elif self._first not in ("", head.origin):
+            findings.add(Kind.FORKED_LOG, where, f"a second log that follows this one, besides {self._first}"[:200])
+        self._first = self._first or head.origin
+        return True
 
 
 def loss_of(first: LogLost | None, origin: str, keys: Sequence[bytes], findings: Findings) -> Loss | None:

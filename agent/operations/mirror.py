@@ -149,6 +149,9 @@ class Mirror:
         entries = _bundle(payload, f"bundle {number}")
         if number < self._whole or number in self._pending or number >= self._whole + 1000 * MAX_PENDING:
             return
+        if len(self._pending) >= MAX_PENDING and number < (farthest := max(self._pending)):
+            del self._pending[farthest]  # whoever sent it: what comes next in the copy has its place
+            (self._folder / "pending" / f"{farthest:012}").unlink(missing_ok=True)
         if len(self._pending) >= MAX_PENDING:
             raise LogDamaged(
                 f"bundle {number}",

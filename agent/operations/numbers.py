@@ -13,7 +13,7 @@ from agent.contracts.cells import COUNT, DEVICES, PERCENTILE, SINCE, TOTAL
 from agent.contracts.governed import PackTerms
 from agent.contracts.log import Charge, Gap, Release
 from agent.operations.account import Account
-from agent.operations.dues import NONE, Dues, Span, dues
+from agent.operations.dues import NONE, Dues, Span, dues, on_grid
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Pack
 from agent.operations.policies import Policies
@@ -37,13 +37,24 @@ TAILS = 34
 @dataclass(slots=True)
 class _Era:
     """A stream under one policy and one noise. `agreed` and `charge` were found right; `lengths` are those of its first pack of each media type,
-    `media_type` is that of its last."""
+    `media_type` is that of its last; `grid` numbers that were."""
 
     owes: Dues
     lengths: dict[str, int] = dataclasses.field(default_factory=dict)
     media_type: str | None = None
     agreed: PackTerms | None = None
     charge: Charge | None = None
+    grid: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+
+    def written(self, stream: Stream, name: str, value: int | Decimal) -> bool:
+        """Is a scalar's number on its grid? Those that are, are remembered."""
+        known = (name, str(value))
+        if known in self.grid:
+            return True
+        if on_grid(stream, name, value):
+            self.grid.add(known)
+            return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +239,10 @@ class Numbers:
         match stream.kind:
             case "scalar":
                 low, high = stream.privacy.low, stream.privacy.high  # type: ignore[union-attr]  # every scalar has them
-                possible = all(isinstance(value, str) or low <= value <= high for _, value in numbers)
+                possible = all(
+                    isinstance(value, str) or (low <= value <= high and era.written(stream, field.name, value))
+                    for field, value in numbers
+                )
                 told = [
                     value for field, value in numbers if PERCENTILE.fullmatch(field.name) and not isinstance(value, str)
                 ]
@@ -288,10 +302,12 @@ def _counts(stream: Stream, terms: PackTerms, numbers: list[tuple[Field, Value]]
     most = privacy.max_count + int(TAILS * terms.noise_sd)
     steps = privacy.totals if isinstance(privacy, CountPrivacy) else 0
     bins = bin_names(stream)
+    quantiles: dict[str, int] = {}
     for field, value in numbers:
         if isinstance(value, str):
-            if value not in bins:
+            if value not in bins or bins.index(value) < quantiles.get(name := field.name.partition("/")[0], 0):
                 return False
+            quantiles[name] = bins.index(value)
         elif isinstance(value, int) and field.name != SINCE:
             windows = steps if field.name.endswith(f"/{TOTAL}") else 1
             if abs(value) > most * windows:

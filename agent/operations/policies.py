@@ -16,7 +16,7 @@ from agent.policy.compile import decompile_policy
 from agent.policy.governance import TrustRoot, decompile_governance
 from agent.policy.model import Policy, Stream
 from agent.policy.signed import read_signed, verify_governance, verify_policy, verify_stop
-from agent.policy.stop import decompile_stop
+from agent.policy.stop import StopOrder, decompile_stop
 from agent.policy.values import DAY_S
 
 Verify = Callable[[TrustRoot], object]
@@ -63,7 +63,8 @@ class Policies:
     def __init__(self, origin: tuple[str, ...], root: TrustRoot | None, findings: Findings) -> None:
         self.rules: list[Rule] = []
         self.events: list[tuple[int, str]] = []
-        self.disclosures: set[bytes] = set()
+        self.disclosures: dict[bytes, bytes] = {}
+        """Digest -> the compiled policy that is disclosed under it."""
         self.stop_above: int | None = None
         self.settled = 0
         self._unjudged: frozenset[Kind] = frozenset()
@@ -167,7 +168,7 @@ class Policies:
             self._find(Kind.AFTER_EXPIRY, f"{where} was offered after it had expired")
         self._highest = max(self._highest, policy.version)
         self._upcoming = _OnNotice(policy, compiled, entry.message, entry.disclosure_digest, entry.at)
-        self.disclosures.add(entry.disclosure_digest)
+        self._disclosed(entry.disclosure_digest, compiled)
         self.events.append((entry.at, f"offered {where}"))
 
     def _notice(self, entry: NoticeServed) -> None:
@@ -200,8 +201,13 @@ class Policies:
         self.rules.append(Rule(policy, entry.disclosure_digest, entry.effective, {s.name: s for s in policy.streams}))
         if self.settled == NEVER:
             self.settled, self._unjudged = entry.effective + DAY_S, frozenset()
-        self.disclosures.add(entry.disclosure_digest)
+        self._disclosed(entry.disclosure_digest, entry.policy)
         self.events.append((entry.at, f"took {where}, in force from {entry.effective}"))
+
+    def _disclosed(self, digest: bytes, compiled: bytes) -> None:
+        """A digest is of one disclosure, which holds its policy."""
+        if self.disclosures.setdefault(digest, compiled) != compiled:
+            self._find(Kind.OTHER_DISCLOSURE, f"disclosure {digest.hex()[:16]}… was that of another policy before")
 
     def _begins(self, policy: Policy, entry: PolicyTaken) -> None:
         """AN-23: at the window in progress for a first policy, for any other at the next common boundary, not before its own date."""
@@ -218,9 +224,14 @@ class Policies:
 
     def _stop(self, entry: StopTaken) -> None:
         order = decompile_stop(read_signed(entry.message)[1])
-        self._signed("stop order", lambda root: verify_stop(entry.message, root, entry.at))
+        self._signed("stop order", lambda root: self._by(entry.by, verify_stop(entry.message, root, entry.at)))
         self.stop_above = self._highest
         self.events.append((entry.at, f"stopped by {', '.join(entry.by)}: {order.reason}"))
+
+    def _by(self, by: tuple[str, ...], order: StopOrder) -> None:
+        """Who stopped it, as the log says, are those who signed."""
+        if sorted(by) != sorted(order.signers):
+            self._find(Kind.UNSIGNED, f"stop order: by {', '.join(by)}, signed by {', '.join(order.signers)}"[:300])
 
     def _governance(self, entry: GovernanceTaken) -> None:
         root = decompile_governance(read_signed(entry.message)[1])

@@ -42,6 +42,13 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_TEMPLATES = 20_000
 """Streams whose terms are kept ready to decode by; about 6 kB each."""
 
+MAX_TOPIC_CHARACTERS = 300
+"""Names of units are remembered: five levels of at most 32 characters, and what follows."""
+
+MAX_SESSION_CHARACTERS = 64
+MAX_UNSIGNED_BYTES = 64 << 20
+"""Of Releases that wait for their signature, some 50,000 of them; beyond it the oldest waits no longer."""
+
 SIGNATURE_WITHIN_S = 2.0
 """How long a Release without the `sig` property waits for its `…/sig` message (MQTT 3.1.1)."""
 
@@ -98,6 +105,7 @@ class Verification:
         self._online: OrderedDict[_Name, str] = OrderedDict()
         self._heads: OrderedDict[_Name, tlog.Checkpoint] = OrderedDict()
         self._unsigned: OrderedDict[tuple[_Name, str], Received] = OrderedDict()
+        self._unsigned_bytes = 0
 
     def take(self, message: Received) -> list[tuple[Record, Received]]:
         """The records that this message completes, each with the message that it is about."""
@@ -106,6 +114,8 @@ class Verification:
         try:
             if topic is None:
                 raise MessageError("topic", expected="UTF-8", got="other bytes")
+            if len(topic) > MAX_TOPIC_CHARACTERS:
+                raise MessageError("topic", expected=f"at most {MAX_TOPIC_CHARACTERS} characters", got=str(len(topic)))
             if topic.split("/")[5:6] == ["log"]:
                 return done  # tiles, for mirrors; they are longer
             if len(message.payload) > MAX_PAYLOAD_BYTES:
@@ -114,7 +124,7 @@ class Verification:
                 )
             done += self._take(topic, message)
         except BadInput as bad:
-            done.append((_fault(topic, bad), message))
+            done.append((_fault(topic and topic[:MAX_TOPIC_CHARACTERS], bad), message))
         return done
 
     def overdue(self, at_s: float) -> list[tuple[Record, Received]]:
@@ -122,9 +132,16 @@ class Verification:
         done = []
         for key, message in list(self._unsigned.items()):
             if at_s - message.at_s >= SIGNATURE_WITHIN_S:
-                del self._unsigned[key]
+                self._waiting(*key)
                 done += self._release_or_fault(*key, message, None)
         return done
+
+    def _waiting(self, name: _Name, stream: str) -> Received | None:
+        """The Release that waited for its signature waits no longer."""
+        waiting = self._unsigned.pop((name, stream), None)
+        if waiting is not None:
+            self._unsigned_bytes -= _size(waiting)
+        return waiting
 
     def _take(self, topic: str, message: Received) -> list[tuple[Record, Received]]:
         match topic.split("/"):
@@ -153,18 +170,23 @@ class Verification:
 
     def _data(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
         done = []
-        waiting = self._unsigned.pop((name, stream), None)
+        waiting = self._waiting(name, stream)
         if waiting is not None:
             done += self._release_or_fault(name, stream, waiting, None)
         signature = dict(message.user_properties).get("sig")
         if signature is None and self._keys:
-            remember(self._unsigned, (name, stream), message)
+            self._unsigned[name, stream] = message
+            self._unsigned_bytes += _size(message)
+            while self._unsigned_bytes > MAX_UNSIGNED_BYTES:
+                oldest = next(iter(self._unsigned))
+                if (waiting := self._waiting(*oldest)) is not None:
+                    done += self._release_or_fault(*oldest, waiting, None)
         else:
             done += self._release_or_fault(name, stream, message, signature)
         return done
 
     def _signature(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
-        waiting = self._unsigned.pop((name, stream), None)
+        waiting = self._waiting(name, stream)
         item = _object(message.payload, {"v", "log_index", "disclosure", "late", "sig"}, "signature")
         if not isinstance(item["sig"], str) or not isinstance(item["late"], bool):
             raise MessageError("signature", expected="base64 text, and whether it is late", got="something else")
@@ -274,7 +296,7 @@ class Verification:
         item = _object(payload, None, "state")
         session, connection = item.pop("session", None), item.pop("connection", None)
         publisher, backlog = item.pop("publisher", "ok"), item.pop("backlog", False)
-        texts = isinstance(session, str) and isinstance(publisher, str)
+        texts = isinstance(session, str) and isinstance(publisher, str) and len(session) <= MAX_SESSION_CHARACTERS
         if not texts or connection not in ("online", "offline") or not isinstance(backlog, bool):
             raise MessageError("state", expected="session, connection, publisher and backlog", got="something else")
         state = decode_state(json.dumps(item).encode())
@@ -355,6 +377,11 @@ def _read(name: _Name, stream: str, governed: Aggregate) -> _Known:
 def _agrees(record: Record) -> bool:
     """Is there nothing against it? That a previous key signed it, where that may be, is not."""
     return all(record["verified"] and note.startswith(GIVEN_UP) for note in record["notes"])
+
+
+def _size(message: Received) -> int:
+    """Bytes that it holds, about."""
+    return 1000 + len(message.payload) + sum(len(name) + len(value) for name, value in message.user_properties)
 
 
 def _opens(envelope: bytes, key: bytes) -> bool:

@@ -113,7 +113,7 @@ class Backlog:
         try:
             before = self.head
             self.head = self._follower.head()
-            if self.head is not None and (self._live is None or self._receded(before)):
+            if self.head is not None and (self._live is None or self._replaced(before)):
                 self._locate(self.head)
             self._read_ahead()
             self._fault = None
@@ -192,11 +192,14 @@ class Backlog:
             self._late = None
         self._progress = cursors.at(self._live.acknowledged)
 
-    def _receded(self, before: Head | None) -> bool:
-        """Did the checkpoint change and now lie before what was already read?"""
+    def _replaced(self, before: Head | None) -> bool:
+        """Did the checkpoint change, and is it of another log, or before what was already read? The records of a log that follows another may end
+        where that one's did."""
         if self.head is None or self._live is None or self.head is before:
             return False
-        return self.head.offset < self._live.position.offset
+        return self.head.offset < self._live.position.offset or (
+            before is not None and before.origin != self.head.origin
+        )
 
     def _locate(self, head: Head) -> None:
         """Set where to read on: the newest position that this log proves. Saying so unless it is the one we were at."""

@@ -84,9 +84,8 @@ class Connection:
         self._offers_from = offers_from
         self.window = OWN_WINDOW
         self.acknowledged: list[int] = []
-        self.refused: list[int] = []
-        """The identifiers of spare messages that the broker did not take, and `refusal`, why."""
-        self.refusal = ""
+        self.refused: list[tuple[int, str]] = []
+        """Spare messages that the broker did not take, and its words."""
         self._spare: set[int] = set()
         self.answered = False
         self._broker = f"{mqtt.host}:{mqtt.port}"
@@ -125,7 +124,10 @@ class Connection:
                 )
 
     def publish(self, message: Message) -> int:
-        """Hand over one message; its identifier comes back in `acknowledged`. Raise BrokerFault."""
+        """Hand over one message; its identifier comes back in `acknowledged`. Raise BrokerFault.
+
+        That the broker refuses a message ends the connection; of one that is spare the identifier comes back in `refused`.
+        """
         size = (
             len(message.payload) + len(message.topic) + sum(len(k) + len(v) for k, v in message.user_properties) + 128
         )
@@ -266,8 +268,7 @@ class Connection:
         if not reason.is_failure:
             self.acknowledged.append(mid)
         elif spare:
-            self.refusal = str(reason)
-            self.refused.append(mid)
+            self.refused.append((mid, str(reason)))
         else:
             self._fault = self._refused(reason)
 

@@ -32,6 +32,9 @@ class Discovery:
         self._known = self._load()
         self._made: tuple[Message, ...] = ()
         self._made_for: tuple[Topics, bytes] | None = None
+        self.refusal = ""
+        """Why the broker took none of it on this connection."""
+        self._mids: set[int] = set()
         self._clearing: dict[int, str] = {}
         self._retry_at = 0.0
 
@@ -52,11 +55,13 @@ class Discovery:
 
     def sent(self, mid: int, message: Message) -> None:
         """This message is on its way under that identifier."""
+        self._mids.add(mid)
         if not message.payload:
             self._clearing[mid] = message.topic
 
     def acknowledge(self, mid: int) -> None:
         """The broker took this message; others' identifiers are ignored."""
+        self._mids.discard(mid)
         topic = self._clearing.pop(mid, None)
         if topic is None:
             return
@@ -64,13 +69,18 @@ class Discovery:
         if all(message.payload for message in self._made):
             self._remember(_topics(self._made))
 
-    def refuse(self, mid: int) -> None:
-        """The broker did not take it: it is tried again on the next connection."""
-        self._clearing.pop(mid, None)
+    def refuse(self, mid: int, words: str) -> None:
+        """The broker did not take it: it is tried again on the next connection. Others' identifiers are ignored."""
+        if mid in self._mids:
+            self._mids.discard(mid)
+            self._clearing.pop(mid, None)
+            self.refusal = words
 
     def rewind(self) -> None:
         """Nothing is in flight any more."""
         self._clearing.clear()
+        self._mids.clear()
+        self.refusal = ""
 
     def _remember(self, topics: frozenset[str]) -> bool:
         """Bring the file in step; False when that failed."""

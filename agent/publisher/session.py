@@ -106,8 +106,8 @@ class Session:
                 return Code.SUBSCRIPTION_REFUSED, f"{self._connection.subscription_refused}; {_REMEDY_ACL}"
         if code is Code.OK and self.discovery.fault is not None:
             return Code.DISCOVERY_UNWRITABLE, str(self.discovery.fault)
-        if code is Code.OK and self._connection.refusal:
-            return Code.DISCOVERY_REFUSED, f"{self._connection.refusal}; {_REMEDY_DISCOVERY}"
+        if code is Code.OK and self.discovery.refusal:
+            return Code.DISCOVERY_REFUSED, f"{self.discovery.refusal}; {_REMEDY_DISCOVERY}"
         return code, words
 
     def step(self, wait_s: float = POLL_S) -> None:
@@ -292,9 +292,10 @@ class Session:
             self.tiles.acknowledge(mid)
             self.discovery.acknowledge(mid)
         connection.acknowledged.clear()
-        for mid in connection.refused:
+        for mid, words in connection.refused:
             self._mids.discard(mid)
-            self.discovery.refuse(mid)
+            self.discovery.refuse(mid, words)
+            self.tiles.refuse(mid, words)
         connection.refused.clear()
 
     def _goodbye(self, connection: Connection) -> None:

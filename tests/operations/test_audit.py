@@ -290,6 +290,7 @@ def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
         Kind.MALFORMED,
         Kind.TWO_PAYLOADS,
         Kind.WITHHELD,
+        Kind.OTHER_DISCLOSURE,
     }
     elsewhere |= {
         Kind.ALTERED,

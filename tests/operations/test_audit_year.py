@@ -19,6 +19,7 @@ from agent.contracts.gate_log import Change, GateChanges
 from agent.contracts.log import Entry, NoticeServed, PolicyOffered, PolicyTaken, Release, carrying
 from agent.contracts.public import Reason
 from agent.operations.log_copy import export
+from agent.operations.received import TERMS, promised
 from agent.policy.compile import compile_policy
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
@@ -122,6 +123,7 @@ def record(said: Aggregate) -> dict[str, object]:
         "unit": said.terms.unit,
         "stream": said.terms.stream,
         "window_start": said.window_start,
+        **dict(zip(TERMS, promised(said.terms), strict=True)),
         "state": said.state,
         "coverage": float(said.coverage),
         "cells": {name: float(v) if isinstance(v, Decimal) else v for name, v in said.cells},

@@ -10,6 +10,7 @@ import pytest
 
 from agent.cli.main import main
 from tests.brokers import Mosquitto
+from tests.operations.stories import PUBLIC, story, write_copy
 from tests.operations.test_subscribe import ROOT, Subscriber
 from tests.publisher.hostile_broker import CONNACK_5, HostileBroker
 from tests.publisher.unit_folders import TIMEOUT_S, PublisherProcess, UnitFolder, wait_until
@@ -66,6 +67,15 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert ended.returncode == 3
     assert ended.stderr.decode().startswith("error: standard output: No space left on device")
     assert ended.stderr.count(b"\n") == 1
+
+
+def test_a_full_disk_is_no_finding(tmp_path: Path) -> None:
+    """OP-45: `audit` exits with 1 for findings only."""
+    copy = write_copy(tmp_path, story())
+    command = [sys.executable, "-m", "agent.cli.main", "audit", "--log", str(copy), "--key", PUBLIC.hex()]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=ROOT, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (3, b"error: standard output: No space left on device; make room\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

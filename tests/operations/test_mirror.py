@@ -104,6 +104,9 @@ def test_what_is_refused(tmp_path: Path) -> None:
         mirror.take(topic_of(Tile(None, number)), bundle(0)[1])
     with pytest.raises(LogDamaged, match="begin with a copy"):
         mirror.take(topic_of(Tile(None, 65)), bundle(0)[1])
+    mirror.take("checkpoint", note_of(ENTRIES[:WIDTH]))
+    assert mirror.take(*bundle(0)) is not None  # sixty-four that come later do not keep out the next
+    assert len(list((tmp_path / "copy" / "pending").iterdir())) == 63
     with pytest.raises(LogDamaged, match="signed by springfield/other/one"):
         Mirror(write_copy(tmp_path / "b", ENTRIES[:9]), "springfield/other/one", PUBLIC)
 

@@ -18,7 +18,14 @@ from agent.operations.gaps import MAX_GAPS_A_STREAM, Gap
 from agent.operations.placement import Placement
 from agent.operations.table import Table
 from agent.operations.tally import Silence, Tally
-from agent.operations.verification import MAX_PAYLOAD_BYTES, SIGNATURE_WITHIN_S, Received, Record, Verification
+from agent.operations.verification import (
+    MAX_PAYLOAD_BYTES,
+    MAX_UNSIGNED_BYTES,
+    SIGNATURE_WITHIN_S,
+    Received,
+    Record,
+    Verification,
+)
 from agent.publisher.message import (
     Message,
     checkpoint_message,
@@ -427,3 +434,28 @@ def test_another_length_of_windows_is_no_gap(before_s: int, after_s: int) -> Non
     assert [gap.first_start for gap in lost] == [
         change + after_s
     ]  # what came before the five is missing, and nothing else
+
+
+def test_a_flood_of_releases_that_wait_for_a_signature_is_bounded(unit: UnitFolder, topics: Topics) -> None:
+    """OP-44: from as many names as there are topics, each as long as a payload may be; none is forgotten silently."""
+    verification = Verification([PUBLIC])
+    base = topics.base.rpartition("/")[0]
+    sent = 2 * MAX_UNSIGNED_BYTES // MAX_PAYLOAD_BYTES
+    told = 0
+    payload = b"x" * MAX_PAYLOAD_BYTES
+    for number in range(sent):
+        told += len(verification.take(Received(f"{base}/u{number}/agg/s", payload, (), False, 0.0)))
+    waiting = len(verification.overdue(SIGNATURE_WITHIN_S))
+    assert told + waiting == sent
+    assert waiting <= MAX_UNSIGNED_BYTES // MAX_PAYLOAD_BYTES
+    record = take(verification, release_messages(topics, unit.release(0), log_index=0, expiry_s=60, mqtt5=True)[0])
+    assert record["verified"] is True
+
+
+def test_names_and_sessions_that_are_remembered_are_short(unit: UnitFolder, topics: Topics) -> None:
+    """OP-44: a hundred thousand are kept."""
+    ((record, _),) = Verification().take(Received(f"dtpr/v1/{'a' * 60_000}/b/c/state", b"{}", (), False, 0.0))
+    assert (record["type"], record["where"]) == ("fault", "topic")
+    assert len(record["topic"]) <= 300
+    message = state_message(topics, unit.state, session="s" * 60_000, connection="online", publisher="ok")
+    assert take(Verification(), message)["type"] == "fault"

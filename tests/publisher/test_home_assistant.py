@@ -189,7 +189,7 @@ def test_what_goes_away_is_cleared_until_that_is_acknowledged(tmp_path: Path) ->
     assert {topic.rpartition("_CELL_")[2] for topic in gone} == {"foot/config"}
     (empty,) = (message for message in second.messages(topics, fewer) if not message.payload)
     second.sent(1, empty)
-    second.refuse(1)
+    second.refuse(1, "not authorized")
     second.acknowledge(1)
     assert decode_topics(file.read_bytes()) == before
     second.sent(2, empty)

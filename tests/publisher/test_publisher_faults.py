@@ -16,6 +16,7 @@ from agent.contracts.log import RELEASES, iter_records
 from agent.contracts.public import ENVELOPE, STATE
 from agent.local.files import write_atomic
 from agent.publisher.cursor import SLOT_BYTES
+from agent.wire.tiles import WIDTH
 from agent.wire.tlog import TreeHead
 from tests.brokers import Mosquitto, free_port
 from tests.publisher.listeners import Listener
@@ -75,6 +76,24 @@ def test_refused_topic_is_not_taken_for_delivery(tmp_path: Path, unit: UnitFolde
             with Listener(broker.port) as city:
                 wait_until(lambda: len(city.heard(DATA)) >= 2, "releases")
                 assert city.payloads(DATA)[:2] == expected
+
+
+def test_tiles_that_a_broker_refuses_cost_nothing_else(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-48: an access list of before there were tiles; the connection lasts, and what is logged goes out at once."""
+    expected = unit.release_windows(0, WIDTH)
+    allowed = "".join(
+        f"topic write {unit.base}/{level}\n" for level in ("agg/#", "state", "disclosure/#", "checkpoint", "health")
+    )
+    with Mosquitto(tmp_path, acl=f"{allowed}topic read #\n") as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: "takes no bundles and tiles" in publisher.log, "the refusal")
+            expected += unit.release_windows(WIDTH, 3)
+            wait_until(lambda: len(city.heard(DATA)) >= WIDTH + 3, "the releases")
+            assert city.payloads(DATA) == expected
+            assert not city.heard("log/entries/000")
+        assert publisher.log.count("connected to the MQTT broker") == 1
+        assert publisher.log.count("takes no bundles and tiles") <= 2
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "flipped", "long"])

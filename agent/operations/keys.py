@@ -20,21 +20,26 @@ MAX_DIRECTORY_BYTES = 32 << 20
 
 def encode_directory(files: Iterable[Units]) -> bytes:
     """One directory of several units files (a large city has one a district); raises SettingsError when they contradict each other."""
-    units: dict[str, str] = {}
-    owners: dict[str, str] = {}
+    units: dict[str, bytes] = {}
+    owners: dict[bytes, str] = {}
     cities: set[str] = set()
     version = 0
     for file in files:
         cities.add(file.city)
         version = max(version, file.version)
         for unit in file.units:
-            name, key = f"{file.city}/{unit.site}/{unit.name}", unit.public_key.hex()
+            name, key = f"{file.city}/{unit.site}/{unit.name}", unit.public_key
             if units.setdefault(name, key) != key or owners.setdefault(key, name) != name:
                 raise SettingsError("units", expected="one key a unit and one unit a key", got=f"{name} twice")
     if len(cities) != 1:
         raise SettingsError("units", expected="files of one city", got=", ".join(sorted(cities)) or "none")
-    item = {"v": 1, "city": cities.pop(), "version": version, "units": dict(sorted(units.items()))}
-    return (json.dumps(item, indent=1) + "\n").encode()
+    return write_directory(cities.pop(), version, units)
+
+
+def write_directory(city: str, version: int, units: Mapping[str, bytes]) -> bytes:
+    """A directory of these units: city/site/unit -> public key (32 bytes)."""
+    keys = {name: key.hex() for name, key in sorted(units.items())}
+    return (json.dumps({"v": 1, "city": city, "version": version, "units": keys}, indent=1) + "\n").encode()
 
 
 def decode_directory(data: bytes, where: str) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from agent.cli import audit_mirror
-from agent.cli.audit_beginning import beginning_lines, instant
+from agent.cli.audit_beginning import beginning_lines, instant, last_line, same_log
 from agent.contracts.log import unit_path
 from agent.errors import EncodingError, LogDamaged, SettingsError
 from agent.operations.audit import Inputs, Verdict, audit
@@ -131,9 +131,7 @@ def _in_words(verdict: Verdict) -> str:
     elif verdict.losses:
         lines.append("A LOSS, no fraud: the unit owns up to it, and nothing else was found in what could be judged")
     elif verdict.beginning is not None:
-        lines.append(
-            f"CLEAN FROM ENTRY {verdict.beginning.entry} ON: nothing was found in what could be judged; of what was before, only what is said above"
-        )
+        lines.append(last_line(verdict))
     else:
         lines.append("CLEAN: nothing was found in what could be judged")
     return "\n".join(printable(line) for line in lines)
@@ -160,7 +158,8 @@ def _extent(verdict: Verdict) -> dict[str, object]:
         "before": None
         if begin is None
         else {
-            "entries": begin.held,
+            "entries": begin.entry,
+            "same_log": same_log(verdict),
             "hash_tiles": "all" if begin.tiles_whole else "some",
             "checkpoints_agree": begin.agreeing,
             "releases_included": begin.included,

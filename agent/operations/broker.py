@@ -8,6 +8,7 @@ from ssl import SSLContext
 
 from agent.errors import SettingsError
 from agent.local import settings as agent_settings
+from agent.local.files import read_given
 from agent.local.settings import Mqtt
 from agent.publisher.connection import Login
 from agent.publisher.tls import tls_context
@@ -105,17 +106,8 @@ def login_for(mqtt: Mqtt) -> Login:
     if mqtt.password_file is None:
         return Login(mqtt.username, None)
     return Login(
-        mqtt.username, read_small(mqtt.password_file, "a password file").decode(errors="replace").rstrip("\r\n")
+        mqtt.username,
+        read_given(mqtt.password_file, MAX_SECRET_BYTES, "a password file", SettingsError)
+        .decode(errors="replace")
+        .rstrip("\r\n"),
     )
-
-
-def read_small(path: Path, what: str, cap: int = MAX_SECRET_BYTES) -> bytes:
-    """A file of at most `cap` bytes; raise SettingsError naming it and `what` was expected."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(cap + 1)
-    except (OSError, ValueError) as bad:
-        raise SettingsError(str(path)[:100], expected=what, got=getattr(bad, "strerror", None) or str(bad)) from None
-    if len(content) > cap:
-        raise SettingsError(str(path), expected=f"at most {cap} bytes", got="more")
-    return content

@@ -9,7 +9,7 @@ Invariant: a directory is written only from verified units files; whoever reads 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,22 @@ def encode_directory(files: Iterable[Units]) -> bytes:
     for name in sorted(named):
         units[name], given_up = _standing(name, named[name])
         if given_up:
-            previous[name] = [{"public_key": each.public_key.hex(), "until": each.until} for each in given_up]
-    item: dict[str, Any] = {"v": 1, "city": cities.pop(), "version": version}
-    item["units"] = {name: key.hex() for name, key in units.items()}
-    return (json.dumps(item | ({"previous": previous} if previous else {}), indent=1) + "\n").encode()
+            previous[name] = given_up
+    return write_directory(cities.pop(), version, units, previous)
+
+
+def write_directory(
+    city: str, version: int, units: Mapping[str, bytes], previous: Mapping[str, Sequence[Superseded]] | None = None
+) -> bytes:
+    """A directory of these units: city/site/unit -> public key (32 bytes), and the keys before it, oldest first."""
+    item: dict[str, Any] = {"v": 1, "city": city, "version": version}
+    item["units"] = {name: key.hex() for name, key in sorted(units.items())}
+    if previous:
+        item["previous"] = {
+            name: [{"public_key": each.public_key.hex(), "until": each.until} for each in keys]
+            for name, keys in sorted(previous.items())
+        }
+    return (json.dumps(item, indent=1) + "\n").encode()
 
 
 def _standing(name: str, keys: Mapping[int, bytes]) -> tuple[bytes, list[Superseded]]:

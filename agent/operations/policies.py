@@ -102,7 +102,10 @@ class Policies:
         if not whole:
             self._root = None
         for index, entry in known:
-            self.fold(entry, f"entry {index}")
+            try:
+                self.fold(entry, f"entry {index}")
+            except BadInput as bad:
+                self._findings.add(Kind.MALFORMED, f"entry {index}", str(bad)[:200])
         if self._upcoming is not None:
             self._upcoming.served_s = served_s
         self.newest_at = max(self.newest_at, newest_at)

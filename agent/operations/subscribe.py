@@ -16,15 +16,17 @@ from types import FrameType
 
 from agent.contracts.public import TOPIC_NAME
 from agent.errors import SettingsError, StorageUnavailable
+from agent.local.files import read_given
 from agent.local.settings import Mqtt
-from agent.operations.broker import add_broker_arguments, broker_of, context_for, login_for, read_small
+from agent.operations.announcements import Record
+from agent.operations.broker import MAX_SECRET_BYTES, add_broker_arguments, broker_of, context_for, login_for
 from agent.operations.keyring import MAX_KEYS, Keyring
 from agent.operations.keys import MAX_DIRECTORY_BYTES, decode_directory
 from agent.operations.reception import receive
 from agent.operations.rows import HEADER, rows
 from agent.operations.table import Table
 from agent.operations.tally import Silence, Tally
-from agent.operations.verification import Received, Record, Verification
+from agent.operations.verification import Received, Verification
 from agent.publisher.connection import Login
 from agent.publisher.topics import VERSION
 
@@ -154,7 +156,9 @@ def load_public_key(text: str) -> bytes:
         key = bytes.fromhex(text)
         if len(key) == 32:
             return key
-    content = read_small(Path(text), "a public key: 64 hex digits, or a file of them or in PEM")
+    content = read_given(
+        Path(text), MAX_SECRET_BYTES, "a public key: 64 hex digits, or a file of them or in PEM", SettingsError
+    )
     with contextlib.suppress(ValueError):
         key = bytes.fromhex(content.decode("ascii").strip())
         if len(key) == 32:
@@ -190,7 +194,7 @@ def _keyring(args: argparse.Namespace) -> Keyring:
                 str(args.keys), expected=f"1 to {MAX_KEYS} key files named *.pub, *.pem or *.key", got=str(len(found))
             )
         return Keyring([*keys, *(load_public_key(str(path)) for path in found)])
-    content = read_small(args.keys, "a key directory or a folder of key files", MAX_DIRECTORY_BYTES)
+    content = read_given(args.keys, MAX_DIRECTORY_BYTES, "a key directory or a folder of key files", SettingsError)
     directory = decode_directory(content, str(args.keys))
     return Keyring(keys, directory.units, directory.previous)
 

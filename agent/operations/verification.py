@@ -7,34 +7,22 @@ Invariant: `verified` is True only after a signature by one of the given keys, F
 None only when no key was given.
 """
 
-import base64
-import binascii
 import dataclasses
 import hashlib
-import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Template, Value
-from agent.contracts.health import decode_health
-from agent.contracts.log import AFTER
-from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
-from agent.disclosure.datachain import decode_disclosure, to_datachain
-from agent.errors import BadInput, DisclosureError, MessageError, SignatureError
+from agent.errors import BadInput, MessageError
+from agent.operations.announcements import Announcements, Name, Record, health_record, json_object
 from agent.operations.gaps import Gap
-from agent.operations.keyring import GIVEN_UP, Keyring
+from agent.operations.keyring import Keyring
 from agent.operations.placement import Placement, remember
 from agent.publisher.topics import VERSION
-from agent.wire import tlog
-
-Record = dict[str, Any]
-
-_LATEST = 2**33
-"""Beyond the year 2200: no instant of a policy."""
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 """As senml.MAX_PACK_BYTES; a disclosure with its datachain is under 32 KiB."""
@@ -45,7 +33,6 @@ MAX_TEMPLATES = 20_000
 MAX_TOPIC_CHARACTERS = 300
 """Names of units are remembered: five levels of at most 32 characters, and what follows."""
 
-MAX_SESSION_CHARACTERS = 64
 MAX_UNSIGNED_BYTES = 64 << 20
 """Of Releases that wait for their signature, some 50,000 of them; beyond it the oldest waits no longer."""
 
@@ -66,23 +53,6 @@ class Received(NamedTuple):
     at_s: float
 
 
-class _Name(NamedTuple):
-    """From the topic: whose message it is."""
-
-    root: str
-    city: str
-    site: str
-    unit: str
-
-    def fields(self) -> Record:
-        return {"city": self.city, "site": self.site, "unit": self.unit}
-
-    @property
-    def path(self) -> str:
-        """As a key directory and a log's origin have it."""
-        return f"{self.city}/{self.site}/{self.unit}"
-
-
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What the last Release of a stream told about all of them."""
@@ -99,12 +69,10 @@ class Verification:
 
     def __init__(self, keys: Sequence[bytes] | Keyring = (), *, shared: bool = False) -> None:
         self._keys = keys if isinstance(keys, Keyring) else Keyring(keys)
-        self._known: OrderedDict[tuple[_Name, str], _Known] = OrderedDict()
-        self._announced: OrderedDict[tuple[_Name, str], None] = OrderedDict()
+        self._known: OrderedDict[tuple[Name, str], _Known] = OrderedDict()
+        self._announcements = Announcements(self._keys)
         self._placement = Placement(whole=not shared)
-        self._online: OrderedDict[_Name, str] = OrderedDict()
-        self._heads: OrderedDict[_Name, tlog.Checkpoint] = OrderedDict()
-        self._unsigned: OrderedDict[tuple[_Name, str], Received] = OrderedDict()
+        self._unsigned: OrderedDict[tuple[Name, str], Received] = OrderedDict()
         self._unsigned_bytes = 0
 
     def take(self, message: Received) -> list[tuple[Record, Received]]:
@@ -136,7 +104,7 @@ class Verification:
                 done += self._release_or_fault(*key, message, None)
         return done
 
-    def _waiting(self, name: _Name, stream: str) -> Received | None:
+    def _waiting(self, name: Name, stream: str) -> Received | None:
         """The Release that waited for its signature waits no longer."""
         waiting = self._unsigned.pop((name, stream), None)
         if waiting is not None:
@@ -146,7 +114,7 @@ class Verification:
     def _take(self, topic: str, message: Received) -> list[tuple[Record, Received]]:
         match topic.split("/"):
             case [root, version, city, site, unit, *rest] if version == VERSION:
-                name = _Name(root, city, site, unit)
+                name = Name(root, city, site, unit)
             case _:
                 raise MessageError("topic", expected=f"<root>/{VERSION}/<city>/<site>/<unit>/…", got="another")
         match rest:
@@ -157,18 +125,18 @@ class Verification:
             case ["state"]:
                 return [(record, message) for record in self._state(name, message.payload)]
             case ["disclosure"]:
-                return [(self._disclosure(name, message.payload), message)]
+                return [(self._announcements.disclosure(name, message.payload), message)]
             case ["disclosure", "upcoming"]:
-                return [(self._upcoming(name, message.payload), message)] if message.payload else []
+                return [(self._announcements.upcoming(name, message.payload), message)] if message.payload else []
             case ["checkpoint"]:
-                return [(self._checkpoint(name, message.payload), message)]
+                return [(self._announcements.checkpoint(name, message.payload), message)]
             case ["health"]:
-                return [(_health(name, message.payload), message)]
+                return [(health_record(name, message.payload), message)]
             case [first, *_] if first in IGNORED:
                 return []
         raise MessageError("topic", expected="agg/<stream>, state, disclosure, checkpoint or health", got="another")
 
-    def _data(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
+    def _data(self, name: Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
         done = []
         waiting = self._waiting(name, stream)
         if waiting is not None:
@@ -185,9 +153,9 @@ class Verification:
             done += self._release_or_fault(name, stream, message, signature)
         return done
 
-    def _signature(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
+    def _signature(self, name: Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
         waiting = self._waiting(name, stream)
-        item = _object(message.payload, {"v", "log_index", "disclosure", "late", "sig"}, "signature")
+        item = json_object(message.payload, {"v", "log_index", "disclosure", "late", "sig"}, "signature")
         if not isinstance(item["sig"], str) or not isinstance(item["late"], bool):
             raise MessageError("signature", expected="base64 text, and whether it is late", got="something else")
         if waiting is None:
@@ -196,7 +164,7 @@ class Verification:
         return self._release_or_fault(name, stream, signed, item["sig"], late=item["late"])
 
     def _release_or_fault(
-        self, name: _Name, stream: str, message: Received, signature: str | None, *, late: bool = False
+        self, name: Name, stream: str, message: Received, signature: str | None, *, late: bool = False
     ) -> list[tuple[Record, Received]]:
         late = late or dict(message.user_properties).get("late") == "true"
         try:
@@ -205,7 +173,7 @@ class Verification:
             return [(_fault(message.topic, bad), message)]
 
     def _release(
-        self, name: _Name, stream: str, message: Received, signature: str | None, *, late: bool
+        self, name: Name, stream: str, message: Received, signature: str | None, *, late: bool
     ) -> list[Record]:
         known = self._known.get((name, stream))
         governed = None if known is None else known.template.decode(message.payload)
@@ -229,7 +197,7 @@ class Verification:
             "coverage": governed.coverage_percent / 100,
             "cells": {label: _json(value) for label, value in governed.cells},
             "log_index": governed.log_index,
-            "disclosure_announced": (name, digest) in self._announced,
+            "disclosure_announced": self._announcements.announced(name, digest),
             "verified": verified,
             "late": late,
             "retry": found.retry,
@@ -240,113 +208,13 @@ class Verification:
         }
         return [record, *(_gap(name, stream, gap) for gap in found.lost)]
 
-    def _disclosure(self, name: _Name, payload: bytes) -> Record:
-        item = _object(payload, {"v", "digest", "datachain", "envelope"}, "disclosure")
-        record, envelope = self._disclosed(name, item)
-        if envelope.not_before is not None:
-            record["notes"].append("it is not in force yet")
-        if _agrees(record):
-            remember(self._announced, (name, record["digest"]), None)
-        return {"type": "disclosure", **record, "agrees": _agrees(record)}
-
-    def _upcoming(self, name: _Name, payload: bytes) -> Record:
-        """A policy on notice: what will be in force, and from when at the earliest."""
-        item = _object(payload, {"v", "digest", "datachain", "envelope", "not_before"}, "upcoming disclosure")
-        record, envelope = self._disclosed(name, item)
-        if envelope.not_before is None or not 0 <= envelope.not_before < _LATEST:
-            raise DisclosureError(
-                "upcoming envelope", expected="an instant before which it is not in force", got="none"
-            )
-        if item["not_before"] != envelope.not_before:
-            record["notes"].append("not_before is not that of the envelope")
-        return {"type": "upcoming", **record, "agrees": _agrees(record), "not_before": envelope.not_before}
-
-    def _disclosed(self, name: _Name, item: dict[str, Any]) -> tuple[Record, Envelope]:
-        if not isinstance(item["envelope"], str):
-            raise DisclosureError("disclosure envelope", expected="base64 text", got=type(item["envelope"]).__name__)
-        try:
-            message = base64.b64decode(item["envelope"], validate=True)
-        except (binascii.Error, ValueError):
-            raise DisclosureError("disclosure envelope", expected="base64", got="other text") from None
-        envelope = read_envelope(message)
-        verified, notes = self._keys.opened(name.path, lambda key: _opens(message, key))
-        disclosure = decode_disclosure(envelope.disclosure)
-        digest = envelope.digest.hex()
-        unit = disclosure.policy.unit
-        if item["digest"] != digest:
-            notes.append("the digest announced is not that of the disclosure")
-        if item["datachain"] != to_datachain(disclosure):
-            notes.append("the datachain is not that of the disclosure")
-        if (unit.city, unit.site, unit.name) != (name.city, name.site, name.unit):
-            notes.append("the disclosure is another unit's")
-        record = {
-            **name.fields(),
-            "digest": digest,
-            "announced_digest": item["digest"] if isinstance(item["digest"], str) else None,
-            "title": disclosure.title,
-            "colour": disclosure.colour,
-            "policy_version": disclosure.policy_version,
-            "issued_at": envelope.issued_at,
-            "verified": verified,
-            "notes": notes,
-        }
-        return record, envelope
-
-    def _state(self, name: _Name, payload: bytes) -> list[Record]:
-        item = _object(payload, None, "state")
-        session, connection = item.pop("session", None), item.pop("connection", None)
-        publisher, backlog = item.pop("publisher", "ok"), item.pop("backlog", False)
-        texts = isinstance(session, str) and isinstance(publisher, str) and len(session) <= MAX_SESSION_CHARACTERS
-        if not texts or connection not in ("online", "offline") or not isinstance(backlog, bool):
-            raise MessageError("state", expected="session, connection, publisher and backlog", got="something else")
-        state = decode_state(json.dumps(item).encode())
-        if (state.city, state.site, state.unit) != (name.city, name.site, name.unit):
-            raise MessageError("state", expected="the unit of its topic", got="another")
-        stale = connection == "offline" and self._online.get(name, session) != session
-        if connection == "online":
-            remember(self._online, name, session)
-        lost = [] if stale else self._placement.says(name, backlog=backlog)
-        record = {
-            "type": "state",
-            **dataclasses.asdict(state),
-            "session": session,
-            "connection": connection,
-            "publisher": publisher,
-            "backlog": backlog,
-            "stale_will": stale,
-        }
+    def _state(self, name: Name, payload: bytes) -> list[Record]:
+        record = self._announcements.state(name, payload)
+        lost = [] if record["stale_will"] else self._placement.says(name, backlog=record["backlog"])
         return [record, *(_gap(name, *gap) for gap in lost)]
 
-    def _checkpoint(self, name: _Name, payload: bytes) -> Record:
-        checkpoint, signatures = tlog.split_note(payload)
-        signers = dict.fromkeys((name.unit, checkpoint.origin))
-        verified, notes = self._keys.opened(
-            name.path,
-            lambda key: any(tlog.signed_by(checkpoint, signatures, signer, key) for signer in signers),
-            checkpoint.size - 1,
-        )
-        before = self._heads.get(name)
-        if before is not None and before.origin != checkpoint.origin and AFTER in checkpoint.origin:
-            notes.append("the log lost its end, and another follows it")
-        if before is not None and before.origin == checkpoint.origin and verified is not False:
-            if checkpoint.size < before.size:
-                notes.append("the log got shorter")
-            elif checkpoint.size == before.size and checkpoint.root != before.root:
-                notes.append("another root for the same size")
-        if verified is not False:
-            remember(self._heads, name, checkpoint)
-        return {
-            "type": "checkpoint",
-            **name.fields(),
-            "origin": checkpoint.origin,
-            "size": checkpoint.size,
-            "root": checkpoint.root.hex(),
-            "verified": verified,
-            "notes": notes,
-        }
 
-
-def _read(name: _Name, stream: str, governed: Aggregate) -> _Known:
+def _read(name: Name, stream: str, governed: Aggregate) -> _Known:
     """What all Releases of these terms have in common; raise MessageError when they are another topic's."""
     terms = governed.terms
     if (terms.city, terms.site, terms.unit, terms.stream) != (name.city, name.site, name.unit, stream):
@@ -374,32 +242,9 @@ def _read(name: _Name, stream: str, governed: Aggregate) -> _Known:
     return _Known(Template(terms), fields)
 
 
-def _agrees(record: Record) -> bool:
-    """Is there nothing against it? That a previous key signed it, where that may be, is not."""
-    return all(record["verified"] and note.startswith(GIVEN_UP) for note in record["notes"])
-
-
 def _size(message: Received) -> int:
     """Bytes that it holds, about."""
     return 1000 + len(message.payload) + sum(len(name) + len(value) for name, value in message.user_properties)
-
-
-def _opens(envelope: bytes, key: bytes) -> bool:
-    try:
-        open_envelope(envelope, key)
-    except SignatureError:
-        return False
-    return True
-
-
-def _object(payload: bytes, keys: Iterable[str] | None, where: str) -> Record:
-    try:
-        item = json.loads(payload.decode("utf-8"))
-    except (ValueError, RecursionError) as bad:
-        raise MessageError(where, expected="JSON in UTF-8", got=type(bad).__name__) from None
-    if not isinstance(item, dict) or item.get("v") != 1 or (keys is not None and set(item) != set(keys)):
-        raise MessageError(where, expected="an object of version 1 with its fields", got=type(item).__name__)
-    return item
 
 
 def _json(value: Value | None) -> int | float | str | None:
@@ -412,14 +257,7 @@ def _json(value: Value | None) -> int | float | str | None:
     return value
 
 
-def _health(name: _Name, payload: bytes) -> Record:
-    health = decode_health(payload)
-    daemons = {daemon: condition.value for daemon, condition in health.daemons.items()}
-    own = {"at": health.at, **daemons, "memory_locked": health.memory_locked, **health.counters}
-    return {"type": "health", **name.fields(), **own}
-
-
-def _gap(name: _Name, stream: str, gap: Gap) -> Record:
+def _gap(name: Name, stream: str, gap: Gap) -> Record:
     return {"type": "gap", **name.fields(), "stream": stream, **dataclasses.asdict(gap)}
 
 

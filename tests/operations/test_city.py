@@ -19,15 +19,16 @@ from agent.contracts.aggregate import Cell, NotCollected, Template
 from agent.contracts.cells import SINCE, TOTAL
 from agent.errors import MessageError, SettingsError, SignatureError
 from agent.local.randomness import random_bytes
+from agent.operations.announcements import Record
 from agent.operations.keyring import Keyring
-from agent.operations.keys import decode_directory
+from agent.operations.keys import decode_directory, write_directory
 from agent.operations.publish import cut, puback, read_mid, read_publish
 from agent.operations.rows import COLUMNS, HEADER, rows
 from agent.operations.simulation import Crowd, SimulatedUnit
-from agent.operations.simulation_command import directory, unit_key
+from agent.operations.simulation_command import unit_key
 from agent.operations.subscribe import topic_filters
 from agent.operations.tally import GRACE_S, Silence, Tally
-from agent.operations.verification import Received, Record, Verification
+from agent.operations.verification import Received, Verification
 from agent.policy.cells import cell_names
 from agent.policy.file import load_policy
 from agent.policy.model import Guaranteed
@@ -169,7 +170,7 @@ def test_in_a_directory_only_a_units_own_key_counts() -> None:
 def test_a_key_directory_is_read_strictly(tmp_path: Path) -> None:
     """OP-9, I8."""
     units = crowd_of(3)
-    good = directory("springfield", 1, units)
+    good = write_directory("springfield", 1, {each.path: each.public_key for each in units})
     assert decode_directory(good, "d").units == {unit.path: unit.public_key for unit in units}
     for bad in (
         b"",

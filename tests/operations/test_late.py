@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from agent.anonymizer.ledger import Ledger
 from agent.cli.main import main
 from agent.contracts.aggregate import Cell
-from agent.contracts.log import Carried, Decision, Entry, PolicyTaken, Release
+from agent.contracts.carried import Held, LastWindow, Run, Spent
+from agent.contracts.log import Carried, Decision, Entry, PolicyOffered, PolicyTaken, Release
 from agent.contracts.public import Envelope, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
 from agent.errors import LogDamaged
@@ -216,6 +217,76 @@ def test_an_earlier_copy_of_another_history_is_found_and_lends_nothing(tmp_path:
     (other / "checkpoint").unlink()
     with pytest.raises(LogDamaged, match="expected entry 2 as the hash tiles have it"):
         judged(bundle, policies=(), earlier=(other,))
+
+
+def test_a_decision_that_cannot_be_read_is_found(tmp_path: Path) -> None:
+    """In an older copy, which proves that it is the log's."""
+    story = list(long_story())
+    offered = story[0]
+    assert isinstance(offered, PolicyOffered)
+    story[0] = replace(offered, message=b"x")
+    earlier = write_copy(tmp_path / "a", story[:100])
+    verdict = judged(late_copy(tmp_path, story), policies=(), earlier=(earlier,))
+    assert [(each.kind, each.where) for each in verdict.findings.shown] == [
+        (Kind.MALFORMED, "entry 0"),
+        (Kind.NOT_OFFERED, "entry 2"),
+    ]
+
+
+STATES = st.fixed_dictionaries(
+    {},
+    optional={
+        "releases": st.integers(-5, WIDTH + 5),
+        "last": st.lists(
+            st.builds(LastWindow, st.sampled_from(["crossings", "x"]), st.integers(-1, 2**33), st.integers(-2, WIDTH)),
+            max_size=2,
+        ).map(tuple),
+        "lost_until": st.integers(-1, 2**33),
+        "decisions": st.lists(st.integers(-1, WIDTH), max_size=4).map(tuple),
+        "served": st.integers(-1, 2**33),
+        "newest_at": st.integers(-1, 2**33),
+        "spent": st.builds(
+            Spent,
+            st.integers(-1, 2**33),
+            st.just(Fraction(0)),
+            st.lists(
+                st.builds(
+                    Run,
+                    st.sampled_from(["crossings", "x"]),
+                    st.integers(-1, 2**33),
+                    st.integers(-1, 86_400),
+                    st.integers(-1, 2**40),
+                    st.fractions(0, 2),
+                ),
+                max_size=3,
+            ).map(tuple),
+            st.lists(
+                st.builds(Held, st.integers(), st.sampled_from(["crossings", "x"]), st.integers(), st.fractions(0, 2)),
+                max_size=2,
+            ).map(tuple),
+        ),
+    },
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STATES, st.booleans())
+def test_no_state_ends_the_audit(changes: dict[str, Any], known: bool) -> None:
+    """I8: whatever the unit wrote where the copy begins, it is a finding or it is gone on from."""
+    carried = long_story()[WIDTH]
+    assert isinstance(carried, Carried)
+    assert carried.state is not None
+    state = replace(carried.state, **changes)
+    if possible(state, WIDTH) is not None:
+        return
+    history = History(ORIGIN, Course(ORIGIN, (PUBLIC,)), trust_root(), Findings())
+    decisions = {
+        index: entry for index in state.decisions if isinstance(entry := long_story()[index], Decision) and known
+    }
+    history.resume(WIDTH, state, decisions)
+    for entry in long_story()[WIDTH:]:
+        history.add(entry.encode())
+    assert history.size == len(long_story())
 
 
 def test_a_false_state_needs_the_older_bundles(tmp_path: Path) -> None:
@@ -427,23 +498,31 @@ def test_the_command_says_from_where_on_it_is_clean(tmp_path: Path, capsys: pyte
     said = capsys.readouterr().out
     for words in (
         "begins     with entry 256",
-        "proven     from entry 256, windows from 2027-01-15 08:04:15 on: ",
+        "judged     from entry 256, windows from 2027-01-15 08:04:15 on: place, order and signatures; charges, budget and policies of no window",
         "before     entries 0 to 255 are of this same log",
         "not proven what entries 0 to 255 say; what was spent and released until then is the unit's word, in entry 256",
         "not proven what governance decided in entries 0, 2 (of 2 decisions)",
         "not proven that 49 windows, those before ",
-        "CLEAN FROM ENTRY 256 ON: nothing was found in what could be judged",
+        "CLEAN FROM ENTRY 256 ON in place, order and signatures; no window could be held against its policy",
     ):
         assert words in said
     (tmp_path / "policy.cose").write_bytes(signed_policy(FIRST))
     assert main([*command, "--policy", str(tmp_path / "policy.cose")]) == 0
-    assert "governance decided" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "governance decided" not in said
+    assert "08:04:15 on: place, order, signatures, charges, budget and policies\n" in said
+    assert "CLEAN FROM ENTRY 256 ON: nothing was found in what could be judged" in said
     assert main([*command, "--json"]) == 0
     item = json.loads(capsys.readouterr().out)
     assert item["verdict"] == "clean-later"
     assert item["proven"]["from_entry"] == WIDTH
     assert item["proven"]["decisions_absent"] == [0, 2]
-    assert item["proven"]["before"]["entries"] == WIDTH
+    assert (item["proven"]["before"]["entries"], item["proven"]["before"]["same_log"]) == (WIDTH, True)
+    (copy / "checkpoint").write_bytes(note_of([b"x"] * len(long_story())))
+    assert main(command) == 1
+    said = capsys.readouterr().out
+    assert "not proven that entries 0 to 255 are of this log" in said
+    assert "are of this same log" not in said
 
 
 def test_a_policy_file_is_read_in_each_form(tmp_path: Path) -> None:

@@ -19,12 +19,13 @@ from agent.contracts.public import Envelope, seal_envelope
 from agent.contracts.rotation import seal_rotation
 from agent.disclosure.datachain import Disclosure, compile_disclosure, to_datachain
 from agent.errors import LogDamaged, MessageError, SettingsError, SignatureError
+from agent.operations.announcements import Record
 from agent.operations.audit import Inputs, Verdict, audit
 from agent.operations.findings import Kind
 from agent.operations.keyring import GIVEN_UP, Keyring, Superseded
 from agent.operations.keys import Directory, decode_directory, encode_directory, find_keys
 from agent.operations.mirror import Mirror
-from agent.operations.verification import Received, Record, Verification
+from agent.operations.verification import Received, Verification
 from agent.policy.compile import decompile_policy
 from agent.policy.signed import Kind as Signed
 from agent.policy.signed import read_signed

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent.contracts import aggregate
 from agent.contracts.public import ENVELOPE, Envelope, Reason, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
+from agent.operations.announcements import Record
 from agent.operations.gaps import MAX_GAPS_A_STREAM, Gap
 from agent.operations.placement import Placement
 from agent.operations.table import Table
@@ -23,7 +24,6 @@ from agent.operations.verification import (
     MAX_UNSIGNED_BYTES,
     SIGNATURE_WITHIN_S,
     Received,
-    Record,
     Verification,
 )
 from agent.publisher.message import (

@@ -102,7 +102,11 @@ def _twice(entries: list[Entry]) -> list[Entry]:
 
 
 def _reordered(entries: list[Entry]) -> list[Entry]:
-    index = place(entries, Release, 3)
+    index = next(
+        index
+        for index in range(place(entries, Release, 3), len(entries))
+        if isinstance(entries[index], Release) and isinstance(entries[index + 1], Release)
+    )
     return renumbered([*entries[:index], entries[index + 1], entries[index], *entries[index + 2 :]])
 
 

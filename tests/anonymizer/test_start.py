@@ -314,6 +314,18 @@ def test_every_byte_of_it_may_be_wrong(files: Files) -> None:
     assert healed > len(data) // 11 * 3 // 4
 
 
+def test_it_may_be_cut_at_any_byte(files: Files) -> None:
+    """AN-66: what is whole of it counts, and the rest is written again."""
+    before, _, _ = files.start()
+    data = files.bundles.read_bytes()
+    for length in range(0, len(data), 17):
+        files.bundles.write_bytes(data[:length])
+        found, unread, said = files.start()
+        assert (found, said) == (before, "")
+        assert unread == length // BUNDLE_BYTES * WIDTH
+        assert files.bundles.read_bytes() == data
+
+
 def test_the_file_of_another_log(files: Files, tmp_path: Path) -> None:
     """AN-66: also of one by the same unit that shares its beginning, or was longer."""
     other = Files(tmp_path / "other")

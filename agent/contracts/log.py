@@ -380,10 +380,8 @@ def newest_instant(entry: Entry) -> int:
                 return logged_until(decode_checkpoint(entry.checkpoint))
             except EncodingError as bad:
                 raise LogDamaged("log entry 0", expected="the checkpoint of a log", got=bad.got) from None
-        case (
-            Carried() | GateChanges() | BoardSeen() | KeyRotated()
-        ):  # no window depends on when: none of them may shut the gate until then
-            return 0
+        case Carried() | GateChanges() | BoardSeen() | KeyRotated():
+            return 0  # no window depends on when they were: none of them may shut the gate until then
         case _:
             return entry.at
 

@@ -148,6 +148,11 @@ def test_a_lease_that_waited_while_the_daemon_stood_still_opens_nothing(unit: Un
     beacon, bridge = unit.beacon(), unit.bridge()
     keep(unit, beacon, bridge, 2.5)
     unit.wait(lambda: unit.counters().get("gate") == "open", "an open gate")
+    line = unit.latest
+    unit.wait(
+        lambda: unit.counters() is not line,
+        "a line just written, so that none is under way while the daemon stands still",
+    )
     assert unit.process is not None
     unit.process.send_signal(signal.SIGSTOP)
     time.sleep(0.1)

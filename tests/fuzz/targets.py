@@ -69,7 +69,7 @@ def reads(*parsers: str) -> Callable[[Target], Target]:
     return register
 
 
-@reads("agent.operations.publish.read_publish")
+@reads("agent.operations.publish.read_publish", "agent.operations.publish.read_mid")
 def target_publish(data: bytes) -> None:
     """What a broker sends: packet after packet, each within the buffer and further on than the one before."""
     at = 0

@@ -12,16 +12,18 @@ LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 OPPONENTS := build/opponents
 NODE := build/node
+HOME_ASSISTANT := build/home-assistant
 
 # command:Debian package, of what the tests start besides Python. `demo` needs none of them.
-BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig
-BROWSER_FONTS := fonts-dejavu-core fonts-khmeros
-INTEROP_TOOLS := mosquitto:mosquitto node:nodejs npm:npm
-TEST_TOOLS := mosquitto:mosquitto mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace go:golang-go
-# Debian packages without a command: Go's checksum database, which reads our log.
-TEST_SOURCES := golang-golang-x-mod-dev
+BROWSER_TOOLS := chromium:chromium zbarimg:zbar-tools fc-list:fontconfig pdftoppm:poppler-utils
+# Fonts, and what WeasyPrint loads for a sign as PDF.
+BROWSER_FONTS := fonts-dejavu-core fonts-khmeros libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
+INTEROP_TOOLS := mosquitto:mosquitto node:nodejs npm:npm psql:postgresql postgres:postgresql go:golang-go
+TEST_TOOLS := mosquitto:mosquitto ip:iproute2 mosquitto_sub:mosquitto-clients dbus-daemon:dbus-daemon systemd-analyze:systemd strace:strace go:golang-go
+# Debian packages without a command: Go's checksum database, which reads our log, and the libraries by which Telegraf reads packs.
+TEST_SOURCES := golang-golang-x-mod-dev golang-github-antchfx-jsonquery-dev
 
-export PATH := $(PATH):/usr/sbin:/sbin
+export PATH := $(PATH):/usr/sbin:/sbin$(addprefix :,$(wildcard /usr/lib/postgresql/*/bin))
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -30,8 +32,8 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 help:
 	@echo 'make demo    a whole unit on this machine: board, four daemons, radio, broker, subscriber  (DEMO_ARGS="--seconds 60")'
 	@echo 'make test    the tests, 15 minutes at most  (TEST_ARGS="tests/wire -k cbor")'
-	@echo 'make browser the resident'"'"'s page and the printed sign in headless Chromium; leaves pictures in build/screenshots'
-	@echo 'make interop what the city runs: the official AsyncAPI parser and Node-RED, both from npm, on real releases'
+	@echo 'make browser the resident'"'"'s page and the printed sign in headless Chromium, the sign as PDF; leaves pictures in build/screenshots'
+	@echo 'make interop what the city runs: the official AsyncAPI parser, Node-RED and Home Assistant, from npm and PyPI, and PostgreSQL, on real releases'
 	@echo 'make check   formatting, lint, types, import walls, systemd units, then the tests'
 	@echo 'make privacy the red team, R1 to R21, with what it measured beside what is claimed; 2 minutes'
 	@echo 'make soak    the long counts only; writes build/soak.json'
@@ -47,7 +49,7 @@ test: $(READY) tools
 browser: $(READY) browser-tools
 	@$(RUN)/python -m pytest -o python_files='browse_*.py' -m "not soak" tests/browser $(TEST_ARGS)
 
-interop: $(READY) interop-tools $(NODE)/.ready
+interop: $(READY) interop-tools $(NODE)/.ready $(HOME_ASSISTANT)/.ready
 	@$(RUN)/python -m pytest -o python_files='interop_*.py' tests/interop $(TEST_ARGS)
 
 check: $(READY) tools
@@ -64,7 +66,7 @@ privacy: $(READY) tools
 soak: $(READY) tools browser-tools
 	@$(RUN)/python -m pytest -o python_files='test_*.py browse_*.py' -m soak $(TEST_ARGS)
 
-bench: $(READY) tools $(OPPONENTS)/.ready
+bench: $(READY) tools interop-tools $(OPPONENTS)/.ready $(NODE)/.ready
 	@ls tests/bench/bench_*.py >/dev/null 2>&1 || { echo 'There is nothing to measure yet: tests/bench has no bench_*.py' >&2; exit 1; }
 	@$(RUN)/python -m pytest -s -o python_files='bench_*.py' tests/bench $(BENCH_ARGS)
 
@@ -74,11 +76,17 @@ $(OPPONENTS)/.ready: tests/bench/opponents/requirements.txt $(LOCKED)
 	@$(OPPONENTS)/bin/python -m pip install -qq --disable-pip-version-check -r $<
 	@touch $@
 
+$(HOME_ASSISTANT)/.ready: tests/interop/home_assistant/requirements.txt $(LOCKED)
+	@echo 'Setting up $(HOME_ASSISTANT) with Home Assistant, once; a minute.'
+	@$(PYTHON) -m venv --clear $(HOME_ASSISTANT)
+	@$(HOME_ASSISTANT)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
+
 $(NODE)/.ready: tests/node/package.json tests/node/package-lock.json
 	@echo 'Setting up $(NODE) from tests/node/package-lock.json, once; a minute or two.'
 	@mkdir -p $(NODE) && cp $^ $(NODE)
 	@cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1 || { cat npm.log >&2; \
-	  echo 'npm could not fetch what tests/node/package-lock.json names: is a package registry reachable? make interop needs one, once.' >&2; exit 1; }
+	  echo 'npm could not fetch what tests/node/package-lock.json names: is a package registry reachable? make interop and make bench need one, once.' >&2; exit 1; }
 	@touch $@
 
 $(LOCKED): requirements.lock
@@ -95,7 +103,7 @@ $(READY): $(LOCKED) pyproject.toml
 tools browser-tools interop-tools:
 	@missing=; tools='$(TEST_TOOLS)'; others='$(TEST_SOURCES)'; \
 	if [ $@ = browser-tools ]; then tools='$(BROWSER_TOOLS)'; others='$(BROWSER_FONTS)'; fi; \
-	if [ $@ = interop-tools ]; then tools='$(INTEROP_TOOLS)'; others=; fi; \
+	if [ $@ = interop-tools ]; then tools='$(INTEROP_TOOLS)'; fi; \
 	for tool in $$tools; do \
 	  command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; \
 	done; \

@@ -13,12 +13,14 @@
     │   ├── TaxonomyError     a DTPR API export or icon handed to `taxonomy import`
     │   ├── ReplayError       a file of counts handed to the simulator
     │   └── LogDamaged        the release log or its checkpoint
+    │       └── LogShortened      it ends before a checkpoint that is known of it
     ├── Unavailable       the world is not as needed at this moment: wait and try again (exit 3)
     │   ├── PortUnavailable   the sensor board's tty
     │   ├── BrokerUnavailable the MQTT broker
     │   ├── RadioUnavailable  the Bluetooth adapter or its daemon
     │   ├── StorageUnavailable the disk under the release log
-    │   └── InboxUnavailable  another daemon's socket
+    │   ├── InboxUnavailable  another daemon's socket
+    │   └── PrinterUnavailable what makes a PDF: the extra, its libraries, its fonts
     ├── Refused           a rule of this product forbids it, whoever asks (exit 4)
     │   ├── WindowReleased    this window has been released, or its time has passed
     │   └── DemoOnly          exact counters were asked for under a policy that is not the demo's
@@ -96,6 +98,15 @@ class LogDamaged(BadInput):
     """The release log or its checkpoint is not what was written."""
 
 
+class LogShortened(LogDamaged):
+    """The release log has fewer entries than a checkpoint of it: `known` is that note, `kept` how many entries are there and `root` their
+    root hash. No decision of governance is among what is lost."""
+
+    known = b""
+    kept = 0
+    root = b""
+
+
 class Unavailable(DtprError):
     """The world is not as needed at this moment; the same call may succeed later."""
 
@@ -127,6 +138,10 @@ class StorageUnavailable(Unavailable):
 
 class InboxUnavailable(Unavailable):
     """Another daemon's socket is absent."""
+
+
+class PrinterUnavailable(Unavailable):
+    """What makes a PDF is not installed whole: the extra, its libraries or its fonts."""
 
 
 class Refused(DtprError):

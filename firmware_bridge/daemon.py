@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.contracts.public import MAX_STATE_BYTES, STATE, decode_state
+from agent.contracts.public import MAX_STATE_BYTES, STATE, says_demo
 from agent.contracts.reading import Header, Kind
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status, bucket
-from agent.errors import BadInput, PortUnavailable
+from agent.errors import PortUnavailable
 from agent.local.clock import OPERATOR, Clock
 from agent.local.counters import ExactCounters
-from agent.local.files import ReplacedFile, read_capped
+from agent.local.files import ReplacedFile
 from agent.local.notify import Watchdog, notify
 from agent.local.settings import BoardPort, Paths
 from firmware_bridge.frame import Decoder, Frame, Type, encode
@@ -214,15 +214,8 @@ class Bridge:
 
     def _count(self, now_s: float) -> None:
         """Exact counters begin once the anonymizer says that the policy is the demo's; raise DemoOnly when it is another."""
-        try:
-            text = read_capped(self._state_path, MAX_STATE_BYTES)
-            if text is None:
-                return
-            demo = decode_state(text).demo
-        except (BadInput, OSError) as bad:
-            _log.warning("exact counters wait for a readable state: %s", bad)
+        if not self._counters.ask(self._state_path, MAX_STATE_BYTES, says_demo):
             return
-        self._counters.allow(demo=demo)
         total = self._tally.total
         names = [name for name in self._tally.last_day(now_s) if name.startswith("dropped_")]
         links = {Condition.UP: "up", Condition.BOARD_REFUSED: "refused"}

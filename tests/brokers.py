@@ -45,7 +45,8 @@ class Mosquitto:
     """One broker process. Without `persistence` a stop forgets everything, retained messages too.
 
     `login` (user, password) lets only that user in; `refuse_all` lets nobody in; `acl` is the text of an ACL file;
-    `extra` are further lines of mosquitto.conf.
+    `extra` are further lines of mosquitto.conf. With `at` the program starts behind these words, in a network namespace of its own
+    (tests/namespaces.py), on `host` there and on the Unix socket `unix` everywhere.
     """
 
     def __init__(
@@ -58,11 +59,16 @@ class Mosquitto:
         acl: str | None = None,
         tls: TlsFiles | None = None,
         extra: tuple[str, ...] = (),
+        host: str = "127.0.0.1",
+        at: tuple[str, ...] = (),
+        unix: Path | None = None,
     ) -> None:
         self.folder = folder / "mosquitto"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        self.host = "127.0.0.1"
+        self.host = host
+        self.unix = unix
+        self._at = at
         self._process: subprocess.Popen[bytes] | None = None
         allowed = "false" if login or refuse_all else "true"
         self._lines = [
@@ -116,7 +122,7 @@ class Mosquitto:
             self._launch()
             while time.monotonic() < deadline and self._process and self._process.poll() is None:
                 try:
-                    socket.create_connection((self.host, self.port), 1).close()
+                    self._call()
                     return
                 except OSError:
                     time.sleep(0.02)
@@ -124,6 +130,14 @@ class Mosquitto:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"mosquitto did not start: {self.log[-500:]}")
             time.sleep(0.1)  # the port is still being given back
+
+    def _call(self) -> None:
+        """Raises OSError while it does not listen."""
+        if self.unix is None:
+            socket.create_connection((self.host, self.port), 1).close()
+            return
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(self.unix))
 
     def stop(self) -> None:
         """End it in order (SIGTERM) and wait."""
@@ -145,12 +159,12 @@ class Mosquitto:
         (self.folder / "mosquitto.db").unlink(missing_ok=True)
 
     def _launch(self) -> None:
-        lines = [f"listener {self.port} {self.host}", *self._tls, *self._lines]
+        unix = () if self.unix is None else (f"listener 0 {self.unix}",)
+        lines = [f"listener {self.port} {self.host}", *self._tls, *unix, *self._lines]
         (self.folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [MOSQUITTO, "-c", str(self.folder / "mosquitto.conf")], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+            command = [*self._at, MOSQUITTO, "-c", str(self.folder / "mosquitto.conf")]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def __enter__(self) -> Self:
         self.start()

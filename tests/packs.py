@@ -110,6 +110,17 @@ SCALAR = changed(
 )
 """A value that few people cause, under mode dp."""
 
+PERCENTILES = changed(
+    SCALAR,
+    **_cells(
+        ("mean", "ppm", 6, Decimal("612.5")),
+        ("p10", "ppm", 6, Decimal("540.0")),
+        ("p50", "ppm", 6, Decimal("600.0")),
+        ("p90", "ppm", 6, Decimal("720.0")),
+    ),
+)
+"""The same with percentiles."""
+
 COARSE = changed(
     SCALAR,
     stream="sound",
@@ -133,6 +144,7 @@ ALL = {
     "threshold-only": THRESHOLD_ONLY,
     "unique": UNIQUE,
     "scalar": SCALAR,
+    "percentiles": PERCENTILES,
     "coarse": COARSE,
     "none": NONE,
 }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from agent.anonymizer.daemon import Daemon
 from agent.local import daemon, memory, settings
+from agent.local.commits import tell_of_commits
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -13,7 +14,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         loaded = settings.load(options.config)
-        Daemon(loaded, options.exact_counters, memory.lock_memory()).run()
+        tell_of_commits(loaded.paths.log)
+        started = Daemon(loaded, options.exact_counters, memory.lock_memory())
+        memory.give_back()
+        started.run()
 
     return daemon.run(work, holds_readings=True)
 

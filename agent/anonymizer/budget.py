@@ -6,12 +6,13 @@ span when it starts in it. The result depends on the log's entries alone; a filt
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
+from agent.contracts.carried import Held, Run, Spent
 from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
 
 Charges = Mapping[Fraction, int]
@@ -78,6 +79,37 @@ class Budget:
         self._newest = 0
         self._finished = Fraction(0)
         self._periods: dict[int, dict[str, Counter[Fraction]]] = {}
+
+    def state(self) -> Spent:
+        """Everything but what follows from the terms, so that `restored` is the same budget."""
+        held = [
+            Held(period, stream, count, rho)
+            for period, streams in self._periods.items()
+            for stream, charges in streams.items()
+            for rho, count in charges.items()
+            if count
+        ]
+        return Spent(
+            self._newest,
+            self._finished,
+            tuple(run for stream in sorted(self._recent) for run in _runs(stream, self._recent[stream])),
+            tuple(sorted(held, key=lambda each: (each.period, each.stream, each.rho))),
+        )
+
+    @classmethod
+    def restored(cls, terms: Iterable[tuple[int, Terms]], spent: Spent) -> "Budget":
+        """The budget whose `state` was `spent` after these changes of terms."""
+        budget = cls()
+        for at, each in terms:
+            budget.change_terms(at, each)
+        budget._newest, budget._finished = spent.newest, spent.finished
+        for run in spent.recent:
+            for number in range(run.count):
+                budget._recent[run.stream][run.start + number * run.step] = run.rho
+            budget._held[run.stream][run.rho] += run.count
+        for held in spent.periods:
+            budget._periods.setdefault(held.period, defaultdict(Counter))[held.stream][held.rho] += held.count
+        return budget
 
     def copy(self) -> "Budget":
         """The same charges, to be added to independently."""
@@ -199,6 +231,20 @@ class Budget:
     def _finish(self, period: int) -> None:
         self._finished += self._period_cost(period)
         del self._periods[period]
+
+
+def _runs(stream: str, windows: Mapping[int, Fraction]) -> Iterator[Run]:
+    """Windows in order, those at one charge and one distance together."""
+    run: Run | None = None
+    for at, rho in windows.items():
+        if run is not None and rho == run.rho and run.step in (0, step := at - run.start - (run.count - 1) * run.step):
+            run = Run(stream, run.start, step, run.count + 1, rho)
+            continue
+        if run is not None:
+            yield run
+        run = Run(stream, at, 0, 1, rho)
+    if run is not None:
+        yield run
 
 
 def _widest(a: Mapping[str, Presence], b: Mapping[str, Presence]) -> dict[str, Presence]:

@@ -16,7 +16,7 @@ from agent.anonymizer.seal import seal
 from agent.anonymizer.tally import Outcome
 from agent.contracts.aggregate import Cell
 from agent.contracts.cells import SINCE
-from agent.contracts.log import Entry
+from agent.contracts.log import Entry, carrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,15 @@ class Draft:
 
     def fold(self, entry: Entry) -> None:
         """Add an entry; raises what Ledger.fold does."""
+        self.carry()
+        self._add(entry)
+
+    def carry(self) -> None:
+        """Where the next entry is the first of a bundle, it is the state."""
+        if self.ledger.carries:
+            self._add(carrying(self.ledger.state))
+
+    def _add(self, entry: Entry) -> None:
         if not self._entries:
             self.ledger = self.logged.copy()
         self.ledger.fold(entry)
@@ -52,7 +61,16 @@ class Draft:
         for gap in list(self.ledger.gaps(closing, now_s)):
             self.fold(gap)
 
-    def close(self, regime: Regime, number: int, count: int, key: Ed25519PrivateKey, random_bytes: RandomBytes) -> int:
+    def close(
+        self,
+        regime: Regime,
+        number: int,
+        count: int,
+        key: Ed25519PrivateKey,
+        random_bytes: RandomBytes,
+        *,
+        cbor: bool = False,
+    ) -> int:
         """Close and govern together the next windows of a stream, at most `count`, that are under the same terms; returns how many."""
         windows = regime.windows[number]
         starts = range(
@@ -68,10 +86,11 @@ class Draft:
         for place in range(len(block)):
             closed = block[place]
             charge, reason = charge_for(closed, terms, self.ledger)
+            self.carry()
             governed = release(
                 numbers, place, closed.start, closed.coverage_percent, terms, charge, reason, self.ledger.size
             )
-            self.fold(seal(governed, charge, key))
+            self.fold(seal(governed, charge, key, cbor=cbor))
             published = any(not isinstance(value, Cell) for name, value in governed.cells if name != SINCE)
             accounted = (closed.readings, closed.over_rate) if regime.accounts[number] else (0, 0)
             self._outcomes.append(Outcome(terms.stream.name, *accounted, reason, published))

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer import batch, gate
+from agent.anonymizer.board_history import BoardHistory
 from agent.anonymizer.boards import Boards
 from agent.anonymizer.closing import Draft, Due
 from agent.anonymizer.course import Course
 from agent.anonymizer.discard import Discard
+from agent.anonymizer.gate_history import GateHistory, Telling
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.notice import Notice
@@ -43,7 +45,8 @@ MAX_WINDOW_S = 86_400
 
 
 class Collection:
-    """Everything that the anonymizer knows between two messages. `disclose` gives the disclosure digest of a policy."""
+    """Everything that the anonymizer knows between two messages. `disclose` gives the disclosure digest of a policy; `cbor` says that packs are made
+    in CBOR, not JSON."""
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Collection:
         fill_random: Fill,
         memory_locked: bool,
         disclose: Callable[[Policy], bytes],
+        cbor: bool = False,
     ) -> None:
         self._draft = Draft(ledger)
         self.tally = Tally()
@@ -61,11 +65,14 @@ class Collection:
         self.since = 0
         self.clock_trusted = False
         self._key = key
+        self._cbor = cbor
         self._random_bytes = random_bytes
         self._memory_locked = memory_locked
         self._course = Course(ledger.adoption, disclose)
         self._regimes = Regimes(fill_random)
         self._boards = Boards()
+        self._gate_history = GateHistory()
+        self._board_history = BoardHistory()
         self._leases = gate.Leases()
         self._now: Moment | None = None
         self._storage_ready = False
@@ -219,10 +226,13 @@ class Collection:
             shown = self._moment.boot_ns < self._noticed_until_ns()
             for entry in self._course.due(self.ledger.adoption, self._utc_s, on_air=shown):
                 draft.fold(entry)
+        telling = Telling(self._gate_history, self._board_history.entries(self._moment.boot_ns, self._utc_s))
         for regime, number, count in self._each_due():
             while count:
                 draft.fold_gaps(self._regimes.closing(), self._utc_s)
-                count -= draft.close(regime, number, count, self._key, self._random_bytes)
+                for entry in telling.due(draft.due.entries):
+                    draft.fold(entry)
+                count -= draft.close(regime, number, count, self._key, self._random_bytes, cbor=self._cbor)
         return draft.due
 
     def offer_again(self) -> PolicyOffered | None:
@@ -237,8 +247,10 @@ class Collection:
 
     def commit(self, due: Due) -> None:
         """`due` is on the disk."""
+        self._gate_history.logged(due.entries)
         for entry in due.entries:
             self._course.logged(entry, self.ledger.adoption)
+            self._board_history.logged(entry, self._moment.boot_ns)
             if isinstance(entry, StopTaken):
                 for regime in self._regimes:
                     self.tally.discard(NotCollected.STOPPED, regime.stop(self._moment.utc_ns))
@@ -320,12 +332,20 @@ class Collection:
             just_begun=self._just_begun(shown),
         )
         self._serving = self._storage_ready and self.clock_right
-        reason = gate.reason(conditions, self._leases, shown.disclosure_digest if shown else b"", now.boot_ns)
+        digest = shown.disclosure_digest if shown else b""
+        reason = gate.reason(conditions, self._leases, digest, now.boot_ns)
+        since = self._utc_s
         if reason is not self.reason or self.since == 0:
-            self.since = self._utc_s
+            lapsed_ns = now.boot_ns  # a lapse is dated when it was, not when it was noticed: readings wake this process
+            if reason is Reason.LEASE_LAPSED:
+                lapsed_ns = self._leases.lapsed_ns
+            elif reason is Reason.LEASE_MISMATCH and self.reason is Reason.OPEN:  # perhaps another's lease goes on
+                lapsed_ns = self._leases.valid_until_ns(digest, beside=conditions.just_begun) or now.boot_ns
+            self.since = since = (min(now.boot_ns, lapsed_ns) + now.offset_ns) // NS
             if reason is Reason.OPEN:
                 self._opened_boot_ns = now.boot_ns
             self.reason = reason
+        self._gate_history.note(since if self.clock_trusted else None, reason, measuring=self.streams > 0)
 
     def _cover(self, before_boot_ns: int, now: Moment) -> None:
         """Credit the time since the last look: to notice, and to each window what held of running, gate and board."""
@@ -343,6 +363,8 @@ class Collection:
 
     def _meet(self, connection: int, board: Board | None) -> None:
         self._boards.hello(connection, board, self._moment.boot_ns)
+        if board is not None:
+            self._board_history.meet(board, self._utc_s if self.clock_trusted else None)
         self._regimes.meet(connection, board)
 
     def _readings(self, connection: int, header: Header, message: memoryview) -> None:

@@ -17,15 +17,16 @@ from agent.anonymizer.closing import Due
 from agent.anonymizer.collection import Collection
 from agent.anonymizer.inbox import Inbox
 from agent.anonymizer.kinds import encodable
-from agent.anonymizer.ledger import Ledger
+from agent.anonymizer.known import Known
 from agent.anonymizer.log import ReleaseLog
-from agent.anonymizer.newest import Newest
 from agent.anonymizer.offers import Offer, OfferFolder
+from agent.anonymizer.rotation import append_rotation, load_rotated
+from agent.anonymizer.successor import begin_successor
 from agent.anonymizer.window import NS, Moment
-from agent.contracts.log import CHECKPOINT, Entry, GovernanceTaken, PolicyOffered, StopTaken
+from agent.contracts.log import LOGGED, GovernanceTaken, PolicyOffered, StopTaken, unit_path
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
-from agent.errors import BadInput, LogDamaged, PolicyError, StorageUnavailable
+from agent.errors import BadInput, LogDamaged, LogShortened, PolicyError, StorageUnavailable
 from agent.local.clock import Clock
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_signing_key
@@ -38,6 +39,7 @@ from agent.policy.adopt import Adoption, fold
 from agent.policy.file import load_governance
 from agent.policy.model import Policy, Unit
 from agent.policy.offer import judge
+from agent.wire.cose import public_bytes
 
 TICK_S = 0.2
 SCAN_EVERY_S = 0.5
@@ -67,6 +69,7 @@ class Daemon:
         self._governance = load_governance(paths.governance)
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
         self._key = load_signing_key(paths.signing_key)
+        self._rotated = load_rotated(paths.signing_key, public_bytes(self._key))
         self._clock = Clock(settings.clock_trusted_when)
         self._watchdog = Watchdog()
         self._announcement = Announcement(paths, self._key, self._clock, city=self._governance.city, memory=memory)
@@ -74,16 +77,19 @@ class Daemon:
         self._refused = ""
         origin = logged_origin(paths.log, paths.checkpoint_copy)
         self._unit = _unit(origin) if origin is not None else None
-        ledger = Ledger()
-        self._newest = Newest()
-        self._release_log = self._open_log(origin, ledger) if origin is not None else None
+        self._release_log: ReleaseLog | None = None
+        known = Known()
+        if origin is not None:
+            self._release_log, known = self._open_log(origin)
+        self._newest = known.newest
         self._collection = Collection(
-            ledger=ledger,
+            ledger=known.ledger,
             key=self._key,
             random_bytes=random_bytes,
             fill_random=fill_random,
             memory_locked=memory == LOCKED,
             disclose=_digest,
+            cbor=settings.release_cbor,
         )
         self._selector = selectors.DefaultSelector()
         buffer = bytearray(MAX_MESSAGE_BYTES)
@@ -183,17 +189,35 @@ class Daemon:
         self._collection.commit(due)
         return True
 
-    def _open_log(self, origin: str, ledger: Ledger) -> ReleaseLog:
-        def fold(entry: Entry) -> None:
-            ledger.fold(entry)
-            self._newest.see(entry)
-
-        log = ReleaseLog(
-            self._paths.log, origin, self._key, fold, self._watchdog.feed_start, copy=self._paths.checkpoint_copy
-        )
+    def _open_log(self, origin: str) -> tuple[ReleaseLog, Known]:
+        """The log and what it says; one that lost its end is closed, and the one that follows it begins (AN-64)."""
+        known, paths, feed = Known(), self._paths, self._watchdog.feed_start
+        shown, copy = paths.public / LOGGED, paths.checkpoint_copy
+        rotated = self._rotated
+        formerly = rotated.formerly(origin) if rotated is not None else ()
+        try:
+            log = ReleaseLog(
+                paths.log,
+                origin,
+                self._key,
+                known.fold,
+                feed,
+                copy=copy,
+                shown=shown,
+                resume=known.resume,
+                formerly=formerly,
+            )
+        except LogShortened as short:
+            said = rotated.message if rotated is not None and formerly else None
+            following, closed = begin_successor(paths.log, origin, self._key, short, feed, said)
+            _log.warning("release log shortened: %s", short)
+            _log.warning("what is left of it is kept as %s, and a new log begins: %s", closed, ascii(following))
+            return self._open_log(following)
         if log.recovered:
             _log.warning("release log %s", log.recovered)
-        return log
+        if log.rotation_owed and rotated is not None:
+            append_rotation(log, known.ledger, rotated, known.fold)
+        return log, known
 
     # --- offers ---------------------------------------------------------------------------------------------------
 
@@ -264,8 +288,8 @@ class Daemon:
         unit = fold(Adoption(), entry).unit
         assert unit is not None, "a first entry is a policy"
         try:
-            discard_empty(self._paths.log / CHECKPOINT, self._paths.checkpoint_copy)
-            log = self._open_log(unit.path, Ledger())
+            discard_empty(self._paths.log, self._paths.checkpoint_copy, self._paths.public / LOGGED)
+            log, _ = self._open_log(unit.path)
         except StorageUnavailable as full:
             self._refuse(str(full))
             return False
@@ -365,7 +389,7 @@ def _digest(policy: Policy) -> bytes:
 
 
 def _unit(origin: str) -> Unit:
-    levels = origin.split("/")
+    levels = unit_path(origin).split("/")
     if len(levels) != 3:
         raise LogDamaged("release log", expected="an origin city/site/unit", got=repr(origin)[:80])
     return Unit(*levels)

@@ -76,6 +76,11 @@ class Leases:
             default=0,
         )
 
+    @property
+    def lapsed_ns(self) -> int:
+        """The boot time at which the newest lease lapses, whatever it is for; 0 without one."""
+        return max((held.from_boot_ns + LEASE_LIFETIME_NS for held in self._held.values()), default=0)
+
     def reason(self, digest: bytes, boot_ns: int, *, beside: bool) -> Reason:
         """OPEN when a fresh lease for `digest` is held; else why not."""
         if boot_ns < self.valid_until_ns(digest, beside=beside):

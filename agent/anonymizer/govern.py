@@ -7,9 +7,6 @@ noisy values only; a window leaves once.
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.terms import Numbers, Terms
 from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Aggregate, NotCollected
@@ -40,20 +37,6 @@ def charge_for(closed: Closed, terms: Terms, ledger: "Ledger") -> tuple[Charge |
     ):
         return nothing, NotCollected.BUDGET
     return charge, None
-
-
-def govern(
-    closed: Closed,
-    terms: Terms,
-    charge: Charge | None,
-    reason: NotCollected | None,
-    log_index: int,
-    random_bytes: RandomBytes,
-) -> Aggregate:
-    """Counts, noise, threshold. Raises InvariantBroken when numbers would leave without the charge that their noise is worth."""
-    contents = closed.counts[None] if isinstance(closed.counts, np.ndarray) else [closed.counts]
-    numbers = terms.numbers(closed.start, contents, random_bytes)
-    return release(numbers, 0, closed.start, closed.coverage_percent, terms, charge, reason, log_index)
 
 
 def release(

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from agent.anonymizer import distinct, scalar
+from agent.anonymizer.cells import Value
 from agent.anonymizer.counts import CountTerms, DurationTerms, ThresholdOnlyTerms, TotalsTerms
 from agent.anonymizer.noise import DiscreteLaplace, RandomBytes, gaussian
 from agent.anonymizer.scalar import Sampled
@@ -27,7 +28,6 @@ from agent.policy.model import (
     Stream,
     ThresholdOnly,
     UniquePrivacy,
-    worst_presence,
 )
 
 
@@ -73,7 +73,7 @@ class UniqueTerms(Terms):
 
 @dataclass(frozen=True)
 class ScalarTerms(Terms):
-    """A mean with noise on the sum of a fixed number of samples (agent.anonymizer.scalar)."""
+    """A mean with noise on the sum of a fixed number of samples, and percentiles from a noisy histogram of them (agent.anonymizer.scalar)."""
 
     @cached_property
     def privacy(self) -> ScalarPrivacy:
@@ -84,9 +84,7 @@ class ScalarTerms(Terms):
     @cached_property
     def drawn(self) -> ScalarPrivacy:
         """The same for the noise that is drawn."""
-        privacy = self.privacy
-        sigma_squared = self.strength / privacy.step**2
-        return replace(privacy, rho=worst_presence(privacy.m, privacy.c) * privacy.span**2 / (2 * sigma_squared))
+        return scalar.widened(self.privacy, self.strength)
 
     @cached_property
     def pack(self) -> PackTerms:
@@ -98,7 +96,12 @@ class ScalarTerms(Terms):
 
     def prepare(self) -> None:
         """Build now what takes a while."""
-        _ = self.pack, self.noise
+        _ = self.pack, self.noise, self.privacy.percentiles and self.cell_noise
+
+    @cached_property
+    def cell_noise(self) -> scalar.Law:
+        """The law in every cell of the histogram; only with percentiles."""
+        return gaussian(self.drawn.cell_sigma_squared)
 
     @cached_property
     def noise(self) -> scalar.Law:
@@ -110,11 +113,15 @@ class ScalarTerms(Terms):
         return held.received < scalar.needed(self.privacy)
 
     def numbers(self, start: int, contents: Any, random_bytes: RandomBytes) -> Numbers:
-        """Samples (Sampled), one draw a window."""
-        noisy = [scalar.release(held, self.noise, random_bytes) for held in contents]
-        return Shown(
-            [(scalar.publish(value, held.received, self.privacy),) for value, held in zip(noisy, contents, strict=True)]
-        )
+        """Samples (Sampled), one draw a window, and with percentiles one a cell of its histogram."""
+        return Shown([self._row(held, random_bytes) for held in contents])
+
+    def _row(self, held: Sampled, random_bytes: RandomBytes) -> tuple[Value, ...]:
+        mean = scalar.publish(scalar.release(held, self.noise, random_bytes), held.received, self.privacy)
+        if not self.privacy.percentiles:
+            return (mean,)
+        noisy = scalar.release_histogram(held, self.cell_noise, random_bytes)
+        return (mean, *scalar.publish_percentiles(noisy, held.received, self.drawn))
 
 
 @dataclass(frozen=True)

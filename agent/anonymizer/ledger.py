@@ -6,17 +6,31 @@ again (I5).
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
 from agent.anonymizer.budget import Budget, terms_of
 from agent.anonymizer.strength import charge, own
 from agent.anonymizer.transition import changes, strength
-from agent.contracts.log import NOTHING, Charge, Entry, Gap, PolicyTaken, Release
+from agent.contracts.carried import LastWindow, State
+from agent.contracts.log import (
+    NOTHING,
+    Carried,
+    Charge,
+    Decision,
+    Entry,
+    Gap,
+    LogLost,
+    PolicyTaken,
+    Release,
+    carrying,
+    newest_instant,
+)
 from agent.errors import LogDamaged, WindowReleased
 from agent.policy.adopt import Adoption, Taken, fold
 from agent.policy.model import Guaranteed, Stream
+from agent.wire.tiles import WIDTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +52,63 @@ class Ledger:
         self.adoption = Adoption()
         self.budget = Budget()
         self._last_end: dict[str, int] = {}
+        self._lost_until = 0
+        self._newest: dict[str, int] = {}
+        self._decisions: tuple[int, ...] = ()
         for entry in entries:
             self.fold(entry)
+
+    @classmethod
+    def restored(cls, size: int, state: State, decisions: Iterable[Entry]) -> "Ledger":
+        """The ledger of `size` entries that came to `state`; `decisions` are the entries that it names, in order. Raises LogDamaged."""
+        ledger = cls()
+        for entry in decisions:
+            ledger.adoption = fold(ledger.adoption, entry)
+        upcoming = ledger.adoption.upcoming
+        ledger.adoption = replace(
+            ledger.adoption,
+            upcoming=replace(upcoming, served_s=state.served) if upcoming is not None else None,
+            newest_at=state.newest_at,
+        )
+        ledger.size, ledger.releases = size, state.releases
+        ledger._decisions, ledger._lost_until = state.decisions, state.lost_until
+        ledger._last_end = {each.stream: each.end for each in state.last}
+        ledger._newest = {each.stream: each.release for each in state.last if each.release >= 0}
+        taken = ((one.effective, terms_of(one.policy)) for one in ledger.adoption.taken)
+        ledger.budget = Budget.restored(taken, state.spent)
+        return ledger
+
+    @property
+    def carries(self) -> bool:
+        """Must the next entry carry the state? It is the first of a bundle."""
+        return self.size > 0 and self.size % WIDTH == 0
+
+    @property
+    def state(self) -> State:
+        """What the entries come to, for the next bundle's first entry."""
+        upcoming = self.adoption.upcoming
+        return State(
+            self.releases,
+            tuple(LastWindow(name, end, self._newest.get(name, -1)) for name, end in sorted(self._last_end.items())),
+            self._lost_until,
+            self._decisions,
+            upcoming.served_s if upcoming is not None else 0,
+            self.adoption.newest_at,
+            self.budget.state(),
+        )
 
     def copy(self) -> "Ledger":
         """The same state, to be folded on independently; its size does not grow with the log's."""
         same = copy(self)
         same.budget = self.budget.copy()
         same._last_end = dict(self._last_end)
+        same._newest = dict(self._newest)
         return same
 
     @property
     def newest_at(self) -> int:
         """The newest instant (Unix seconds) that anything logged has seen: the clock is wrong before it; 0 for none."""
-        return max(self.last_logged_end, self.adoption.newest_at)
+        return max(self.last_logged_end, self.adoption.newest_at, self._lost_until)
 
     @property
     def last_logged_end(self) -> int:
@@ -59,8 +116,11 @@ class Ledger:
         return max(self._last_end.values(), default=0)
 
     def first_free(self, one: Taken, stream: Stream) -> int:
-        """Start of the first window of a stream of `one` that no logged one reaches into."""
-        last = self._last_end.get(stream.name, 0)
+        """Start of the first window of a stream of `one` that no logged one reaches into, nor one that may be among what a log lost."""
+        return self._first_after(max(self._last_end.get(stream.name, 0), self._lost_until), one, stream)
+
+    @staticmethod
+    def _first_after(last: int, one: Taken, stream: Stream) -> int:
         return max(one.effective, -(-last // stream.window_s) * stream.window_s)
 
     def standing(self, stream: Stream, start: int) -> Standing:
@@ -104,7 +164,7 @@ class Ledger:
                 yield from self._gaps(one, stream, min(high, end) if end is not None else high)
 
     def _gaps(self, one: Taken, stream: Stream, high: int) -> Iterator[Gap]:
-        low = self.first_free(one, stream)
+        low = self._first_after(self._last_end.get(stream.name, 0), one, stream)
         while low < high:
             at = next(iter(changes(self.adoption.taken, low, high)), high)
             count = -(-(at - low) // stream.window_s)
@@ -113,8 +173,18 @@ class Ledger:
 
     def fold(self, entry: Entry) -> None:
         """Add the next entry; raise LogDamaged when it cannot follow those before it."""
+        if self.carries and entry != carrying(self.state):
+            raise LogDamaged(
+                f"log entry {self.size}",
+                expected="what the entries before it come to, as the first of a bundle",
+                got="another state" if isinstance(entry, Carried) else "none",
+            )
         self.adoption = fold(self.adoption, entry)
+        if isinstance(entry, Decision):
+            self._decisions = (*self._decisions, self.size)
         match entry:
+            case Carried() if not self.carries:
+                raise LogDamaged(f"log entry {self.size}", expected="a state first in a bundle only", got="one inside")
             case PolicyTaken():
                 latest = self.adoption.latest
                 assert latest is not None
@@ -122,8 +192,13 @@ class Ledger:
             case Release():
                 self._window(entry.stream, entry.window_start, entry.window_s, entry.charge, 1)
                 self.releases += 1
+                self._newest[entry.stream] = self.size
             case Gap():
                 self._window(entry.stream, entry.first_start, entry.window_s, entry.charge, entry.count)
+            case LogLost() if self.size:
+                raise LogDamaged(f"log entry {self.size}", expected="a loss as the first entry only", got="one later")
+            case LogLost():
+                self._lost_until = newest_instant(entry)
             case _:
                 pass
         self.size += 1

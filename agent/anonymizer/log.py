@@ -1,37 +1,59 @@
-"""The release log on the disk (contracts/log): append, make durable, then sign how far readers may read.
+"""The release log (contracts/log): append entries and their checkpoint in one write, make it durable, then show it to readers.
 
-Invariants: bytes become visible (a checkpoint covers them) only after fdatasync has returned; nothing that a checkpoint covers is
-ever changed or removed; one process writes; what follows the checkpoint on start is kept when it is whole and zeroed when torn.
+Invariants: bytes become visible (the checkpoint by itself covers them) only after fdatasync has returned; nothing that a checkpoint covers
+is ever changed or removed; one process writes; what follows the last checkpoint on start is kept when it is whole and zeroed when torn.
 A record that is whole, in order and beyond the checkpoint was durable or could have been: it is covered, never drawn again (I5).
 An append that fails leaves nothing of itself behind the end.
 """
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.anonymizer.checkpoint import NO_SPACE, RESTORE, Past, read_checkpoint, write_checkpoint
-from agent.contracts.log import CHECKPOINT, RELEASES, Entry, decode_entry, iter_records, pack_record
-from agent.errors import InvariantBroken, LogDamaged, StorageUnavailable
-from agent.local.files import sync_folder
+from agent.anonymizer.bundle_file import BundleFile
+from agent.anonymizer.checkpoint import (
+    OTHER_KEY,
+    RESTORE,
+    KeptCheckpoint,
+    Past,
+    first_record,
+    is_signed,
+    names_key,
+    read_shown,
+    show,
+    verified,
+)
+from agent.anonymizer.extent import Bundle, Extent
+from agent.anonymizer.resumption import Resumption, resumption
+from agent.anonymizer.segment import STEP_BYTES, Segment
+from agent.contracts.log import (
+    LOGGED,
+    MAX_UNKEPT,
+    Entry,
+    KeyRotated,
+    LogLost,
+    Record,
+    covered_bytes,
+    decode_entry,
+    notes_in,
+    pack_checkpoint,
+    pack_record,
+)
+from agent.errors import BadInput, EncodingError, InvariantBroken, LogDamaged, StorageUnavailable
 from agent.wire import tlog
 from agent.wire.cose import public_bytes
-from agent.wire.tlog import Checkpoint, TreeHead
-
-STEP_BYTES = 1 << 20
-"""The file grows by this much at a time, so that an append changes no metadata."""
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint
 
 RESERVE_BYTES = STEP_BYTES // 2
 """Less than this left and no more to be had closes the gate: hours of windows still fit, saying `not_collected`."""
 
-_BLOCK_BYTES = 1 << 18
-"""Holds several of the longest records."""
+KEEP_EVERY = MAX_UNKEPT + 1
+"""The copy outside the folder follows when it is so many entries behind."""
 
-_REMEDY = "free space on this file system; nothing logged is lost"
+_UNKEPT_BYTES = 1 << 20
+"""Without a copy: so much of the end is written again on start."""
 
 
 def _any_order(entry: Entry) -> None:
@@ -45,9 +67,12 @@ def _no_matter() -> None:
 class ReleaseLog:
     """An open log. `recovered` says in words what was done to its tail on opening, or None.
 
-    On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. Opening
-    reads the whole log twice, first to verify its root; `progress` is called for each record read. `copy` is where the newest checkpoint
-    is kept a second time, outside `folder`: a log that is shorter, or another, was put back or exchanged.
+    On opening, `fold` is called with each entry in order and raises LogDamaged for one that cannot follow those before it. With `resume`
+    it begins, if it can, behind a bundle's beginning: what the entries before come to goes to `resume`, and `unread` is how many
+    they are. Otherwise the whole log is read. `progress` is called for each record read. `copy` is where the checkpoint is kept a second
+    time, outside `folder`: a log that is shorter (LogShortened), or another, was put back or exchanged. `shown` is the checkpoint by
+    itself, which readers go by; it need not outlive the power. `formerly` are public keys that signed this log before `key` did: a log
+    whose last checkpoint is by one of them is opened with `rotation_owed`, and nothing is signed with `key` before a KeyRotated is appended.
     """
 
     def __init__(
@@ -59,260 +84,277 @@ class ReleaseLog:
         progress: Callable[[], None] = _no_matter,
         *,
         copy: Path | None = None,
+        shown: Path | None = None,
+        resume: Callable[[Resumption], None] | None = None,
+        formerly: Sequence[bytes] = (),
     ) -> None:
-        self._folder = folder
+        self.rotation_owed = False
+        self._rotated = False
         self._origin = origin
         self._key = key
+        self._public = (public_bytes(key), *formerly)
         self._fold = fold
-        self._progress = progress
-        self._copy = copy
-        self._path = folder / RELEASES
-        self._head = TreeHead()
-        self._covered = 0
-        self.end = 0
+        self._resume = resume
+        self._copy = KeptCheckpoint(copy) if copy is not None else None
+        self._shown = shown or folder / LOGGED
+        self._extent = Extent()
+        self._note = b""
+        self._shown_note = b""
+        self.unread = 0
+        self._whole: list[Bundle] = []
         self.recovered: str | None = None
-        self._fd = self._open()
+        self._bundles = BundleFile(folder)
+        self._segment = Segment(folder, progress)
+        self._path = self._segment.path
         try:
-            self._allocated = os.fstat(self._fd).st_size
             self._recover()
         except BaseException:
-            os.close(self._fd)
+            self._segment.close()
             raise
 
     @property
     def size(self) -> int:
         """Entries in the log."""
-        return self._head.size
+        return self._extent.size
+
+    @property
+    def end(self) -> int:
+        """Where the last entry ends in the file."""
+        return self._extent.end
 
     @property
     def head(self) -> Checkpoint | None:
         """The tree head, once what it covers may be seen: None while a checkpoint is owed."""
-        return Checkpoint(self._origin, self._head.size, self._head.root()) if self.covered else None
+        return Checkpoint(self._origin, self.size, self._extent.head.root()) if self.covered else None
 
     @property
     def room(self) -> int:
         """Bytes allocated and not yet used."""
-        return self._allocated - self.end
+        return self._segment.room
 
     @property
     def covered(self) -> bool:
-        """Do the checkpoint on the disk and its copy cover every entry?"""
-        return self._covered == self.end
+        """Can readers see every entry, and is the copy as new as it must be?"""
+        return self._shown_note == self._note and not self._copy_is_due(KEEP_EVERY)
 
     def close(self) -> None:
-        """Give up the file and its lock."""
-        os.close(self._fd)
+        """Bring the copy up to date and give up the file and its lock."""
+        try:
+            if self._copy_is_due(1):
+                with contextlib.suppress(StorageUnavailable):  # the next start does it
+                    self._keep()
+        finally:
+            self._segment.close()
 
     def entries(self) -> Iterator[Entry]:
         """Every entry from the first, decoded; raise LogDamaged."""
-        for number, entry in enumerate(self._records(self.end)):
-            yield decode_entry(entry, f"{self._path} entry {number}")
+        number = 0
+        for record in self._segment.records():
+            if not record.is_checkpoint and record.end <= self.end:
+                yield decode_entry(record.body, f"{self._path} entry {number}")
+                number += 1
 
     def ready(self) -> bool:
-        """Allocate ahead and sign what is not yet covered; False when the disk does not allow it now."""
+        """Allocate ahead and show what was not yet shown; False when the disk does not allow it now."""
         try:
             if not self.covered:
                 self._cover()
-            if self._allocated - self.end < RESERVE_BYTES:
-                self._allocate(self._allocated + STEP_BYTES)
+            if self.room < RESERVE_BYTES:
+                self._segment.allocate(STEP_BYTES)
         except StorageUnavailable:
             return False
         return True
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write `entries` in one go, make them durable, then sign the checkpoint.
+        """Write `entries` and the checkpoint over them in one go, make them durable, then show them.
 
         Raises StorageUnavailable when they do not fit: then nothing was logged, unless `size` has grown, when only the
-        checkpoint is owed (`ready` signs it later). Raises InvariantBroken when a sync fails: the process must end.
+        showing is owed (`ready` does it later). Raises InvariantBroken when a sync fails: the process must end.
         """
-        encoded = [entry.encode() for entry in entries]
-        data = b"".join(map(pack_record, encoded))
-        if self.end + len(data) > self._allocated:
-            self._allocate(self._allocated + max(STEP_BYTES, len(data)))
-        self._write(data, self.end)
-        self._sync()
-        for entry in encoded:
-            self._head.append(entry)
-        self.end += len(data)
-        self._cover()
+        if self.rotation_owed and not any(isinstance(entry, KeyRotated) for entry in entries):
+            raise InvariantBroken(f"{self._path}: something else than the rotation is signed with the new key first")
+        extent, records, whole = self._extent.copy(), b"", []
+        for entry in entries:
+            body = entry.encode()
+            records += pack_record(body)
+            bundle = extent.add(entry, body, self._segment.next + len(records))
+            whole += [bundle] if bundle is not None else []
+        note = self._sign(extent)
+        self._segment.append(records + pack_checkpoint(note, extent.end))
+        self._extent, self._note = extent, note
+        for bundle in whole:
+            self._bundles.add(bundle)
+        rotated, self.rotation_owed = self.rotation_owed, False
+        self._cover(every=1 if rotated else KEEP_EVERY, anew=rotated)
 
-    def _open(self) -> int:
-        try:
-            self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as bad:
-            raise StorageUnavailable(
-                str(self._path), why=bad.strerror or str(bad), remedy="check the folder's owner and mode"
-            ) from bad
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as bad:
-            os.close(fd)
-            raise StorageUnavailable(
-                str(self._path), why="another process writes this log", remedy="stop the other anonymizer"
-            ) from bad
-        return fd
+    # --- opening --------------------------------------------------------------------------------------------------
 
     def _recover(self) -> None:
-        kept_copy = self._read_copy()
-        past = Past(self._copy, kept_copy)
-        checkpoint, covered = self._checkpoint(past)
-        if covered > self._allocated:
-            raise LogDamaged(
-                str(self._path), expected=f"at least {covered} bytes", got=f"{self._allocated}", remedy=RESTORE
-            )
-        for entry in self._records(covered):
-            self._head.append(entry)
-            past.see(self._head)
-        if (self._head.size, self._head.root()) != (checkpoint.size, checkpoint.root):
+        kept = self._copy.read(self._public) if self._copy is not None else None
+        shown = read_shown(self._shown, self._origin, self._public)
+        pasts = [Past(self._shown, shown)]
+        follows = kept is not None and kept[1].origin != self._origin
+        if self._copy is not None and not follows:
+            pasts.insert(0, Past(self._copy.path, kept))
+        said = self._begin_at(pasts, self._resume) if self._resume is not None and not follows else []
+        last = self._read(pasts, kept[1] if kept is not None and follows else None)
+        if last is None:
+            for past in (*pasts, *self._overwritten(1)):
+                past.require_size(self._extent.head, self._extent.decided)
+            self._begin()
+            return
+        checkpoint, torn = last
+        uncovered = self.size - checkpoint.size
+        self.rotation_owed = not (self._rotated or is_signed(self._note, self._origin, self._public[:1]))
+        if torn:
+            self._segment.zero_tail()
+        words = [f"{uncovered} whole entries kept"] * bool(uncovered) + [self._removed] * torn
+        if words:
+            said.insert(0, f"after the checkpoint: {', '.join(words)}")
+        if self._copy is not None and kept is None and checkpoint.size:
+            said.append(f"taken as it is: {self._copy.path}, which would tell an older one, was absent")
+        if self._bundles.absent and self._whole:
+            said.append(f"read as a whole: {self._bundles.path} was absent")
+        self.recovered = "; ".join(said) or None
+        since = covered_bytes(kept[1]) if kept is not None and not follows else self._segment.next - _UNKEPT_BYTES
+        self._segment.write_again(max(0, since))
+        if uncovered and not self.rotation_owed:
+            self._mark()
+        self._bundles.keep(self._whole)
+        self._whole = []
+        with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
+            self._cover(every=1, anew=follows)
+
+    def _begin_at(self, pasts: Sequence[Past], resume: Callable[[Resumption], None]) -> list[str]:
+        """Go to the newest state from which the log can be read on; else what is wrong with the file of bundles."""
+        known = [past.size for past in pasts if past.size is not None]
+        try:
+            bundles = self._bundles.read()
+            found = resumption(bundles, self._segment.records, self._verify, min(known, default=None))
+            if found is None:
+                return []
+            resume(found)
+        except BadInput as bad:
+            return [f"read as a whole: {bad}"]
+        self._extent, self._whole, self.unread = found.extent, list(found.bundles), found.size
+        self._segment.next = found.at
+        return []
+
+    def _read(self, pasts: Sequence[Past], before: Checkpoint | None) -> tuple[Checkpoint, bool] | None:
+        """Read and fold everything that is unread: the last checkpoint, and whether anything torn follows; None for a log that has not begun.
+        `before` is the checkpoint of the log that this one must follow."""
+        last: tuple[Record, Checkpoint] | None = None
+        disorder: LogDamaged | None = None
+        for past in pasts:
+            past.see(self._extent.head)
+        for record in self._segment.records(self._segment.next):
+            if record.start == 0:
+                first_record(record, self._path)
+            if record.is_checkpoint:
+                if disorder is not None:
+                    raise disorder
+                last = record, self._extent.checkpoint(self._origin, record.start)
+                self._rotated = False
+                self._segment.next = record.end
+                continue
+            if disorder is not None:
+                continue
+            entry = decode_entry(record.body, f"{self._path} entry {self.size}")
+            try:
+                self._fold(entry)
+            except LogDamaged as bad:  # left behind by an append that failed, unless a checkpoint covers it
+                disorder = bad
+                continue
+            if self.size == 0 and before is not None:
+                self._require_follows(entry, before)
+            self._rotated |= isinstance(entry, KeyRotated) and names_key(entry.message, self._public[0])
+            bundle = self._extent.add(entry, record.body, record.end)
+            self._whole += [bundle] if bundle is not None else []
+            for past in pasts:
+                past.see(self._extent.head)
+            self._segment.next = record.end
+        if last is None:
+            return None
+        self._note, checkpoint = self._verified(last)
+        torn = not self._segment.is_zero(self._segment.next)
+        self._removed = "one out of order removed" if disorder is not None else "a torn one removed"
+        if before is not None and self.size == 0:
+            raise self._damaged(f"a log that follows that of {before.origin}", "an empty one")
+        if torn:
+            pasts = [*pasts, *self._overwritten(2)]
+        for past in pasts:
+            past.require_size(self._extent.head, self._extent.decided)
+        for past in pasts:
+            past.require_root()
+        return checkpoint, torn
+
+    def _verify(self, note: bytes) -> Checkpoint:
+        return verified(note, self._origin, self._public)
+
+    def _verified(self, last: tuple[Record, Checkpoint]) -> tuple[bytes, Checkpoint]:
+        record, expected = last
+        try:
+            if self._verify(record.body) != expected:
+                raise ValueError("the checkpoint of other bytes")
+        except ValueError as bad:
             raise LogDamaged(
                 str(self._path),
-                expected=f"the {checkpoint.size} entries that the checkpoint covers",
-                got="other bytes",
-                remedy=RESTORE,
-            )
-        past.require_root()
-        self.end = self._covered = covered
-        for decoded in self.entries():
-            self._fold(decoded)
-        kept = 0
-        disorder = False
-        for end, entry in self._tail(covered):
-            decoded = decode_entry(entry, f"{self._path} entry {self._head.size}")
-            try:
-                self._fold(decoded)
-            except LogDamaged:  # left behind by an append that failed: what follows those before it was written later
-                disorder = True
-                break
-            self._head.append(entry)
-            self.end = end
-            kept += 1
-        torn = not self._is_zero(self.end)
-        if torn:
-            self._zero_tail()
-        if kept or torn:
-            removed = "one out of order removed" if disorder else "a torn one removed"
-            words = [f"{kept} whole entries kept"] * bool(kept) + [removed] * torn
-            self.recovered = f"after the checkpoint: {', '.join(words)}"
-        if self._copy is not None and kept_copy is None and checkpoint.size:
-            words = [self.recovered] if self.recovered else []
-            self.recovered = "; ".join(
-                [*words, f"taken as it is: {self._copy}, which would tell an older one, was absent"]
-            )
-        if kept:
-            self._sync()
-        if kept or (self._copy is not None and (kept_copy is None or kept_copy.size != checkpoint.size)):
-            self._covered = -1
-            with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
-                self._cover()
+                expected=f"the checkpoint of {self._origin} over {expected.size} entries",
+                got=str(bad),
+                remedy=RESTORE if is_signed(record.body, self._origin, self._public) else OTHER_KEY,
+            ) from None
+        return record.body, expected
 
-    def _read_copy(self) -> Checkpoint | None:
-        if self._copy is None:
-            return None
-        remedy = f"put back this unit's own; when that is lost and the log's folder is known to be the newest, move {self._copy} away"
-        return read_checkpoint(self._copy, self._origin, public_bytes(self._key), remedy)
+    def _overwritten(self, least: int) -> list[Past]:
+        """A write that power cut short leaves at most one checkpoint behind the break, its own: two of them were durable, and what is broken
+        before them is damage. Before the first record is durable there is none at all."""
+        found: dict[int, tuple[bytes, Checkpoint]] = {}
+        for block in self._segment.blocks(MAX_NOTE_BYTES):
+            for note in notes_in(block, self._origin):
+                with contextlib.suppress(ValueError):
+                    checkpoint = self._verify(note)
+                    if checkpoint.size > self.size:
+                        found[checkpoint.size] = note, checkpoint
+        return [Past(self._path, found[max(found)])] if len(found) >= least else []
 
-    def _checkpoint(self, past: Past) -> tuple[Checkpoint, int]:
-        """The checkpoint on the disk, verified; a new log gets its first one."""
-        path = self._folder / CHECKPOINT
-        checkpoint = read_checkpoint(path, self._origin, public_bytes(self._key), RESTORE)
-        past.require_size(checkpoint.size if checkpoint is not None else 0)
-        if checkpoint is None:
-            if not self._is_zero(0):
-                raise LogDamaged(str(path), expected="the checkpoint of this log", got="no file", remedy=RESTORE)
-            self._sync()
-            try:
-                sync_folder(self._folder)
-            except OSError as bad:
-                raise InvariantBroken(f"{self._folder}: sync failed: {bad.strerror}") from bad
-            self._cover()
-            return Checkpoint(self._origin, 0, tlog.EMPTY_ROOT), 0
-        lengths = [line.removeprefix("bytes ") for line in checkpoint.extensions if line.startswith("bytes ")]
-        if not lengths or not (lengths[0].isascii() and lengths[0].isdigit()):
-            raise LogDamaged(str(path), expected="a line `bytes N`", got="none", remedy=RESTORE)
-        return checkpoint, int(lengths[0])
+    def _require_follows(self, first: Entry, before: Checkpoint) -> None:
+        """The copy may still be of the log that this one follows."""
+        with contextlib.suppress(EncodingError):
+            if isinstance(first, LogLost):
+                lost = tlog.decode_checkpoint(first.checkpoint)
+                if lost.origin == before.origin and lost.size >= before.size:
+                    return
+        raise self._damaged(f"the log of {before.origin}, as its copy says, or one that follows it", self._origin)
 
-    def _records(self, end: int) -> Iterator[bytes]:
-        """Entries of the first `end` bytes; raise LogDamaged unless records fill them exactly.
+    def _damaged(self, expected: str, got: str) -> LogDamaged:
+        return LogDamaged(str(self._path), expected=expected, got=got, remedy=RESTORE)
 
-        Reads block by block: the pages of a mapping would all be locked, and count against the unit's MemoryMax=.
-        """
-        at = 0
-        while at < end:
-            begin = at
-            for after, entry in iter_records(os.pread(self._fd, min(_BLOCK_BYTES, end - begin), begin)):
-                self._progress()
-                yield entry
-                at = begin + after
-            if at == begin:
-                break
-        if at != end:
-            raise LogDamaged(
-                str(self._path), expected=f"records up to byte {end}", got=f"damage at byte {at}", remedy=RESTORE
-            )
+    def _begin(self) -> None:
+        """A new log: its first record is the checkpoint of no entries."""
+        if not self._segment.is_zero(MAX_NOTE_BYTES):
+            raise self._damaged("a log that begins with its checkpoint", "damage")
+        self._segment.begin()
+        self._mark()
+        self._cover(every=1, anew=True)
 
-    def _tail(self, start: int) -> list[tuple[int, bytes]]:
-        return [(start + end, entry) for end, entry in iter_records(os.pread(self._fd, self._allocated - start, start))]
+    def _mark(self) -> None:
+        """Append a checkpoint over the entries that are there."""
+        self._note = self._sign(self._extent)
+        self._segment.append(pack_checkpoint(self._note, self._segment.next))
 
-    def _is_zero(self, start: int) -> bool:
-        at = start
-        while at < self._allocated:
-            block = os.pread(self._fd, min(STEP_BYTES, self._allocated - at), at)
-            if not block or block.count(0) != len(block):
-                return False
-            at += len(block)
-        return True
+    def _sign(self, extent: Extent) -> bytes:
+        return tlog.sign_checkpoint(extent.checkpoint(self._origin, extent.end), self._origin, self._key)
 
-    def _zero_tail(self) -> None:
-        at = self.end
-        while at < self._allocated:
-            block = min(STEP_BYTES, self._allocated - at)
-            self._write(bytes(block), at)
-            at += block
-        self._sync()
+    def _cover(self, *, every: int = KEEP_EVERY, anew: bool = False) -> None:
+        """What is durable may be seen; and the copy follows when it is `every` entries behind."""
+        show(self._shown, self._note)
+        self._shown_note = self._note
+        if anew or self._copy_is_due(every):
+            self._keep(anew=anew)
 
-    def _allocate(self, size: int) -> None:
-        try:
-            os.posix_fallocate(self._fd, self._allocated, size - self._allocated)
-        except OSError as bad:
-            raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
-        self._allocated = size
-        self._sync()
+    def _copy_is_due(self, every: int) -> bool:
+        return self._copy is not None and (self._copy.size < 0 or self.size - self._copy.size >= every)
 
-    def _write(self, data: bytes, at: int) -> None:
-        view = memoryview(data)
-        begin = at
-        try:
-            while view:
-                written = os.pwrite(self._fd, view, at)
-                view = view[written:]
-                at += written
-        except OSError as bad:
-            if bad.errno in NO_SPACE:
-                self._unwrite(begin, at)
-                raise StorageUnavailable(str(self._path), why=bad.strerror or str(bad), remedy=_REMEDY) from bad
-            raise InvariantBroken(f"{self._path}: write failed: {bad.strerror}") from bad
-
-    def _unwrite(self, begin: int, end: int) -> None:
-        """Zero what a failed write left: whole records there would be taken for entries behind a shorter append."""
-        try:
-            while begin < end:
-                begin += os.pwrite(self._fd, bytes(end - begin), begin)
-        except OSError as bad:
-            raise InvariantBroken(f"{self._path}: part of a failed append stays: {bad.strerror}") from bad
-        self._sync()
-
-    def _sync(self) -> None:
-        """After a failed sync the kernel may have dropped what it could not write: nothing may be assumed, so end."""
-        try:
-            os.fdatasync(self._fd)
-        except OSError as bad:
-            raise InvariantBroken(f"{self._path}: sync failed: {bad.strerror}") from bad
-
-    def _cover(self) -> None:
-        checkpoint = Checkpoint(self._origin, self._head.size, self._head.root(), (f"bytes {self.end}",))
-        note = tlog.sign_checkpoint(checkpoint, self._origin, self._key)
-        write_checkpoint(self._folder / CHECKPOINT, note)
+    def _keep(self, *, anew: bool = False) -> None:
         if self._copy is not None:
-            write_checkpoint(self._copy, note)
-        self._covered = self.end
+            self._copy.write(self._note, self.size, anew=anew)

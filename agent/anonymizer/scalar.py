@@ -4,14 +4,15 @@ Invariants: a value is an index on the policy's grid from the moment it is read,
 floats; memory is one counter a grid step; under `dp` nothing but a value's index depends on the value: whether a sample is
 taken, how many are, and whether the window has a number follow from the clock and the link alone.
 
-Modes (PRIVACY.md 1.6). `dp`: discrete Gaussian noise on the sum of the indices, then the mean. `coarse` and `none`: mean or median as measured,
+Modes (PRIVACY.md 1.6). `dp`: discrete Gaussian noise on the sum of the indices, then the mean; and in every cell of a histogram of them, then
+percentiles, where the policy asks for some. `coarse` and `none`: mean or median as measured,
 rounded to the grid; no guarantee. The mean of a sound level is the energetic one, Leq = 10 lg mean(10^(L/10)) (ISO 1996-1), in `coarse` and
 `none`; under `dp` it is the mean of the levels: one loud minute decides an energy sum, so noise that hides it would hide everything else.
 """
 
 import decimal
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -23,6 +24,7 @@ from agent.anonymizer.discard import Discard
 from agent.anonymizer.duration import quantile
 from agent.anonymizer.noise import DiscreteGaussian, RandomBytes, WideGaussian
 from agent.contracts.aggregate import Cell
+from agent.contracts.cells import percentile_name
 from agent.errors import InvariantBroken, PolicyError
 from agent.policy.enforcement import LEVELS, MAX_LEVEL_RANGE
 from agent.policy.model import CoarsePrivacy, NoPrivacy, ScalarPrivacy, Stream, ceil_sqrt
@@ -180,9 +182,11 @@ class Summary:
 
 
 def fields(stream: Stream, name: str, privacy: Scaled) -> tuple[Field, ...]:
-    """What every window publishes: one number called `name`, as wide as the wider end of its range."""
+    """What every window publishes: a number called `name`, then percentiles, each as wide as the wider end of the range."""
     ends = (_written(privacy.low, privacy), _written(privacy.high, privacy))
-    return (Field(name, QUANTITIES[stream.quantity].unit, max(len(str(end)) for end in ends)),)
+    width = max(len(str(end)) for end in ends)
+    names = (name, *map(percentile_name, privacy.percentiles if isinstance(privacy, ScalarPrivacy) else ()))
+    return tuple(Field(each, QUANTITIES[stream.quantity].unit, width) for each in names)
 
 
 def histogram(sampled: Sampled) -> NDArray[np.int64]:
@@ -191,21 +195,33 @@ def histogram(sampled: Sampled) -> NDArray[np.int64]:
     return np.add.reduceat(sampled.counts, np.arange(0, sampled.counts.size, each))
 
 
-def histogram_sigma_squared(privacy: ScalarPrivacy, rho: Fraction) -> Fraction:
-    """The Gaussian variance in every cell of a `histogram` that is released at `rho` a person-period.
+def release_histogram(sampled: Sampled, law: Law, random_bytes: RandomBytes) -> NDArray[np.int64]:
+    """The noisy `histogram`: one draw a cell, and the same work, whatever was measured."""
+    cells = histogram(sampled)
+    return cells + law.draw(cells.size, random_bytes)
 
-    A sample that is changed leaves one cell for another, so v samples change the vector by at most 2 v^2 (squared), twice what v readings
-    that come or go do: PROOF.md Lemma 8 with replacement.
+
+def publish_percentiles(noisy: NDArray[np.int64], received: int, drawn: ScalarPrivacy) -> tuple[Value, ...]:
+    """Those of the policy, rising, from a noisy `histogram`; not collected when too few samples came, or under noise too wide to tell them.
+
+    `drawn` is the policy with the noise that is drawn. Which of them are told follows from it and from how many samples came, both public.
     """
-    whole, rest = divmod(privacy.m, privacy.c)
-    return (whole * privacy.c**2 + rest**2) / rho
+    if received < needed(drawn) or not drawn.steady:
+        return (Cell.NOT_COLLECTED,) * len(drawn.percentiles)
+    return tuple(percentile(noisy, received, percent, drawn) for percent in drawn.percentiles)
 
 
-def percentile(noisy: NDArray[np.int64], received: int, exceeded: Fraction, privacy: ScalarPrivacy) -> Value:
-    """The upper edge of the cell of a noisy `histogram` above which a part `exceeded` of the `received` samples lies: L10 for 1/10."""
+def percentile(noisy: NDArray[np.int64], received: int, percent: int, privacy: ScalarPrivacy) -> Value:
+    """The upper edge of the cell of a noisy `histogram` in which `percent` in a hundred of the `received` samples lie at or below."""
     each = -(-(privacy.span + 1) // HISTOGRAM_BINS)
-    index = min((quantile(noisy, 1 - exceeded, received) + 1) * each - 1, privacy.span)
+    index = min((quantile(noisy, Fraction(percent, 100), received) + 1) * each - 1, privacy.span)
     return _written(privacy.low + privacy.step * index, privacy)
+
+
+def widened(privacy: ScalarPrivacy, strength: Fraction) -> ScalarPrivacy:
+    """The same with noise of that strength (agent.anonymizer.strength): every variance is larger by one factor, so every rho smaller."""
+    factor = strength / (privacy.sigma_squared * privacy.step**2)
+    return replace(privacy, rho=privacy.rho / factor, percentiles_rho=privacy.percentiles_rho / factor)
 
 
 def _median(sampled: Sampled) -> int:

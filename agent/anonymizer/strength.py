@@ -1,15 +1,14 @@
 """How strong a stream's noise is, comparably between policies, and what a window costs at that strength. Pure.
 
 The strength is: for counts and durations sigma^2, with running totals that of the counter; for unique visitors 1 / rate; for a scalar sigma^2 of the
-sum in its quantity's unit squared; for a mode without noise 0. More noise is a larger number.
+sum in its quantity's unit squared (that of its percentiles' noise is a fixed share of it); for a mode without noise 0. More noise is a larger number.
 """
 
-from dataclasses import replace
 from fractions import Fraction
 
 from agent.anonymizer.centred import MAX_VARIANCE
 from agent.anonymizer.noise import MAX_SIGMA_SQUARED, MAX_WIDE_SIGMA_SQUARED
-from agent.anonymizer.scalar import noise_sd
+from agent.anonymizer.scalar import noise_sd, widened
 from agent.contracts.governed import END_NOISE_SD
 from agent.contracts.log import Charge
 from agent.policy import factorisation
@@ -47,8 +46,11 @@ def owed(stream: Stream, older: Stream) -> Fraction | None:
             )  # of totals an upper bound over all steps; a counter's every draw has at least its scale
         case UniquePrivacy(), UniquePrivacy():
             return own(older)
-        case ScalarPrivacy(), ScalarPrivacy() if stream.quantity == older.quantity:
-            return own(older)
+        case ScalarPrivacy() as privacy, ScalarPrivacy() as before if stream.quantity == older.quantity:
+            least = own(older)
+            if privacy.percentiles and before.percentiles:  # neither mean nor histogram with less noise
+                least = max(least, own(stream) * before.cell_sigma_squared / privacy.cell_sigma_squared)
+            return least
         case CountPrivacy() | UniquePrivacy() | ScalarPrivacy(), _:
             return Fraction(0)
         case _:
@@ -72,12 +74,11 @@ def charge(stream: Stream, strength: Fraction, m: int, c: int) -> Charge | None:
         case UniquePrivacy():
             return _loggable(1 / (2 * strength**2)) if 2 * strength**2 <= MAX_SIGMA_SQUARED else None
         case ScalarPrivacy() as privacy:
-            sigma_squared = strength / privacy.step**2
-            rho = privacy.span**2 / (2 * sigma_squared)
-            drawn = replace(privacy, rho=worst_presence(privacy.m, privacy.c) * rho)
-            if sigma_squared > MAX_WIDE_SIGMA_SQUARED or noise_sd(drawn) >= END_NOISE_SD:
+            drawn = widened(privacy, strength)
+            cells = drawn.cell_sigma_squared if privacy.percentiles else Fraction(0)
+            if max(drawn.sigma_squared, cells) > MAX_WIDE_SIGMA_SQUARED or noise_sd(drawn) >= END_NOISE_SD:
                 return None
-            return _loggable(rho)
+            return _loggable(drawn.charge)
         case _:
             return None
 

@@ -14,12 +14,12 @@ from agent.beacon.lease_line import LeaseLine
 from agent.beacon.public_files import PublicFiles, Shown
 from agent.beacon.radio import Radio
 from agent.contracts.lease import Lease
-from agent.contracts.public import MAX_STATE_BYTES, STATE, decode_state
+from agent.contracts.public import MAX_STATE_BYTES, STATE, says_demo
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status
 from agent.errors import BadInput
 from agent.local.clock import boot_ns
 from agent.local.counters import ExactCounters
-from agent.local.files import ReplacedFile, read_capped
+from agent.local.files import ReplacedFile
 from agent.local.notify import Watchdog, notify
 from agent.local.settings import Paths, Settings
 
@@ -172,15 +172,8 @@ class Beacon:
         return Status(DAEMON, code == "on_air", code, words, {"backend": self._radio.name})
 
     def _count(self) -> None:
-        try:
-            text = read_capped(self._state_path, MAX_STATE_BYTES)
-            if text is None:
-                return
-            demo = decode_state(text).demo
-        except (BadInput, OSError) as bad:
-            _log.warning("exact counters wait for a readable state: %s", bad)
+        if not self._counters.ask(self._state_path, MAX_STATE_BYTES, says_demo):
             return
-        self._counters.allow(demo=demo)
         self._counters.write(
             {"on_air": self._radio.on_air() is not None, "backend": self._radio.name, "leases": self._line.sent}
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from agent.beacon.reading import Reading
 from agent.contracts.latest import Latest, open_latest, read_latest
+from agent.contracts.log import unit_path
 from agent.contracts.public import (
     HEAD_FRESH_S,
     HEAD_TIME,
@@ -175,8 +176,11 @@ def _disclosed(message: bytes, key: bytes | None) -> tuple[Envelope, Disclosure]
 def _head(note: bytes | None, path: str, key: bytes | None) -> Head | None:
     if note is None:
         return None
-    checkpoint = tlog.decode_checkpoint(note) if key is None else tlog.open_checkpoint(note, path, key)
-    if checkpoint.origin != path:
+    checkpoint = tlog.decode_checkpoint(note)
+    own = unit_path(checkpoint.origin) == path
+    if key is not None:
+        tlog.open_checkpoint(note, checkpoint.origin if own else path, key)
+    if not own:
         raise _Not(Reason.OTHER_UNIT, checkpoint.origin[:100])
     times = [line.removeprefix(HEAD_TIME) for line in checkpoint.extensions if line.startswith(HEAD_TIME)]
     if len(times) != 1 or not (times[0].isascii() and times[0].isdigit() and len(times[0]) <= 12):

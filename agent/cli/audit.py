@@ -1,25 +1,29 @@
 """`dtpr-agent audit`: the command around agent/operations/audit.
 
-Exit status 0: nothing was found. 1: findings. 2: an input is refused, with its file and reason. 3: something cannot be read now.
+Exit status 0: nothing was found, in the whole log or, as the verdict then says, from an entry on. 1: findings. 2: an input is refused, with its file and
+reason. 3: something cannot be read now.
 """
 
 import argparse
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.cli import audit_mirror
-from agent.contracts.aggregate import END_START
+from agent.cli.audit_beginning import beginning_lines, instant, last_line, same_log
+from agent.contracts.log import unit_path
 from agent.errors import EncodingError, LogDamaged, SettingsError
 from agent.operations.audit import Inputs, Verdict, audit
 from agent.operations.findings import WORDS
-from agent.operations.keys import find_key, load_directory
-from agent.operations.log_copy import LogCopy
+from agent.operations.gate_words import board_lines, boards_json, gate_json, gate_lines
+from agent.operations.keys import find_keys, load_directory
+from agent.operations.log_copy import read_regular
+from agent.operations.policies import NEVER
 from agent.operations.subscribe import load_public_key
 from agent.operations.table import printable
-from agent.policy.file import load_governance
+from agent.policy.file import load_governance, load_policy_file
 from agent.wire.cosignature import parse_witness
-from agent.wire.tlog import decode_checkpoint
+from agent.wire.tiles import CHECKPOINT
+from agent.wire.tlog import MAX_NOTE_BYTES, decode_checkpoint
 
 MAX_LINES = 5
 """Places shown of each finding; `--json` has more."""
@@ -29,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The files, the key, the form of the answer."""
     parser.add_argument("--log", type=Path, metavar="DIR", help="a copy made by `dtpr-agent log export`")
     parser.add_argument("--received", type=Path, action="append", default=[], metavar="F", help="lines of `dtpr-agent subscribe --json` (--raw: to the byte)")  # fmt: skip
-    parser.add_argument("--checkpoint", type=Path, action="append", default=[], metavar="F", help="a checkpoint that was seen before the copy was made")  # fmt: skip
+    parser.add_argument("--checkpoint", type=Path, action="append", default=[], metavar="F", help="a checkpoint known from before the copy was made")  # fmt: skip
+    parser.add_argument("--earlier", type=Path, action="append", default=[], metavar="DIR", help="an older copy, which may have entries that the copy no longer has")  # fmt: skip
+    parser.add_argument("--policy", type=Path, action="append", default=[], metavar="F", help="a policy, signed or not, that the unit was under before the copy begins")  # fmt: skip
     parser.add_argument("--air", type=Path, action="append", default=[], metavar="F", help="an envelope as read over Bluetooth")  # fmt: skip
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--key", metavar="KEY", help="the unit's public key: 64 hex digits, or a file of them or in PEM")
@@ -62,19 +68,22 @@ def _inputs(args: argparse.Namespace) -> Inputs:
     origin = args.unit
     if origin is None:
         try:
-            origin = decode_checkpoint(LogCopy(args.log).note()).origin
+            origin = unit_path(decode_checkpoint(read_regular(args.log / CHECKPOINT, MAX_NOTE_BYTES)).origin)
         except EncodingError as bad:
             raise LogDamaged(str(args.log / "checkpoint"), expected="a checkpoint", got=bad.got) from None
     if origin.count("/") != 2:
         raise SettingsError("unit", expected="CITY/SITE/UNIT", got=ascii(origin)[:80])
-    key = load_public_key(args.key) if args.key is not None else find_key(load_directory(args.keys), origin)
+    keys = (load_public_key(args.key),) if args.key is not None else find_keys(load_directory(args.keys), origin)
     return Inputs(
         origin=origin,
-        public_key=key,
+        public_key=keys[0],
+        previous=keys[1:],
         log=args.log,
         received=tuple(args.received),
         seen=tuple(args.checkpoint),
+        earlier=tuple(args.earlier),
         air=tuple(args.air),
+        policies=tuple(map(load_policy_file, args.policy)),
         root=load_governance(args.governance) if args.governance is not None else None,
         witnesses=tuple(parse_witness(text) for text in args.witness),
     )
@@ -83,7 +92,7 @@ def _inputs(args: argparse.Namespace) -> Inputs:
 def _as_json(verdict: Verdict) -> str:
     return json.dumps(
         {
-            "verdict": "findings" if verdict.findings.counts else "clean",
+            "verdict": _in_a_word(verdict),
             "unit": verdict.origin,
             **verdict.facts,
             "windows": verdict.windows,
@@ -92,6 +101,10 @@ def _as_json(verdict: Verdict) -> str:
             ],
             "counts": {kind.value: count for kind, count in verdict.findings.counts.items()},
             "history": [{"at": at, "what": words} for at, words in verdict.events],
+            "gate": gate_json(verdict.gate),
+            "boards": boards_json(verdict.boards, verdict.board_changes),
+            "losses": verdict.losses,
+            "proven": _extent(verdict),
             "not_judged": verdict.open,
         }
     )
@@ -101,7 +114,11 @@ def _in_words(verdict: Verdict) -> str:
     facts = ", ".join(f"{count} {what}" for what, count in verdict.facts.items())
     windows = ", ".join(f"{count} {what}" for what, count in sorted(verdict.windows.items()))
     lines = [f"{verdict.origin}: {facts}", f"    windows    {windows}"] if windows else [f"{verdict.origin}: {facts}"]
-    lines += [f"    {_instant(at)} {words}" for at, words in verdict.events]
+    lines += [f"    {instant(at)} {words}" for at, words in verdict.events]
+    lines += [f"    {line}" for line in gate_lines(verdict.gate, instant)]
+    lines += [f"    {line}" for line in board_lines(verdict.boards, verdict.board_changes, instant)]
+    lines += [f"    lost       {each}" for each in verdict.losses]
+    lines += beginning_lines(verdict)
     lines += [f"    not judged {each}" for each in verdict.open]
     for kind, count in verdict.findings.counts.items():
         lines.append(f"{kind}: {WORDS[kind]} ({count})")
@@ -111,11 +128,41 @@ def _in_words(verdict: Verdict) -> str:
             lines.append(f"    … and {count - MAX_LINES} more")
     if verdict.findings.counts:
         lines.append(f"NOT CLEAN: {sum(verdict.findings.counts.values())} findings")
+    elif verdict.losses:
+        lines.append("A LOSS, no fraud: the unit owns up to it, and nothing else was found in what could be judged")
+    elif verdict.beginning is not None:
+        lines.append(last_line(verdict))
     else:
         lines.append("CLEAN: nothing was found in what could be judged")
     return "\n".join(printable(line) for line in lines)
 
 
-def _instant(at: int) -> str:
-    """UTC, to the second; a log may claim any instant."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if 0 <= at < END_START else f"at {at}"
+def _in_a_word(verdict: Verdict) -> str:
+    if verdict.findings.counts:
+        return "findings"
+    if verdict.losses:
+        return "loss"
+    return "clean" if verdict.beginning is None else "clean-later"
+
+
+def _extent(verdict: Verdict) -> dict[str, object]:
+    """From where on it is proven: an entry and the instants (Unix seconds, None: never) from which windows, and windows by their policy, are judged."""
+    begin = verdict.beginning
+    settled = verdict.settled if verdict.settled < NEVER else None
+    since = verdict.since if settled is None else max(settled, verdict.since or 0)
+    return {
+        "from_entry": 0 if begin is None else begin.entry,
+        "from": verdict.since,
+        "by_policy_from": None if settled is None else since,
+        "decisions_absent": [] if begin is None else list(begin.absent),
+        "before": None
+        if begin is None
+        else {
+            "entries": begin.entry,
+            "same_log": same_log(verdict),
+            "hash_tiles": "all" if begin.tiles_whole else "some",
+            "checkpoints_agree": begin.agreeing,
+            "releases_included": begin.included,
+            "releases_not_proven": len(begin.unproven),
+        },
+    }

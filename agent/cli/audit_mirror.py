@@ -10,7 +10,7 @@ from types import FrameType
 
 from agent.errors import BadInput, SettingsError
 from agent.operations.broker import add_broker_arguments
-from agent.operations.keys import find_key, load_directory
+from agent.operations.keys import find_keys, load_directory
 from agent.operations.log_copy import read_regular
 from agent.operations.mirror import Mirror
 from agent.operations.subscribe import arrivals, load_public_key
@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Collect until told to stop; 0, or 1 when something arrived that is not what the unit signed. Raises BadInput, BrokerUnavailable."""
     if args.unit.count("/") != 2 or {"+", "#"} & {*args.unit}:
         raise SettingsError("unit", expected="CITY/SITE/UNIT", got=ascii(args.unit)[:80])
-    key = load_public_key(args.key) if args.key is not None else find_key(load_directory(args.keys), args.unit)
-    mirror = Mirror(args.mirror, args.unit, key)
+    keys = (load_public_key(args.key),) if args.key is not None else find_keys(load_directory(args.keys), args.unit)
+    mirror = Mirror(args.mirror, args.unit, *keys)
     for path in args.checkpoint:
         mirror.take_note(read_regular(path, MAX_NOTE_BYTES))
     ends_at = None if args.seconds is None else time.monotonic() + args.seconds

@@ -8,7 +8,7 @@ from agent.errors import BadInput, PolicyError
 from agent.local.clock import OPERATOR, Clock
 from agent.local.files import write_atomic
 from agent.operations import simulation_command
-from agent.operations.keys import encode_directory
+from agent.operations.keys import decode_directory, encode_directory
 from agent.operations.log_copy import read_regular
 from agent.policy.file import load_governance
 from agent.policy.signed import MAX_SIGNED_BYTES, verify_units
@@ -51,7 +51,9 @@ def _keys(args: argparse.Namespace) -> int:
         sys.stdout.write(directory.decode())
         return 0
     write_atomic(args.out, directory)
+    made = decode_directory(directory, str(args.out))
+    rotated = f", {len(made.previous)} of them with another key than before" if made.previous else ""
     print(
-        f"{args.out}: {sum(len(file.units) for file in files)} units of {root.city}, vouched for under governance version {root.version}"
+        f"{args.out}: {len(made.units)} units of {root.city}{rotated}, vouched for under governance version {root.version}"
     )
     return 0

@@ -15,7 +15,7 @@ from agent.cli.key import write_new_key
 from agent.errors import BadInput, PolicyError, SettingsError
 from agent.local.clock import OPERATOR, Clock
 from agent.local.credentials import load_signing_key
-from agent.local.files import write_atomic
+from agent.local.files import read_given, write_atomic
 from agent.policy.compile import compile_policy, decompile_policy
 from agent.policy.governance import TrustRoot, compile_governance, decompile_governance, parse_governance
 from agent.policy.parse import parse_policy
@@ -259,14 +259,7 @@ def _load_root(path: Path) -> TrustRoot:
 
 def _read(path: Path) -> bytes:
     """A file of at most what a text may have; raises PolicyError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(toml.MAX_BYTES + 1)
-    except OSError as bad:
-        raise PolicyError(str(path), expected="a readable file", got=bad.strerror or "an error") from None
-    if len(data) > toml.MAX_BYTES:
-        raise PolicyError(str(path), expected=f"at most {toml.MAX_BYTES} bytes", got="more")
-    return data
+    return read_given(path, toml.MAX_BYTES, "a readable file", PolicyError)
 
 
 def _write(path: Path, data: bytes, *, replaces: Path | None) -> None:

@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     action.add_argument("folder", type=Path, metavar="DIR", help="where the copy is, or shall be")
     source = action.add_mutually_exclusive_group()
-    source.add_argument("--log", type=Path, metavar="F", help="the log's folder (default: /var/lib/dtpr/log)")
+    source.add_argument(
+        "--log", type=Path, metavar="F", help="the log's folder, or a closed log's file (default: /var/lib/dtpr/log)"
+    )
     source.add_argument("--config", type=Path, metavar="F", help="agent.toml, which names the log's folder")
     action.set_defaults(act=run_export)
 

@@ -1,13 +1,14 @@
 """`dtpr-agent`: the one command. Errors are one line on standard error and the exit status of their class."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from agent import __version__
-from agent.errors import DtprError
+from agent.errors import DtprError, StorageUnavailable
 
 COMMANDS = {
     "demo": ("agent.cli.demo.command", "see a whole unit at work on this machine: board, radio, broker, daemons"),
@@ -20,7 +21,7 @@ COMMANDS = {
     "reader": ("agent.cli.reader", "write the resident's page, with the keys that a city vouches for"),
     "sign": ("agent.cli.sign", "make the printed sign for a unit's pole"),
     "taxonomy": ("agent.cli.taxonomy", "take over DTPR's official texts and icons, and see how they fit"),
-    "key": ("agent.cli.key", "make a unit's signing key"),
+    "key": ("agent.cli.key", "a unit's signing key: make it, show its public half, rotate it"),
     "privacy": ("agent.cli.privacy", "what the noise of a policy does to its numbers, and what it costs a person"),
 }
 
@@ -28,15 +29,28 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
     except DtprError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has somewhere to go
+        _silence()
         return 0
+    except OSError as bad:
+        if bad.filename is not None or bad.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _silence()
+        print(f"error: standard output: {bad.strerror}; make room", file=sys.stderr)
+        return StorageUnavailable.exit_code
+
+
+def _silence() -> None:
+    """The last flush has somewhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from agent.anonymizer.ledger import Ledger
 from agent.cli import privacy_plot, privacy_report, privacy_text
 from agent.cli.policy import load
 from agent.cli.privacy_report import Spent
-from agent.contracts.log import CHECKPOINT, Gap, Release
+from agent.contracts.log import RELEASES, Gap, Release
 from agent.errors import LogDamaged, SettingsError
 from agent.local.files import write_atomic
 from agent.local.randomness import random_bytes
@@ -77,11 +77,11 @@ def run_report(args: argparse.Namespace) -> int:
 
 def read_log(folder: Path) -> Spent:
     """Fold a release log up to its checkpoint, whose signature is not looked at; raises LogDamaged, SettingsError, StorageUnavailable."""
-    if not (folder / CHECKPOINT).is_file():
+    if not (folder / RELEASES).is_file():
         raise SettingsError(
             str(folder),
             expected="the folder of a release log",
-            got=f"no {CHECKPOINT} in it",
+            got=f"no {RELEASES} in it",
             remedy="see [paths] log in agent.toml",
         )
     follower, ledger, cursor = Follower(folder), Ledger(), START

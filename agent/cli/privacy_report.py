@@ -168,6 +168,10 @@ def _stream(policy: Policy, stream: Stream, periods: int, counts: Replay | None)
             unit = QUANTITIES[stream.quantity].unit
             squared = privacy.mean_sigma_squared
             noises = (Noise("the mean", unit, _root(squared), _root(_REACH**2 * squared)),)
+            if privacy.percentiles:
+                noises += (
+                    _gaussian("the number of samples in each cell behind the percentiles", privacy.cell_sigma_squared),
+                )
             presence = f"in at most {_times(privacy.m, 'sample')} in {period}, {privacy.c} in a window"
         case CoarsePrivacy() | ThresholdOnly() | NoPrivacy():
             presence = ""

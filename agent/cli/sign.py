@@ -1,4 +1,4 @@
-"""`dtpr-agent sign`: the sign for a unit's pole, as HTML that any browser prints at its true size."""
+"""`dtpr-agent sign`: the sign for a unit's pole, as HTML that any browser prints at its true size, or as PDF."""
 
 import argparse
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agent.cli.disclosure import load_disclosure, signing_key
 from agent.cli.sign_page import SIZES, Sign, sign
+from agent.cli.sign_pdf import pdf
 from agent.cli.taxonomy import default_folder, load_taxonomy, official_icons
 from agent.disclosure.compact import compact_of, read_compact, seal_compact
 from agent.disclosure.datachain import Disclosure
@@ -19,7 +20,7 @@ MAX_PAGE_CHARACTERS = 80
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`FILE --page URL [--size …] [--locale …] [--key F | --compact F] --out SIGN.html`."""
+    """`FILE --page URL [--size …] [--locale …] [--key F | --compact F] [--pdf] --out SIGN`."""
     parser.add_argument("file", type=Path, metavar="FILE", help="what `disclosure show` reads: a policy or an envelope")
     parser.add_argument("--page", required=True, metavar="URL", help="where the resident's page is (see: reader build)")
     parser.add_argument("--size", choices=tuple(SIZES), default="a5", help="paper (default: %(default)s)")
@@ -39,14 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--taxonomy", type=Path, metavar="DIR", help="where the official icons are (see: taxonomy import)"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="SIGN.html", help="the file to write")
+    parser.add_argument("--pdf", action="store_true", help="write PDF instead of HTML; needs the extra `pdf`")
+    parser.add_argument("--out", type=Path, required=True, metavar="SIGN", help="the file to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the sign and print what goes onto an NFC tag; raises PolicyError, DisclosureError, TaxonomyError, StorageUnavailable."""
+    """Write the sign and print what goes onto an NFC tag; raises PolicyError, DisclosureError, TaxonomyError, Unavailable."""
     made = make(args)
+    content = pdf(made.html) if args.pdf else made.html.encode()
     try:
-        write_atomic(args.out, made.html.encode())
+        write_atomic(args.out, content)
     except OSError as bad:
         raise StorageUnavailable(str(args.out), why=bad.strerror or "an error") from None
     print(f"{args.out}: {args.size}, QR code of {made.modules} modules a side, text of {made.text_mm:.1f} mm")

@@ -134,16 +134,18 @@ def ndef_bytes(url: str) -> int:
 _ICONS = "Icons: DTPR contributors, CC BY 4.0, creativecommons.org/licenses/by/4.0"
 _SPARE_MM = 5.0
 """The line that the icons' licence asks for, and what rounding takes."""
+# Blocks and fixed places alone: Chromium and WeasyPrint lay them out alike, which is not so for flexible boxes.
 _STYLE = (
     "@page{{size:{width}mm {height}mm;margin:0}}*{{box-sizing:border-box;margin:0;padding:0}}"
     "body{{background:#fff;color:#000;font-family:'DejaVu Sans','Noto Sans','Noto Sans Khmer','Khmer OS',sans-serif}}"
-    ".sheet{{width:{width}mm;height:{height}mm;padding:{margin:.2f}mm;overflow:hidden;font-size:{text:.2f}mm;line-height:1.3;display:flex;flex-direction:column}}"
-    "h1{{line-height:1.25}}.top{{display:flex;gap:3mm;align-items:center;flex:none}}.top svg{{flex:none}}.honeycomb{{display:flex;flex-wrap:wrap;justify-content:center;flex:1;height:100%}}"
-    ".honeycomb div{{width:50%;text-align:center;font-weight:bold;overflow-wrap:anywhere}}.honeycomb div:first-child{{width:100%}}.honeycomb svg{{display:block;margin:0 auto}}"
-    ".name{{font-size:3mm;line-height:1.3;overflow-wrap:anywhere}}.name:lang(km){{line-height:1.7}}.texts{{flex:1;display:flex;flex-direction:column;justify-content:flex-start;gap:.8mm;padding-top:1mm}}"
-    "section+section{{border-top:.3mm solid #000}}section{{overflow-wrap:anywhere;padding:.6mm 0}}section[lang=km]{{line-height:1.7}}h2{{font-size:1.12em;line-height:inherit}}"
+    ".sheet{{position:relative;width:{width}mm;height:{height}mm;padding:{margin:.2f}mm;overflow:hidden;font-size:{text:.2f}mm;line-height:1.3}}"
+    "h1{{line-height:1.25}}.top{{position:relative}}.qr{{position:absolute;top:0;right:0}}.honeycomb{{position:absolute;top:0;left:0;height:100%}}"
+    ".honeycomb div{{position:absolute;top:50%;left:0;width:50%;text-align:center;font-weight:bold;overflow-wrap:anywhere}}"
+    ".honeycomb div:first-child{{top:0;width:100%}}.honeycomb div:last-child{{left:50%}}.honeycomb svg{{display:block;margin:0 auto}}"
+    ".name{{font-size:3mm;line-height:1.3;overflow-wrap:anywhere}}.name:lang(km){{line-height:1.7}}.texts{{padding-top:1mm}}"
+    "section+section{{border-top:.3mm solid #000;margin-top:.8mm}}section{{overflow-wrap:anywhere;padding:.6mm 0}}section[lang=km]{{line-height:1.7}}h2{{font-size:1.12em;line-height:inherit}}"
     ".group{{border-left:.9mm solid #000;padding-left:2.5mm;margin-top:1.6mm}}.promised{{border-left-style:dotted}}"
-    ".icons{{font-size:1.8mm;line-height:1.3}}.technician{{margin:5mm;font-size:3mm;overflow-wrap:anywhere;max-width:{width}mm}}@media print{{.technician{{display:none}}}}"
+    ".icons{{position:absolute;bottom:{margin:.2f}mm;font-size:1.8mm;line-height:1.3}}.technician{{margin:5mm;font-size:3mm;overflow-wrap:anywhere;max-width:{width}mm}}@media print{{.technician{{display:none}}}}"
 )
 
 
@@ -254,7 +256,7 @@ def _honeycomb(disclosure: Disclosure, icons: Mapping[str, bytes], locale: str, 
             f'<div><svg viewBox="0 0 100 100" style="width:{side:.1f}mm;height:{side:.1f}mm" aria-hidden="true">{shape}{glyph}</svg>'
             f"{html.escape(label)}</div>"
         )
-    style = f"font-size:{label_mm:.2f}mm;line-height:{high - 0.1:.2f}"
+    style = f"width:{width:.2f}mm;font-size:{label_mm:.2f}mm;line-height:{high - 0.1:.2f}"
     return f'<div class="honeycomb" lang="{locale}" style="{style}">{"".join(drawn)}</div>'
 
 

@@ -4,27 +4,27 @@
      threshold, sums (just where the threshold is above 0), guarantee, policy, disclosure, log_index, total_noise_sd (with running totals),
      then one record a field: "cell/<name>"]
 
-Invariant: for one stream under one policy and one noise (PackTerms) every pack has the same byte length, whatever the window held (I6).
-Records that can vary are padded with blanks to a width that follows from the terms. Times are whole Unix seconds, UTC.
+Invariant: for one stream under one policy and one noise (PackTerms) every pack has the same byte length, whatever the window held (I6). In JSON
+records that can vary are padded with blanks (pack_json), in CBOR a record follows them that fills what they left (pack_cbor). Times are whole Unix
+seconds, UTC. What is for CBOR is imported where it is needed: half a MiB that a unit with packs in JSON, the default, goes without.
 """
 
-import json
-from dataclasses import dataclass
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from agent.contracts.cells import (
     CELLS,
     COUNT,
     END_START,
     FIRST_START,
+    MAX_WIDTH,
     Cell,
     Field,
     Value,
     least_width,
     unit_of,
-    written,
 )
 from agent.contracts.governed import (
     COVERAGE_STEP_PERCENT,
@@ -37,10 +37,15 @@ from agent.contracts.governed import (
     check,
     check_terms,
 )
-from agent.contracts.guarantee import Guarantee, read_guarantee
+from agent.contracts.guarantee import read_guarantee
+from agent.contracts.pack_json import JsonFrame, fields_of, layout
+from agent.contracts.pack_records import TOTAL_NOISE_SD
 from agent.errors import EncodingError
 from agent.wire import senml
-from agent.wire.senml import Record
+from agent.wire.senml import SENML_CBOR, Record, media_type
+
+if TYPE_CHECKING:
+    from agent.contracts.pack_cbor import CborFrame
 
 __all__ = [
     "COVERAGE_STEP_PERCENT",
@@ -60,6 +65,7 @@ __all__ = [
     "Value",
     "decode",
     "encode",
+    "in_cbor",
     "layout",
     "pack_bytes",
 ]
@@ -76,16 +82,7 @@ def encode(aggregate: Aggregate) -> bytes:
 
 def _written(aggregate: Aggregate, frame: "_Frame") -> bytes:
     check(aggregate)
-    parts = [
-        f"{frame.base}{aggregate.window_start}{frame.window}{aggregate.coverage}",
-        f'{{"n":"state","vs":"{aggregate.state}"'.ljust(_STATE_WIDTH - 1),
-        frame.fixed,
-        f'{{"n":"log_index","v":{aggregate.log_index}'.ljust(_LOG_INDEX_WIDTH - 1) + frame.total,
-    ]
-    for (number, words, width), value in zip(frame.cells, aggregate.values, strict=True):
-        text = f'{words}{value}"' if isinstance(value, str) else number + written(value)
-        parts.append(text.ljust(width))
-    return ("},".join(parts) + "}]").encode("ascii")
+    return frame.write(aggregate)
 
 
 def pack_bytes(terms: PackTerms) -> int:
@@ -95,16 +92,23 @@ def pack_bytes(terms: PackTerms) -> int:
     return len(encode(Aggregate(terms, start, 0, NotCollected.GATE, 0, nothing)))
 
 
+def in_cbor(aggregate: Aggregate) -> Aggregate:
+    """The same window, to be encoded in CBOR. Raise EncodingError where its pack in JSON could not be encoded: only that has the fields' widths."""
+    from agent.contracts.pack_cbor import in_cbor as terms_in_cbor
+
+    pack_bytes(aggregate.terms)
+    check(aggregate)
+    return replace(aggregate, terms=terms_in_cbor(aggregate.terms))
+
+
 class Template:
     """Encodes and decodes the packs of one stream, whose terms are the same in all: the decoding several times faster than that of an unknown pack."""
 
-    __slots__ = ("_frame", "_log_index_at", "terms")
+    __slots__ = ("_frame", "terms")
 
     def __init__(self, terms: PackTerms) -> None:
-        self.terms = terms
-        self._frame = _frame.__wrapped__(terms, str(terms.noise_sd), str(terms.total_noise_sd))
-        blank = Aggregate(terms, FIRST_START, 0, NotCollected.GATE, 0, (Cell.NOT_COLLECTED,) * len(terms.fields))
-        self._log_index_at = [record.n for record in layout(blank)[0]].index("log_index")
+        self._frame = _frame(terms, str(terms.noise_sd), str(terms.total_noise_sd))
+        self.terms = self._frame.terms
 
     def encode(self, aggregate: Aggregate) -> bytes:
         """What the function `encode` returns for a window of these very terms."""
@@ -114,40 +118,27 @@ class Template:
     def decode(self, payload: bytes) -> Aggregate | None:
         """What `decode` returns, or None for a pack that has other terms or is none: only what encodes to just these bytes is returned."""
         try:
-            items = json.loads(payload, parse_float=Decimal)
-            state = items[2]["vs"]
-            read = Aggregate(
-                terms=self.terms,
-                window_start=items[0]["bt"],
-                coverage_percent=int(items[1]["v"] * 100),
-                reason=None if state == "complete" else NotCollected(state.removeprefix("not_collected:")),
-                log_index=items[self._log_index_at]["v"],
-                values=tuple([_quick(item) for item in items[-len(self.terms.fields) :]]),
-            )
-            return read if _written(read, self._frame) == payload else None
-        except (EncodingError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError):
+            read = self._frame.read(payload)
+            check(read)
+            return read
+        except (EncodingError, ValueError, LookupError):
             return None
-
-
-def _quick(item: dict[str, Any]) -> Value:
-    words = item.get("vs")
-    value: Value = item["v"] if words is None else CELLS.get(words, words)
-    return value
 
 
 def decode(payload: bytes) -> Aggregate:
     """The strict inverse of `encode`; raise EncodingError for anything that `encode` would not have written."""
-    records = senml.decode(payload)
+    cbor = media_type(payload) == SENML_CBOR
+    records = _records_in_cbor(payload) if cbor else senml.decode(payload)
     if len(records) < _LEAST_RECORDS:
         raise EncodingError("aggregate", expected=f"at least {_LEAST_RECORDS} records", got=str(len(records)))
     first = next((at for at, record in enumerate(records) if (record.n or "").startswith("cell/")), len(records))
     head = {record.n: record for record in records[:first]}
     cells = records[first:]
     window = records[0]
-    names = (window.bn or "").split("/")
-    if len(names) != 5 or names[4]:
+    base = (window.bn or "").split("/")
+    if len(base) != 5 or base[4]:
         raise EncodingError("aggregate", expected="base name city/site/unit/stream/", got="something else")
-    city, site, unit, stream, _ = names
+    city, site, unit, stream, _ = base
     guarantee = read_guarantee(_text(head, "guarantee"))
     noise_unit = head["noise_sd"].u or "" if "noise_sd" in head else ""
     state = _text(head, "state")
@@ -158,6 +149,7 @@ def decode(payload: bytes) -> Aggregate:
         raise EncodingError(
             "aggregate", expected="a known state and a hex disclosure digest", got="something else"
         ) from None
+    names = [(record.n or "").removeprefix("cell/") for record in cells]
     terms = PackTerms(
         city=city,
         site=site,
@@ -170,8 +162,11 @@ def decode(payload: bytes) -> Aggregate:
         guarantee=guarantee,
         policy_version=_whole(_number(head, "policy"), "policy"),
         disclosure_digest=digest,
-        fields=_fields(payload, [(record.n or "").removeprefix("cell/") for record in cells], noise_unit, guarantee),
-        total_noise_sd=Decimal(_number(head, _TOTAL_NOISE_SD)) if _TOTAL_NOISE_SD in head else None,
+        fields=tuple(Field(name, unit_of(name, noise_unit, guarantee), MAX_WIDTH) for name in names)
+        if cbor
+        else fields_of(payload, names, noise_unit, guarantee),
+        total_noise_sd=Decimal(_number(head, TOTAL_NOISE_SD)) if TOTAL_NOISE_SD in head else None,
+        cbor_bytes=len(payload) if cbor else None,
     )
     if terms.sums is not None and _text(head, "sums") != terms.sums:
         raise EncodingError("aggregate sums", expected=terms.sums, got="other words")
@@ -193,95 +188,35 @@ def decode(payload: bytes) -> Aggregate:
 _LEAST_RECORDS = 10
 """The shortest head, and one cell."""
 
-_TOTAL_NOISE_SD = "total_noise_sd"
-_STATE_WIDTH = len('{"n":"state","vs":""}') + max(len(f"not_collected:{reason}") for reason in NotCollected)
-_LOG_INDEX_WIDTH = len('{"n":"log_index","v":}') + len(str(MAX_LOG_INDEX - 1))
-
-
 MIN_VALUE_DIGITS = least_width(COUNT)
 """Fewer digits would not shorten a count's cell."""
 
-
-def layout(a: Aggregate) -> tuple[list[Record], list[int]]:
-    """The records of a pack, and the characters that each is padded to, 0 for as long as it is."""
-    t = a.terms
-    records = [
-        Record(bn=f"{t.city}/{t.site}/{t.unit}/{t.stream}/", bt=a.window_start, n="window", u="s", v=t.window_s),
-        Record(n="coverage", u="/", v=a.coverage),
-        Record(n="state", vs=a.state),
-        Record(n="noise_sd", u=t.noise_unit, v=t.noise_sd),
-        Record(n="threshold", u=t.noise_unit, v=t.threshold),
-        *([] if t.sums is None else [Record(n="sums", vs=t.sums)]),
-        Record(n="guarantee", vs=t.guarantee.words()),
-        Record(n="policy", v=t.policy_version),
-        Record(n="disclosure", vs=t.disclosure_digest.hex()),
-        Record(n="log_index", v=a.log_index),
-    ]
-    widths = [0] * len(records)
-    widths[2], widths[-1] = _STATE_WIDTH, _LOG_INDEX_WIDTH
-    if t.total_noise_sd is not None:
-        records.append(Record(n=_TOTAL_NOISE_SD, u=t.noise_unit, v=t.total_noise_sd))
-        widths.append(0)
-    for field, value in zip(t.fields, a.values, strict=True):
-        name = f"cell/{field.name}"
-        records.append(
-            Record(n=name, vs=str(value)) if isinstance(value, str) else Record(n=name, u=field.unit, v=value)
-        )
-        widths.append(field.record_width)
-    return records, widths
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """What all packs of some terms have in common: text between what varies, and of each cell its beginnings and its width but for the brace."""
-
-    base: str
-    window: str
-    fixed: str
-    total: str
-    cells: tuple[tuple[str, str, int], ...]
+_Frame: TypeAlias = "JsonFrame | CborFrame"
 
 
 @lru_cache(maxsize=64)
 def _frame(t: PackTerms, noise_sd: str, total_noise_sd: str) -> _Frame:
     """Checks the terms, and by one whole pack that SenML can carry them. Deviations that are equal may be written differently: two arguments more."""
     check_terms(t)
-    blank = Aggregate(t, FIRST_START, 0, NotCollected.GATE, 0, (Cell.NOT_COLLECTED,) * len(t.fields))
-    records, widths = layout(blank)
-    length = len(senml.encode(records, widths))
-    if length > MAX_PACK_BYTES:
-        raise EncodingError("aggregate", expected=f"at most {MAX_PACK_BYTES} bytes", got=str(length))
-    window, coverage, *fixed = (senml.encode_record(record) for record in records[: len(records) - len(t.fields)])
-    total = "" if t.total_noise_sd is None else f"}},{fixed.pop()}".removesuffix("}")
-    base, start, rest = window.partition(str(FIRST_START))
-    assert start
-    return _Frame(
-        base=f"[{base}",
-        window=f"{rest},{coverage.removesuffix('0.00}')}",
-        fixed=",".join(fixed[1:-1]).removesuffix("}"),
-        total=total,
-        cells=tuple(
-            (
-                f'{{"n":"cell/{field.name}","u":"{field.unit}","v":',
-                f'{{"n":"cell/{field.name}","vs":"',
-                field.record_width - 1,
-            )
-            for field in t.fields
-        ),
-    )
+    frame = JsonFrame(t) if t.cbor_bytes is None else _frame_in_cbor(t)
+    if frame.length > MAX_PACK_BYTES:
+        raise EncodingError("aggregate", expected=f"at most {MAX_PACK_BYTES} bytes", got=str(frame.length))
+    return frame
 
 
-def _fields(payload: bytes, names: list[str], noise_unit: str, guarantee: Guarantee) -> tuple[Field, ...]:
-    """Recover the fields from the padded widths of their records; what is wrong here does not encode to `payload` again."""
-    fields = []
-    end = len(payload) - 1
-    for name in reversed(names):
-        start = payload.rfind(b'{"n":"cell/', 0, end)
-        unit = unit_of(name, noise_unit, guarantee)
-        shortest = Field(name, unit, 0)
-        fields.append(Field(name, unit, end - start - shortest.record_width + shortest.width))
-        end = start - 1
-    return tuple(reversed(fields))
+def _frame_in_cbor(t: PackTerms) -> "CborFrame":
+    from agent.contracts.pack_cbor import CborFrame
+
+    return CborFrame(t)
+
+
+def _records_in_cbor(payload: bytes) -> tuple[Record, ...]:
+    """Without the filler."""
+    from agent.contracts.pack_cbor import FILLER
+    from agent.wire import senml_cbor
+
+    records = senml_cbor.decode(payload)
+    return records[:-1] if records[-1].n == FILLER else records
 
 
 def _text(head: dict[str | None, Record], name: str) -> str:

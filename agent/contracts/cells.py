@@ -5,7 +5,8 @@ count      <class> …                                     numbers
 duration   <class>/<bin> …                               numbers
            <class>/p25, <class>/median, <class>/p75 …    the name of a bin
 unique     devices, devices_sd, devices_is               number, its standard deviation, `estimate` or `at_least`
-scalar     one, named by how it was averaged             a number in the quantity's unit
+scalar     one, named by how it was averaged, and        numbers in the quantity's unit
+           under dp percentiles: p10, p50 …              rising; p10 is what 10 in 100 samples do not exceed (acousticians' L90)
 """
 
 import enum
@@ -27,6 +28,9 @@ COUNT = "count"
 """The SenML unit of things that are counted (RFC 8428 section 12.1); no scalar has it."""
 
 QUANTILES = ("p25", "median", "p75")
+PERCENTILE = re.compile("p[1-9][0-9]?")
+"""The name of a percentile of a scalar's samples, 1 to 99."""
+
 TOTAL = "total"
 SINCE = "total/since"
 """Since when running totals run (Unix seconds): the start of their first window."""
@@ -100,7 +104,9 @@ def kind_of(names: Sequence[str], unit: str, guarantee: Guarantee) -> str | None
     if isinstance(guarantee, PureGuarantee):
         return "unique" if (found, unit) == (DEVICES, COUNT) else None
     if unit != COUNT:
-        return "scalar" if len(found) == 1 and "/" not in found[0] else None
+        percents = [int(name[1:]) for name in found[1:] if PERCENTILE.fullmatch(name)]
+        rising = len(percents) == len(found) - 1 and sorted(set(percents)) == percents
+        return "scalar" if rising and found[:1] and "/" not in found[0] else None
     classes = tuple(name for name in found if "/" not in name)
     if classes:
         totals = (*(f"{name}/{TOTAL}" for name in classes), SINCE)
@@ -109,6 +115,11 @@ def kind_of(names: Sequence[str], unit: str, guarantee: Guarantee) -> str | None
     bins = tuple(dict.fromkeys(name.partition("/")[2] for name in found if name.partition("/")[2] not in QUANTILES))
     cells = tuple(f"{name}/{part}" for parts in (bins, QUANTILES) for name in classes for part in parts)
     return "duration" if found == cells and bins else None
+
+
+def percentile_name(percent: int) -> str:
+    """Of the cell with what `percent` in a hundred samples do not exceed."""
+    return f"p{percent}"
 
 
 def unit_of(name: str, unit: str, guarantee: Guarantee) -> str:

@@ -54,7 +54,8 @@ class PackTerms:
 
     `noise_sd`: the standard deviation of the noise in each number, in `noise_unit`, rounded up, 0 where there is none; `noise_unit` is the unit of
     all numbers but `total/since`. `threshold`: under it a noisy number is suppressed, 0 where nothing is. `total_noise_sd`: as `noise_sd`, of each
-    running total; None when there are none.
+    running total; None when there are none. `cbor_bytes`: None for packs in JSON, else the length of every pack in CBOR, from which the widths of the
+    fields cannot be told: all are MAX_WIDTH (contracts/pack_cbor).
     """
 
     city: str
@@ -70,6 +71,7 @@ class PackTerms:
     disclosure_digest: bytes
     fields: tuple[Field, ...]
     total_noise_sd: Decimal | None = None
+    cbor_bytes: int | None = None
 
     @property
     def sums(self) -> str | None:
@@ -133,6 +135,7 @@ def check_terms(t: PackTerms) -> None:
         ("field names", all(map(CELL_NAME.fullmatch, names))),
         ("field units", all(unit_of(field.name, t.noise_unit, t.guarantee) == field.unit for field in t.fields)),
         ("field widths", all(field.width <= MAX_WIDTH for field in t.fields)),
+        ("field widths in CBOR", t.cbor_bytes is None or all(field.width == MAX_WIDTH for field in t.fields)),
         ("cells", bool(t.kind)),
     )
     _require(checks)
@@ -154,9 +157,9 @@ def check(a: Aggregate) -> None:
             ),
         )
     )
-    _require(
-        (f"cell/{field.name}", field.fits(value, t.threshold)) for field, value in zip(t.fields, a.values, strict=True)
-    )
+    for field, value in zip(t.fields, a.values, strict=True):
+        if not field.fits(value, t.threshold):
+            _require(((f"cell/{field.name}", False),))
 
 
 def _require(checks: Iterable[tuple[str, bool]]) -> None:

@@ -5,6 +5,7 @@
     stop        COSE_Sign1 by the unit over {1: reason, 2: [role/name, …], 3: since}; absent unless a stop order is in force
     compact     COSE_Sign1 by the unit: the disclosure in short (disclosure/compact), for one extended advertisement
     checkpoint  signed note (wire/tlog): the release log's tree head with a line `time N`, signed anew every minute; absent without a log
+    logged      the release log's newest checkpoint as it stands there: how far a running log may be read (contracts/log)
     latest      COSE_Sign1 by the unit: the figures last published (contracts/latest); absent before there are any
     state       JSON, fixed keys: the gate and its reason, the policies, the clock
 
@@ -46,7 +47,7 @@ MAX_COMPACT_BYTES = 700
 """A QR code of a sign still has modules of half a millimetre; a policy's longest organisation and address need less."""
 
 MAX_CHECKPOINT_BYTES = 500
-"""One GATT value; with the longest names a note has under 400."""
+"""One GATT value; with the longest names a note has under 400, of a log that follows a loss under 480."""
 
 MAX_LATEST_BYTES = MAX_ENVELOPE_BYTES
 """It travels in chunks, as the envelope does."""
@@ -174,6 +175,11 @@ def decode_state(text: bytes) -> State:
     except (ValueError, KeyError, TypeError, RecursionError) as bad:
         raise MessageError("state", expected="the state of a unit, version 1", got=str(bad)[:80]) from None
     return State(**item)
+
+
+def says_demo(data: bytes) -> bool:
+    """Is the policy that a `state` shows a demonstration's? Raises as `decode_state` does."""
+    return decode_state(data).demo
 
 
 def refusal_words(text: str) -> str:

@@ -201,6 +201,11 @@ class _Writer:
                 samples = self._words.plural("reading", privacy.samples)
                 yield self._enforced("dp.mean", "aggregated", samples=samples)
                 yield self._noise("dp.noise_value", self._measured(stream, usual_value))
+                if privacy.percentiles:
+                    told = self._words.listed(map(self._words.number, privacy.percentiles))
+                    yield self._enforced("dp.percentiles", "aggregated", percentiles=told)
+                    usual = _usual(privacy.cell_sigma_squared)
+                    yield self._noise("dp.noise_percentiles", self._words.number(usual))
                 yield self._presence(stream, privacy.m, privacy.c)
             case ThresholdOnly():
                 yield self._enforced("threshold_only.threshold", "aggregated", k=self._words.number(privacy.k))

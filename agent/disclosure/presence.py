@@ -91,6 +91,8 @@ def _noise(stream: Stream) -> bound.Noise | None:
         case CountPrivacy() if privacy.totals:
             # A reading tells on every later window of its counter, and a period of a person's may lie in two of them.
             return bound.Noise(privacy.rho, None, 2 * privacy.totals * len(stream.classes))
+        case ScalarPrivacy() if privacy.percentiles:  # a sample is in the sum, and changes two cells of the histogram
+            return bound.Noise(privacy.rho, min(privacy.sigma_squared, privacy.cell_sigma_squared), 3 * privacy.m)
         case CountPrivacy() | ScalarPrivacy():
             return bound.Noise(privacy.rho, privacy.sigma_squared, privacy.m)
         case UniquePrivacy():

@@ -1,19 +1,24 @@
 """Exact counters, for the demo only (I1): on a descriptor that the demo passes in, refused under any other policy.
 
 A daemon builds `ExactCounters` from its `--exact-counters FD` option; when they are `due` it states whose policy is in force,
-and writes.
+or asks the public state, and writes.
 """
 
 import json
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from agent.errors import DemoOnly
+from agent.errors import BadInput, DemoOnly
+from agent.local.files import read_capped
 from agent.local.memory import pss_kib
 
 WRITE_EVERY_S = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 class ExactCounters:
@@ -23,6 +28,7 @@ class ExactCounters:
         self._fd = fd
         self._daemon = daemon
         self._allowed = False
+        self._waiting = ""
         self._written_at = float("-inf")
 
     @property
@@ -35,6 +41,21 @@ class ExactCounters:
         if self._fd is not None and not demo:
             raise DemoOnly(f"{self._daemon}: exact counters are for the demo's policy only")
         self._allowed = True
+
+    def ask(self, state: Path, most_bytes: int, demo_of: Callable[[bytes], bool]) -> bool:
+        """Ask the file `state` whose policy is in force; False while it does not say. Raise DemoOnly as `allow` does."""
+        try:
+            text = read_capped(state, most_bytes)
+            if text is None:
+                return False
+            demo = demo_of(text)
+        except (BadInput, OSError) as bad:
+            if str(bad) != self._waiting:
+                self._waiting = str(bad)
+                _log.warning("exact counters wait for a readable state: %s", bad)
+            return False
+        self.allow(demo=demo)
+        return True
 
     def write(self, values: Mapping[str, Any]) -> None:
         """Write one line, if allowed, with the daemon's name and memory; a reader that went away is forgotten."""

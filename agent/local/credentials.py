@@ -13,11 +13,19 @@ if TYPE_CHECKING:  # as in wire/cose: a daemon without a signing key loads no cr
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 UNIT_KEY = "unit-key"
+ROTATION = ".rotation"
+"""In the name of the file beside a signing key that says which one it follows."""
+
 MAX_BYTES = 16 * 1024
 
 _PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----\r?\n([A-Za-z0-9+/]{64})\r?\n-----END PRIVATE KEY-----\s*")
 _ED25519 = bytes.fromhex("302e020100300506032b657004220420")
 """PKCS #8 of an Ed25519 key up to its 32 bytes (RFC 8410 section 7)."""
+
+
+def rotation_file(signing_key: Path) -> Path:
+    """What the key before it said of `signing_key`, from the making of this until the next rotation: no secret."""
+    return signing_key.with_name(signing_key.name + ROTATION)
 
 
 def load_credential(name: str, path: Path) -> bytes:

@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from agent.errors import MessageError, StorageUnavailable
+from agent.errors import BadInput, MessageError, StorageUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +68,17 @@ class ReplacedFile:
         return True
 
 
+def remove_folder(folder: Path) -> None:
+    """A folder of files goes, if it is there (shutil, which can do more, takes half a MiB of a daemon for good). Raises OSError."""
+    try:
+        files = list(folder.iterdir())
+    except FileNotFoundError:
+        return
+    for path in files:
+        path.unlink()
+    folder.rmdir()
+
+
 def sync_folder(folder: Path) -> None:
     """fsync a folder, so that a rename or a new file in it survives a power cut."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -86,6 +97,19 @@ def read_capped(path: Path, max_bytes: int) -> bytes | None:
         return None
     if len(data) > max_bytes:
         raise MessageError(str(path), expected=f"at most {max_bytes} bytes", got="more")
+    return data
+
+
+def read_given(path: Path, max_bytes: int, what: str, error: type[BadInput]) -> bytes:
+    """The bytes of a file that somebody named, `what` it should be; raise `error` when it is absent, cannot be read or is larger."""
+    try:
+        data = read_capped(path, max_bytes)
+    except MessageError as bad:
+        raise error(bad.where, expected=bad.expected, got=bad.got) from None
+    except (OSError, ValueError) as bad:
+        raise error(str(path)[:100], expected=what, got=getattr(bad, "strerror", None) or str(bad)) from None
+    if data is None:
+        raise error(str(path)[:100], expected=what, got="No such file or directory")
     return data
 
 

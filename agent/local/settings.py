@@ -15,6 +15,11 @@ from agent.wire import toml
 _BOARD_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 """It is part of a service's name and of a path."""
 
+FINGERPRINT = r"(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{64}"
+FINGERPRINT_WORDS = "SHA-256 fingerprints: 64 hexadecimal digits, or 32 pairs with colons between"
+MAX_PINS = 8
+"""The certificate in use and the next one, for every broker behind one name."""
+
 DEFAULT_PATH = Path("/etc/dtpr/agent.toml")
 
 
@@ -37,7 +42,10 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Mqtt:
-    """The broker. `ca_file` None means the system's authorities; `tls` False is for loopback or an explicit exception."""
+    """The broker. `ca_file` None means the system's authorities; `tls` False is for loopback or an explicit exception.
+
+    `pin_sha256` are SHA-256 fingerprints (32 bytes) of its certificate: with any, it must be one of them, and without `ca_file` that is enough.
+    """
 
     host: str
     port: int
@@ -51,6 +59,9 @@ class Mqtt:
     keepalive_s: int
     backlog_per_s: int = 10
     """How many late Releases a second, at most."""
+    pin_sha256: tuple[bytes, ...] = ()
+    home_assistant: str | None = None
+    """Below which discovery prefix Home Assistant is told of the unit's streams; None for not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,8 @@ class Settings:
     mqtt: Mqtt
     radio: Radio
     boards: Mapping[str, BoardPort]
+    release_cbor: bool = False
+    """Does the anonymizer make packs in CBOR, not JSON?"""
     policy_subscribe: bool = False
     """Does the publisher take policy offers by MQTT?"""
 
@@ -104,12 +117,14 @@ def parse(text: str | bytes, name: str) -> Settings:
     """Check the text of an agent.toml; raise SettingsError."""
     top = toml.parse(text, name, SettingsError)
     top.integer("schema", low=1, high=1, expected="1, the version of this file's form")
+    release_cbor = _release_cbor(top.table("release", optional=True))
     settings = Settings(
         paths=_paths(top.table("paths", optional=True)),
         clock_trusted_when=_clock(top.table("clock")),
-        mqtt=_mqtt(top.table("mqtt")),
+        mqtt=_mqtt(top.table("mqtt"), release_cbor),
         radio=_radio(top.table("radio")),
         boards=_boards(top.table("boards", optional=True)),
+        release_cbor=release_cbor,
         policy_subscribe=_policy_subscribe(top.table("policy", optional=True)),
     )
     top.done()
@@ -160,7 +175,7 @@ def _clock(table: toml.Table) -> str:
     return trusted_when
 
 
-def _mqtt(table: toml.Table) -> Mqtt:
+def _mqtt(table: toml.Table, release_cbor: bool) -> Mqtt:
     host = table.text("host", pattern=r"[A-Za-z0-9.:_-]+", expected="a host name or address")
     tls = table.boolean("tls", True)
     exception = table.text("plain_text_exception", None, expected="the reason why TLS is off, for the log")
@@ -171,6 +186,7 @@ def _mqtt(table: toml.Table) -> Mqtt:
             got="false",
             remedy="plain MQTT is for loopback; to allow it here, give the reason in plain_text_exception",
         )
+    pins = table.texts("pin_sha256", (), pattern=FINGERPRINT, high=MAX_PINS, expected=FINGERPRINT_WORDS)
     mqtt = Mqtt(
         host=host,
         port=table.integer("port", 8883 if tls else 1883, low=1, high=65535),
@@ -185,11 +201,30 @@ def _mqtt(table: toml.Table) -> Mqtt:
         password_file=_path(table, "password_file", None),
         keepalive_s=table.integer("keepalive_s", 30, low=5, high=600),
         backlog_per_s=table.integer("backlog_per_s", 10, low=1, high=1000),
+        pin_sha256=tuple(bytes.fromhex(text.replace(":", "")) for text in pins),
+        home_assistant=table.text(
+            "home_assistant",
+            None,
+            pattern=r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*",
+            max_length=64,
+            expected="Home Assistant's discovery prefix, such as homeassistant",
+        ),
     )
+    if mqtt.home_assistant is not None and mqtt.home_assistant.split("/")[0] == mqtt.root:
+        table.refuse(
+            "home_assistant", expected=f"a prefix outside our own topics {mqtt.root}/…", got=mqtt.home_assistant
+        )
+    if mqtt.home_assistant is not None and release_cbor:
+        table.refuse(
+            "home_assistant",
+            expected='encoding = "json" in [release]',
+            got='encoding = "cbor"',
+            remedy="Home Assistant's templates read JSON alone: choose one of the two",
+        )
     if (mqtt.client_certificate is None) != (mqtt.client_key is None):
         table.refuse("client_certificate", expected="client_certificate and client_key together", got="one of the two")
-    if not tls and (mqtt.ca_file or mqtt.client_certificate):
-        table.refuse("tls", expected="true when certificates are given", got="false")
+    if not tls and (mqtt.ca_file or mqtt.client_certificate or mqtt.pin_sha256):
+        table.refuse("tls", expected="true when certificates are given or pinned", got="false")
     table.done()
     return mqtt
 
@@ -211,6 +246,12 @@ def _radio(table: toml.Table) -> Radio:
         )
     table.done()
     return radio
+
+
+def _release_cbor(table: toml.Table) -> bool:
+    encoding = table.choice("encoding", ("json", "cbor"), "json")
+    table.done()
+    return encoding == "cbor"
 
 
 def _policy_subscribe(table: toml.Table) -> bool:

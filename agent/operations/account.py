@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from agent.operations.dues import presence
 from agent.policy.model import Policy
+from agent.policy.values import DAY_S
 
 
 class Presence(NamedTuple):
@@ -70,12 +71,12 @@ class Account:
 
     def charge(self, stream: str, start: int, rho: Fraction, *, window_s: int = 1, count: int = 1) -> None:
         """`count` windows from `start` on are charged `rho` a reading each."""
-        if not rho or not self._begun:
+        if not rho:
             return
         spent = self._spent.setdefault(stream, _Spent())
         number = self._number(rho)
         self._newest = max(self._newest, start + (count - 1) * window_s)
-        oldest = self._newest - 2 * self.rules(self._newest).period_s
+        oldest = self._newest - 2 * self.period_s(self._newest)
         skipped = max(0, (oldest - start) // window_s)
         for i in range(skipped, count):
             spent.windows.append((start + i * window_s, number))
@@ -96,8 +97,12 @@ class Account:
         dearest = max(self._spans(start, rules), default=Fraction(0))
         return dearest if dearest > rules.cap else None
 
+    def period_s(self, at: int) -> int:
+        """The period at an instant; the longest that there is where no policy is known."""
+        return self.rules(at).period_s if self._begun else DAY_S
+
     def rules(self, at: int) -> Rules:
-        """The budget's rules at an instant."""
+        """The budget's rules at an instant; only with a policy."""
         since, until, rules = self._latest_rules
         if not since <= at < until:
             since, until, rules = self._latest_rules = self._rules(at)

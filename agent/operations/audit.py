@@ -1,19 +1,31 @@
-"""The audit: what a unit published is held against its log, and its log against its rules (OP-20 to OP-29 of SPEC.md)."""
+"""The audit: what a unit published is held against its log, and its log against its rules (OP-20 to OP-36 of SPEC.md)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from agent.contracts.aggregate import Aggregate
-from agent.contracts.public import open_envelope
+from agent.contracts.board_seen import BoardSeen
+from agent.contracts.log import unit_path
+from agent.contracts.public import open_envelope, read_envelope
 from agent.errors import EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
+from agent.operations.beginning import Beginning, Tried
+from agent.operations.copies import Copies
 from agent.operations.findings import Findings, Kind
+from agent.operations.heads import Whose, agree, contain, split
 from agent.operations.history import History
-from agent.operations.log_copy import LogCopy, read_regular
+from agent.operations.log_copy import read_regular
+from agent.operations.losses import Followers, named_after
+from agent.operations.openings import GateFacts
 from agent.operations.received import MAX_LINE_BYTES, Line, Reception, parse_line, signed_by
+from agent.operations.rotations import Course, course_of, rotation_entries, unplaced
+from agent.operations.shown import Shown, judge_shown
+from agent.policy.file import PolicyFile
 from agent.policy.governance import TrustRoot
-from agent.wire.cosignature import Witness, verify_cosignatures
-from agent.wire.tlog import EMPTY_ROOT, MAX_NOTE_BYTES, Checkpoint, TreeHead, decode_checkpoint, open_checkpoint
+from agent.wire.cosignature import Witness
+from agent.wire.tiles import CHECKPOINT, WIDTH
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, decode_checkpoint
+from agent.wire.tlog import signed_by as signed_by_key
 
 MAX_ENVELOPE_BYTES = 64 * 1024
 
@@ -23,21 +35,33 @@ MAX_POLICIES = 1000
 
 @dataclass(slots=True)
 class Inputs:
-    """What is audited. `origin` is city/site/unit; `seen` are checkpoints from before the copy was made, `air` envelopes read over BLE."""
+    """What is audited. `origin` is city/site/unit, `public_key` its present key and `previous` those before it, newest first: `seen` are checkpoints from before
+    the copy was made, `earlier` older copies, `air` envelopes read over BLE, `policies` what the unit may have been under before the copy begins."""
 
     origin: str
     public_key: bytes
     log: Path | None = None
     received: tuple[Path, ...] = ()
     seen: tuple[Path, ...] = ()
+    earlier: tuple[Path, ...] = ()
     air: tuple[Path, ...] = ()
+    policies: tuple[PolicyFile, ...] = ()
     root: TrustRoot | None = None
     witnesses: tuple[Witness, ...] = ()
+    previous: tuple[bytes, ...] = ()
+
+    @property
+    def given(self) -> tuple[bytes, ...]:
+        """Every key of the unit that the auditor was given, the present one first."""
+        return (self.public_key, *self.previous)
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What came out. `facts` is what was looked at, `events` (Unix seconds, words) the history of policies, `open` what could not be judged."""
+    """What came out. `facts` is what was looked at, `events` (Unix seconds, words) the history of policies, `open` what could not be judged,
+    `losses` what the unit owns up to have lost: no finding; `gate` what the gate did, None where nothing tells it; `boards` the newest that said
+    hello with something new, of `board_changes`. `beginning` is None for a copy of the whole log; `since` is the start of the first window
+    judged, `settled` the instant from which on windows were held against their policy (NEVER: none)."""
 
     origin: str
     findings: Findings = field(default_factory=Findings)
@@ -45,14 +69,14 @@ class Verdict:
     windows: dict[str, int] = field(default_factory=dict)
     events: list[tuple[int, str]] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    where: str
-    checkpoint: Checkpoint
-    before: bool
-    """Seen before the log copy was made: the log may not be shorter."""
+    losses: list[str] = field(default_factory=list)
+    gate: GateFacts | None = None
+    boards: tuple[BoardSeen, ...] = ()
+    board_changes: int = 0
+    beginning: Beginning | None = None
+    since: int | None = None
+    settled: int = 0
+    unjudged: int = 0
 
 
 def audit(inputs: Inputs) -> Verdict:
@@ -62,150 +86,214 @@ def audit(inputs: Inputs) -> Verdict:
     reception = Reception(findings)
     for where, line in _lines(inputs):
         reception.take(line, where)
-    heads = [*_seen_heads(inputs, verdict), *_received_heads(inputs, reception, findings)]
-    _agree(heads, findings)
-    if inputs.log is None:
+    if reception.claims:
+        verdict.open.append(f"{reception.claims} checkpoints that nobody verified: give `subscribe` the keys, or --raw")
+    copies, note, course = None, b"", unplaced(inputs.given)
+    if inputs.log is not None:
+        where = str(inputs.log / CHECKPOINT)
+        note = read_regular(inputs.log / CHECKPOINT, MAX_NOTE_BYTES)
+        copies = _copies(inputs.log, split(note, where)[0], inputs.earlier)
+        course = _course(inputs, note, copies, verdict)
+    events = list[tuple[int, str]]()
+    whose = Whose(inputs.origin, course, inputs.witnesses, findings, events, verdict.open)
+    heads = [*whose.seen(inputs.seen, inputs.earlier), *whose.received(reception)]
+    agree(heads, findings)
+    if inputs.log is None or copies is None:
         verdict.open.append("no log copy: inclusion, budget, policies and gaps are not judged")
         verdict.facts = {"received": reception.received, "checkpoints": len(heads)}
+        verdict.events = events
         return verdict
-    own, note = _own_head(inputs, findings)
-    heads.append(_Head(str(inputs.log / "checkpoint"), own, before=False))
-    _cosigned(note, str(inputs.log / "checkpoint"), inputs, verdict)
-    history, roots = _replay(inputs, own, {head.checkpoint.size for head in heads}, reception, findings)
+    own = whose.read(note, str(inputs.log / CHECKPOINT))
+    beginning = Beginning(copies.begin, copies.tiles_whole) if copies.begin else None
+    sizes = {_named_size(head.checkpoint, own) for head in heads}
+    verdict.beginning = beginning
+    history, roots = _replay(inputs, own, sizes, copies, beginning, reception, findings, course)
     if roots[own.size] != own.root:
         findings.add(Kind.ROOT, str(inputs.log), f"{own.size} entries")
-    for head in heads[:-1]:
-        _contained(head, own, roots, verdict)
-    newer = reception.rest(own.size, history.newest_start)
-    _suspects(inputs, reception, findings)
+    followers = Followers(own, roots, history.loss)
+    for head in heads:
+        if head.checkpoint.origin == own.origin:
+            same = contain(head, own, partial(_root, roots, copies), whose)
+            if beginning is not None and head.checkpoint.size < beginning.held:
+                beginning.agreeing += same
+        elif history.loss is not None and head.checkpoint.origin == history.loss.lost.origin:
+            history.loss.judge(head.checkpoint, head.where, findings)
+        elif followers.judge(head.checkpoint, head.where, findings):
+            verdict.open.append(f"{head.where}: a checkpoint of the log that follows; audit that too")
+        else:
+            verdict.open.append(f"{head.where}: a checkpoint of another log of this unit, {head.checkpoint.origin}")
+    _compared(inputs, own, copies, beginning, history, reception, verdict, course)
     for path in inputs.air:
-        _aired(path, inputs, history, findings)
-    if newer:
-        verdict.open.append(f"{newer} releases are newer than the log copy")
+        _aired(path, course, history, verdict)
+    for shown, where in reception.shown.items():
+        _disclosed(shown, where, course, history, verdict)
     if inputs.root is None:
         verdict.open.append("no trust root: who signed the policies is not judged")
     verdict.facts = {
-        "entries": own.size,
+        "entries": own.size - copies.begin,
         "received": reception.received,
         "confirmed": reception.confirmed,
-        "checkpoints": len(heads),
+        "checkpoints": len(heads) + 1,
     }
-    verdict.windows, verdict.events = dict(history.windows), [*history.policies.events, *verdict.events]
+    verdict.windows, verdict.events = dict(history.windows), [*history.policies.events, *events]
+    verdict.since = history.first_start
+    verdict.settled, verdict.unjudged = history.policies.settled, history.unjudged
+    verdict.gate = history.openings.facts
+    verdict.boards, verdict.board_changes = tuple(history.hardware.newest), history.hardware.changes
+    if history.openings.untold:
+        verdict.open.append(f"{history.openings.untold} releases before the first word of how the gate stood")
     return verdict
 
 
+def _course(inputs: Inputs, note: bytes, copies: Copies, verdict: Verdict) -> Course:
+    """Whose turn it was to sign, by what the log says of its keys."""
+    checkpoint, signatures = split(note, str(copies.folder / CHECKPOINT))
+    course, words = course_of(
+        checkpoint.origin,
+        inputs.origin,
+        inputs.given,
+        rotation_entries(copies.unproved(), copies.begin),
+        lambda key: bool(signed_by_key(checkpoint, signatures, checkpoint.origin, key)),
+        verdict.findings,
+    )
+    verdict.open += words
+    return course
+
+
+def _copies(folder: Path, own: Checkpoint, earlier: tuple[Path, ...]) -> Copies:
+    """The copy, with what earlier ones of the same log lend; one with another root is a finding elsewhere, and lends nothing."""
+    copies = Copies(folder, own.size, ())
+    lenders = []
+    for each in earlier:
+        head = _head_of(each)
+        if head is None or (head.size <= own.size and copies.root(head.size) == head.root):
+            lenders.append(each)
+    return Copies(folder, own.size, tuple(lenders)) if lenders else copies
+
+
+def _head_of(folder: Path) -> Checkpoint | None:
+    path = folder / CHECKPOINT
+    return decode_checkpoint(read_regular(path, MAX_NOTE_BYTES)) if path.exists() else None
+
+
+def _root(roots: dict[int, bytes], copies: Copies, size: int) -> bytes | None:
+    """As the entries gave it, or, of before the first, as the hash tiles do."""
+    return roots[size] if size in roots else copies.root(size)
+
+
+def _named_size(checkpoint: Checkpoint, own: Checkpoint) -> int:
+    """How many entries of the log audited it speaks of; 0 when of none."""
+    named = (checkpoint.size, "") if checkpoint.origin == own.origin else named_after(checkpoint.origin)
+    return named[0] if named is not None else 0
+
+
 def _replay(
-    inputs: Inputs, own: Checkpoint, sizes: set[int], reception: Reception, findings: Findings
+    inputs: Inputs,
+    own: Checkpoint,
+    sizes: set[int],
+    copies: Copies,
+    beginning: Beginning | None,
+    reception: Reception,
+    findings: Findings,
+    course: Course,
 ) -> tuple[History, dict[int, bytes]]:
-    """Read the whole log once: judge each entry, confirm what was received, and note the root at every size asked for."""
-    assert inputs.log is not None
-    history = History(inputs.origin, inputs.public_key, inputs.root, findings)
-    head = TreeHead()
-    roots = {0: EMPTY_ROOT}
-    for data in LogCopy(inputs.log).entries(own.size):
+    """Read the whole copy once: judge each entry, confirm what was received, and note the root at every size asked for."""
+    history = History(
+        own.origin if unit_path(own.origin) == inputs.origin else inputs.origin,
+        course,
+        inputs.root,
+        findings,
+    )
+    head = copies.head()
+    roots = {head.size: head.root()}
+    for data in copies.entries():
+        index = head.size
         head.append(data)
         if head.size in sizes:
             roots[head.size] = head.root()
-        index = history.size
-        found = history.add(data)
+        if beginning is not None and beginning.entry is None:
+            if index % WIDTH == 0:
+                beginning.take_up(data, index, copies, history, Tried(inputs.policies, _shown(inputs)), findings)
+            if beginning.entry is None:
+                continue
+        found = history.add(data, given=beginning is not None and beginning.entry == index)
         if len(history.policies.rules) > MAX_POLICIES:
             raise LogDamaged(str(inputs.log), expected=f"at most {MAX_POLICIES} policies in a unit's life", got="more")
         if found is not None:
             entry, layout, pack = found
-            reception.confirm(entry, index, pack, _names(layout.aggregate))
+            reception.confirm(entry, index, pack, layout.aggregate.terms)
+    roots[head.size] = head.root()
+    if beginning is not None and beginning.entry is None and not findings.counts:
+        raise LogDamaged(
+            str(inputs.log),
+            expected="a bundle whose first entry carries what those before it come to",
+            got=f"none from entry {copies.begin} on",
+            remedy="name an older copy with --earlier, which has the bundles before",
+        )
     return history, roots
 
 
-def _names(aggregate: Aggregate) -> tuple[str, ...]:
-    return tuple(field.name for field in aggregate.terms.fields)
-
-
-# --- checkpoints ------------------------------------------------------------------------------------------------------
-
-
-def _own_head(inputs: Inputs, findings: Findings) -> tuple[Checkpoint, bytes]:
-    assert inputs.log is not None
-    note = LogCopy(inputs.log).note()
-    return _opened(note, str(inputs.log / "checkpoint"), inputs, findings), note
-
-
-def _opened(note: bytes, where: str, inputs: Inputs, findings: Findings) -> Checkpoint:
-    """The checkpoint, read even when its signature or origin is a finding; raises LogDamaged when it is no checkpoint."""
-    try:
-        checkpoint = decode_checkpoint(note)
-    except EncodingError as bad:
-        raise LogDamaged(where, expected="a checkpoint", got=bad.got) from None
-    if checkpoint.origin != inputs.origin:
-        findings.add(Kind.OTHER_UNIT, where, f"a checkpoint of {checkpoint.origin}"[:200])
-    try:
-        open_checkpoint(note, inputs.origin, inputs.public_key)
-    except SignatureError as bad:
-        findings.add(Kind.CHECKPOINT_SIGNATURE, where, str(bad)[:200])
-    return checkpoint
-
-
-def _seen_heads(inputs: Inputs, verdict: Verdict) -> Iterator[_Head]:
-    for path in inputs.seen:
-        note = read_regular(path, MAX_NOTE_BYTES)
-        counted = sum(verdict.findings.counts.values())
-        checkpoint = _opened(note, str(path), inputs, verdict.findings)
-        if sum(verdict.findings.counts.values()) == counted:  # what the unit did not sign proves nothing against it
-            _cosigned(note, str(path), inputs, verdict)
-            yield _Head(str(path), checkpoint, before=True)
-
-
-def _received_heads(inputs: Inputs, reception: Reception, findings: Findings) -> Iterator[_Head]:
-    largest = 0
-    for where, origin, size, root, note in reception.heads:
-        if note is not None:
-            counted = sum(findings.counts.values())
-            checkpoint = _opened(note, where, inputs, findings)
-            if sum(findings.counts.values()) > counted:
-                continue
-        else:
-            checkpoint = Checkpoint(origin, size, root)
-        if checkpoint.size < largest:
-            findings.add(Kind.ROLLED_BACK, where, f"{checkpoint.size} entries, after {largest}")
-        largest = max(largest, checkpoint.size)
-        yield _Head(where, checkpoint, before=False)
-
-
-def _agree(heads: list[_Head], findings: Findings) -> None:
-    """Any two checkpoints of one size have one root."""
-    known: dict[int, _Head] = {}
-    for head in heads:
-        other = known.setdefault(head.checkpoint.size, head)
-        if other.checkpoint.root != head.checkpoint.root:
-            findings.add(
-                Kind.FORKED_LOG, head.where, f"another root for {head.checkpoint.size} entries than {other.where}"
-            )
-
-
-def _contained(head: _Head, own: Checkpoint, roots: dict[int, bytes], verdict: Verdict) -> None:
-    """A checkpoint must cover a beginning of the log."""
-    checkpoint = head.checkpoint
-    if checkpoint.size <= own.size:
-        if roots[checkpoint.size] != checkpoint.root:
-            verdict.findings.add(
-                Kind.FORKED_LOG, head.where, f"the log's first {checkpoint.size} entries have another root"
-            )
-    elif head.before:
-        verdict.findings.add(
-            Kind.ROLLED_BACK, head.where, f"it covers {checkpoint.size} entries, the log has {own.size}"
+def _compared(
+    inputs: Inputs,
+    own: Checkpoint,
+    copies: Copies,
+    beginning: Beginning | None,
+    history: History,
+    reception: Reception,
+    verdict: Verdict,
+    course: Course,
+) -> None:
+    """What was received and is not confirmed: newer, of a lost log, of before the copy begins, or a finding."""
+    loss = history.loss
+    begin = 0 if beginning is None else own.size if beginning.entry is None else beginning.entry
+    ends = beginning.ends if beginning is not None else None
+    lost = loss.most if loss is not None else 0
+    rest = reception.rest(own.size, history.newest_start, lost, begin=begin, ends=ends)
+    if loss is not None:
+        verdict.losses.append(loss.words())
+    if rest.before:
+        verdict.open.append(
+            f"{rest.before} releases are of the log before the loss; audit what is left of it, if it is kept"
         )
-    else:
-        verdict.open.append(f"{head.where}: a checkpoint of {checkpoint.size} entries is newer than the log copy")
+    if reception.suspects or rest.earlier:
+        for where, line in _lines(inputs):
+            window = line.release[0] if line.release is not None else None
+            if window in reception.suspects:
+                _suspect(line, where, course, verdict.findings)
+            if beginning is not None and window in rest.earlier:
+                beginning.prove(line, rest.earlier.pop(window), copies, history)
+    if rest.newer:
+        verdict.open.append(f"{rest.newer} releases are newer than the log copy")
 
 
-def _cosigned(note: bytes, where: str, inputs: Inputs, verdict: Verdict) -> None:
-    try:
-        seen = verify_cosignatures(note, inputs.witnesses)
-    except SignatureError as bad:
-        verdict.findings.add(Kind.CHECKPOINT_SIGNATURE, where, str(bad)[:200])
+def _suspect(line: Line, where: str, course: Course, findings: Findings) -> None:
+    """Of what the log does not confirm: did the unit sign it, or somebody else?"""
+    if line.release is None:
         return
-    verdict.events += [(time_s, f"{name} witnessed {where}") for name, time_s in seen.items()]
-    missing = [witness.name for witness in inputs.witnesses if witness.name not in seen]
-    verdict.open += [f"{where}: not cosigned by {name}" for name in missing]
+    index = line.release[1].log_index
+    judged = {key: signed_by(line, key) for key in course.keys}
+    if None in judged.values():
+        return  # not kept with it
+    number = course.signer(judged.__getitem__, index)
+    if number is None:
+        findings.add(Kind.FORGED, where, "the unit's signature does not cover it")
+    elif course.given_up(number, index):
+        findings.add(Kind.KEY_ROTATION, where, f"signed as entry {index} with a key that was given up before it")
+
+
+def _shown(inputs: Inputs) -> list[bytes]:
+    """The disclosures, in their compact form, that the unit showed over the air or on the broker; none is verified."""
+    found: dict[bytes, None] = {}
+    for path in inputs.air:
+        found[read_regular(path, MAX_ENVELOPE_BYTES)] = None
+    found.update((line.shown.envelope, None) for _, line in _lines(inputs) if line.shown and line.shown.envelope)
+    shown = []
+    for message in found:
+        try:
+            shown.append(read_envelope(message).disclosure)
+        except EncodingError:
+            continue
+    return shown
 
 
 # --- what was received and read --------------------------------------------------------------------------------------
@@ -224,25 +312,28 @@ def _lines(inputs: Inputs) -> Iterator[tuple[str, Line]]:
             raise StorageUnavailable(str(path), why=bad.strerror or "an error", remedy="name a file") from None
 
 
-def _suspects(inputs: Inputs, reception: Reception, findings: Findings) -> None:
-    """Of what the log does not confirm: did the unit sign it, or somebody else?"""
-    if not reception.suspects:
-        return
-    for where, line in _lines(inputs):
-        if line.release is None or line.release[0] not in reception.suspects:
-            continue
-        if signed_by(line, inputs.public_key) is False:
-            findings.add(Kind.FORGED, where, "the unit's signature does not cover it")
-
-
-def _aired(path: Path, inputs: Inputs, history: History, findings: Findings) -> None:
+def _aired(path: Path, course: Course, history: History, verdict: Verdict) -> None:
     message = read_regular(path, MAX_ENVELOPE_BYTES)
-    try:
-        envelope = open_envelope(message, inputs.public_key)
-    except SignatureError as bad:
-        findings.add(Kind.AIR_SIGNATURE, str(path), str(bad)[:200])
+    envelope, refusal = None, ""
+    for key in reversed(course.keys):
+        try:
+            envelope = open_envelope(message, key)
+            break
+        except SignatureError as bad:
+            refusal = refusal or str(bad)[:200]
+        except (EncodingError, MessageError) as bad:
+            raise MessageError(str(path), expected="an envelope as read over Bluetooth", got=str(bad)[:120]) from None
+    if envelope is None:
+        verdict.findings.add(Kind.AIR_SIGNATURE, str(path), refusal)
         return
-    except (EncodingError, MessageError) as bad:
-        raise MessageError(str(path), expected="an envelope as read over Bluetooth", got=str(bad)[:120]) from None
-    if envelope.digest not in history.policies.disclosures:
-        findings.add(Kind.AIR_NOT_IN_LOG, str(path), f"disclosure {envelope.digest.hex()}")
+    if key != course.keys[-1]:
+        verdict.open.append(
+            f"{path}: signed with a key that was given up since; whether it was read before that, it does not say"
+        )
+    _disclosed(Shown(envelope.digest, envelope.issued_at, message), str(path), course, history, verdict)
+
+
+def _disclosed(shown: Shown, where: str, course: Course, history: History, verdict: Verdict) -> None:
+    absent = verdict.beginning is not None and bool(verdict.beginning.absent)
+    if words := judge_shown(shown, where, course.keys, history, verdict.findings, absent=absent):
+        verdict.open.append(words)

@@ -1,15 +1,23 @@
 """Which broker, and how to be let in: the options that every command of the city's side shares."""
 
 import argparse
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from ssl import SSLContext
 
 from agent.errors import SettingsError
 from agent.local import settings as agent_settings
+from agent.local.files import read_given
 from agent.local.settings import Mqtt
-from agent.publisher.connection import Login, tls_context
+from agent.publisher.connection import Login
+from agent.publisher.tls import tls_context
 
 MAX_SECRET_BYTES = 16 * 1024
+
+_HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?")
+_ROOT = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_MAX_PORT = 65535
 
 
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +28,12 @@ def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="use TLS on loopback too")
     parser.add_argument("--plain", action="store_true", help="no TLS although the broker is not on loopback")
     parser.add_argument("--ca-file", type=Path, help="authorities for the broker's certificate (default the system's)")
+    parser.add_argument(
+        "--pin-sha256",
+        action="append",
+        metavar="HEX",
+        help="a fingerprint of the broker's certificate, which then needs no authority; may be repeated",
+    )
     parser.add_argument("--client-certificate", type=Path, help="PEM; with --client-key")
     parser.add_argument("--client-key", type=Path, help="PEM; with --client-certificate")
     parser.add_argument("--username", help="for the broker")
@@ -33,17 +47,26 @@ def broker_of(args: argparse.Namespace) -> Mqtt:
         mqtt = agent_settings.load(args.config).mqtt
         host, tls = args.host or mqtt.host, mqtt.tls
         ca_file, certificate, key = mqtt.ca_file, mqtt.client_certificate, mqtt.client_key
+        pins = mqtt.pin_sha256
         username, password_file, root, port = mqtt.username, mqtt.password_file, mqtt.root, args.port or mqtt.port
     else:
-        host = args.host or "localhost"
+        host = "localhost" if args.host is None else args.host
         tls = args.tls or not (agent_settings.is_loopback(host) or args.plain)
         ca_file, certificate, key = args.ca_file, args.client_certificate, args.client_key
+        pins = _pins(args.pin_sha256 or ())
         username, password_file, root = args.username, args.password_file, "dtpr"
         port = args.port or (8883 if tls else 1883)
     if (certificate is None) != (key is None):
         raise SettingsError(
             "--client-certificate", expected="--client-certificate and --client-key together", got="one of the two"
         )
+    for option, right, expected, got in (
+        ("--host", len(host) < 254 and _HOST.fullmatch(host), "a host name or address", host),
+        ("--port", 1 <= port <= _MAX_PORT, f"1 to {_MAX_PORT}", str(port)),
+        ("--root", _ROOT.fullmatch(args.root or root), "the first topic level, lower case", args.root or root),
+    ):
+        if not right:
+            raise SettingsError(option, expected=expected, got=ascii(got)[:80])
     return Mqtt(
         host=host,
         port=port,
@@ -55,7 +78,15 @@ def broker_of(args: argparse.Namespace) -> Mqtt:
         username=username,
         password_file=password_file,
         keepalive_s=30,
+        pin_sha256=pins,
     )
+
+
+def _pins(texts: Iterable[str]) -> tuple[bytes, ...]:
+    for text in texts:
+        if not re.fullmatch(agent_settings.FINGERPRINT, text):
+            raise SettingsError("--pin-sha256", expected=agent_settings.FINGERPRINT_WORDS, got=repr(text)[:80])
+    return tuple(bytes.fromhex(text.replace(":", "")) for text in texts)
 
 
 def context_for(mqtt: Mqtt) -> SSLContext | None:
@@ -75,17 +106,8 @@ def login_for(mqtt: Mqtt) -> Login:
     if mqtt.password_file is None:
         return Login(mqtt.username, None)
     return Login(
-        mqtt.username, read_small(mqtt.password_file, "a password file").decode(errors="replace").rstrip("\r\n")
+        mqtt.username,
+        read_given(mqtt.password_file, MAX_SECRET_BYTES, "a password file", SettingsError)
+        .decode(errors="replace")
+        .rstrip("\r\n"),
     )
-
-
-def read_small(path: Path, what: str, cap: int = MAX_SECRET_BYTES) -> bytes:
-    """A file of at most `cap` bytes; raise SettingsError naming it and `what` was expected."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(cap + 1)
-    except (OSError, ValueError) as bad:
-        raise SettingsError(str(path)[:100], expected=what, got=getattr(bad, "strerror", None) or str(bad)) from None
-    if len(content) > cap:
-        raise SettingsError(str(path), expected=f"at most {cap} bytes", got="more")
-    return content

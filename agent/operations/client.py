@@ -4,16 +4,25 @@ paho has no public place for any of this: it is told nothing of a PUBLISH, and o
 """
 
 import ssl
+import struct
 from collections.abc import Iterator
 
 from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.exception import MQTTException
 
-from agent.operations.publish import PUBLISH, Published, cut, puback, read_publish
+from agent.errors import MessageError
+from agent.operations.publish import PUBLISH, Packet, Published, cut, puback, read_mid, read_publish
 
 READ_BYTES = 64 * 1024
 
 MAX_PACKET_BYTES = 1024 * 1024
-"""The broker drops what is longer: memory stays bounded."""
+"""With MQTT 5 the broker drops what is longer; what comes all the same is passed over: memory stays bounded."""
+
+MAX_UNSENT_BYTES = 1024 * 1024
+"""Of acknowledgements that the broker does not take: four times those of all identifiers. Until it does nothing is read."""
+
+_UNREADABLE = (ValueError, LookupError, TypeError, AssertionError, struct.error, MQTTException)
+"""What paho lets out when it decodes a malformed packet: it has no one error for that in all versions."""
 
 
 class BufferedClient(Client):
@@ -24,6 +33,7 @@ class BufferedClient(Client):
         self._ahead = b""
         self._at = 0
         self._behind = bytearray()
+        self._passed_over = 0
         self._ended = False
 
     def pending(self) -> bool:
@@ -34,6 +44,11 @@ class BufferedClient(Client):
     def unsent(self) -> bool:
         """Is there anything to write?"""
         return bool(self._behind)
+
+    @property
+    def stuck(self) -> bool:
+        """Does the broker not take what it is sent?"""
+        return len(self._behind) > MAX_UNSENT_BYTES
 
     def flush(self) -> None:
         """Hand what was written to the kernel, as far as it takes it; what ends the connection shows at the next read."""
@@ -61,21 +76,48 @@ class BufferedClient(Client):
             self._ahead, self._at = b"", 0
             self.loop_read()
             return
-        self._ahead = self._ahead[self._at :] + octets
+        passed_over = min(self._passed_over, len(octets))
+        self._passed_over -= passed_over
+        self._ahead = self._ahead[self._at :] + octets[passed_over:]
         self._at = 0
         mqtt5 = self._protocol == MQTTv5
         while self._at < len(self._ahead) and self.socket() is not None:
-            packet = cut(self._ahead, self._at, MAX_PACKET_BYTES)
+            packet = cut(self._ahead, self._at)
             if packet is None:
                 return
-            if packet.kind == PUBLISH and not packet.flags & 4:
+            if packet.end - packet.start > MAX_PACKET_BYTES:
+                if not self._pass_over(packet):
+                    return
+            elif packet.end > len(self._ahead):
+                return
+            elif packet.kind == PUBLISH:
                 published = read_publish(self._ahead, packet, mqtt5=mqtt5)
                 self._at = packet.end
                 if published.qos:
                     self._behind += puback(published.mid)
                 yield published
             else:
-                self.loop_read()
+                self._let_read()
+
+    def _pass_over(self, packet: Packet) -> bool:
+        """Acknowledge a PUBLISH that is too long, and keep nothing of it; False while its identifier is not there."""
+        if packet.kind != PUBLISH:
+            raise MessageError("MQTT packet", expected=f"at most {MAX_PACKET_BYTES} bytes", got="more")
+        mid = read_mid(self._ahead, packet)
+        if mid is None:
+            return False
+        if mid:
+            self._behind += puback(mid)
+        self._at = min(packet.end, len(self._ahead))
+        self._passed_over = packet.end - self._at
+        return True
+
+    def _let_read(self) -> None:
+        """Let paho take a packet."""
+        try:
+            self.loop_read()
+        except _UNREADABLE as bad:
+            raise MessageError("MQTT packet", expected="one that can be read", got=type(bad).__name__) from None
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self._at >= len(self._ahead):

@@ -11,9 +11,11 @@ from fractions import Fraction
 from math import exp, isqrt, log
 from typing import NamedTuple
 
-from agent.contracts.cells import COUNT, DEVICES, QUANTILES, SINCE, TOTAL
+from agent.contracts.cells import COUNT, PERCENTILE
+from agent.contracts.cells import written as as_written
 from agent.contracts.guarantee import ConcentratedGuarantee, Guarantee, NoGuarantee, PureGuarantee
 from agent.operations import totals
+from agent.policy.cells import cell_names
 from agent.policy.model import (
     CoarsePrivacy,
     CountPrivacy,
@@ -80,7 +82,8 @@ def strength(stream: Stream) -> Span:
         case UniquePrivacy() as privacy:
             return _exactly(privacy.addresses / privacy.epsilon)
         case ScalarPrivacy() as privacy:
-            return _exactly(spread(privacy.m, privacy.c) * (privacy.high - privacy.low) ** 2 / (2 * privacy.rho))
+            mean_rho = privacy.rho - privacy.percentiles_rho
+            return _exactly(spread(privacy.m, privacy.c) * (privacy.high - privacy.low) ** 2 / (2 * mean_rho))
         case _:
             return NONE
 
@@ -94,8 +97,13 @@ def owed(stream: Stream, older: Stream) -> Span | None:
             return strength(older) if steps == before else variance(older.privacy, strength(older))
         case UniquePrivacy(), UniquePrivacy():
             return strength(older)
-        case ScalarPrivacy(), ScalarPrivacy():
-            return strength(older) if stream.quantity == older.quantity else NONE
+        case ScalarPrivacy() as privacy, ScalarPrivacy() as before:
+            if stream.quantity != older.quantity:
+                return NONE
+            least = strength(older).low
+            if privacy.percentiles and before.percentiles:
+                least = max(least, strength(stream).low * _cell_variance(before) / _cell_variance(privacy))
+            return _exactly(least)
         case CountPrivacy() | UniquePrivacy() | ScalarPrivacy(), _:
             return NONE
         case _:
@@ -135,7 +143,7 @@ def dues(policy: Policy, stream: Stream, drawn: Span | None, m: int, c: int) -> 
         threshold=threshold,
         guarantee=_guarantee(policy, stream),
         unit=QUANTITIES[stream.quantity].unit if stream.kind == "scalar" else COUNT,
-        names=_names(stream),
+        names=cell_names(stream),
     )
 
 
@@ -178,9 +186,12 @@ def _charge(stream: Stream, drawn: Span, m: int, c: int) -> Span | None:
             squared = Span(drawn.low**2, drawn.high**2)
             return _inverse(squared, Fraction(1, 2)) if 2 * squared.high <= WIDEST else None
         case ScalarPrivacy() as privacy:
-            if drawn.high / privacy.step**2 > WIDEST_SUM or _deviation(stream, drawn).low >= END_DEVIATION:
+            more = drawn.high / strength(stream).low
+            cells = _cell_variance(privacy) * more if privacy.percentiles else Fraction(0)
+            if max(drawn.high / privacy.step**2, cells) > WIDEST_SUM or _deviation(stream, drawn).low >= END_DEVIATION:
                 return None
-            return _inverse(drawn, (privacy.high - privacy.low) ** 2 / 2)
+            mean = (privacy.high - privacy.low) ** 2 / (2 * drawn.low)
+            return _exactly(mean + (1 / cells if privacy.percentiles else 0))
         case _:
             return None
 
@@ -199,6 +210,11 @@ def _deviation(stream: Stream, drawn: Span) -> Span:
             )
         case _:
             return NONE
+
+
+def _cell_variance(privacy: ScalarPrivacy) -> Fraction:
+    """In each cell of the histogram behind percentiles: a replaced sample changes two cells, so twice what a count would need (AN-440)."""
+    return spread(privacy.m, privacy.c) / privacy.percentiles_rho
 
 
 def _devices(inverse_rate: Fraction) -> Fraction:
@@ -221,31 +237,28 @@ def _guarantee(policy: Policy, stream: Stream) -> Guarantee:
             return NoGuarantee(privacy.mode)
 
 
-def _names(stream: Stream) -> tuple[str, ...]:
-    """Of the cells, in their order (AN-47, AN-424, AN-439)."""
-    if stream.kind == "unique":
-        return DEVICES
-    if stream.kind == "scalar":
-        mean = stream.privacy.aggregation if isinstance(stream.privacy, CoarsePrivacy) else "mean"
-        energetic = mean == "mean" and QUANTITIES[stream.quantity].unit == "dB"
-        return ("leq" if energetic and not isinstance(stream.privacy, ScalarPrivacy) else mean,)
-    if stream.kind == "duration":
-        bins = bin_names(stream)
-        return tuple(f"{name}/{part}" for parts in (bins, QUANTILES) for name in stream.classes for part in parts)
-    if isinstance(stream.privacy, CountPrivacy) and stream.privacy.totals:
-        return (*stream.classes, *(f"{name}/{TOTAL}" for name in stream.classes), SINCE)
-    return stream.classes
-
-
-def bin_names(stream: Stream) -> tuple[str, ...]:
-    """Of a duration's bins."""
-    return (*(f"to_{edge}s" for edge in stream.bins_s), *(f"over_{edge}s" for edge in stream.bins_s[-1:]))
+def on_grid(stream: Stream, name: str, value: int | Decimal) -> bool:
+    """Is a scalar's number one that is written (AN-436, AN-443): a tenth of a step under dp, else a step from `low`; a percentile the end of one of at
+    most 32 equal parts of the grid? Finer ones would say more than the policy."""
+    privacy, places = stream.privacy, _places(stream)
+    assert isinstance(privacy, ScalarPrivacy | CoarsePrivacy | NoPrivacy)
+    mean = isinstance(privacy, ScalarPrivacy) and name == "mean"
+    unit = privacy.step / 10 if mean else privacy.step
+    number = round((Fraction(value) - privacy.low) / unit)
+    written = (privacy.low + unit * number) * 10**places
+    decimals = len(as_written(value).partition(".")[2])
+    if decimals != places or (written + Fraction(1, 2)) // 1 != Fraction(value) * 10**places:
+        return False
+    span = int((privacy.high - privacy.low) / privacy.step)
+    part = -(-(span + 1) // 32)
+    return not PERCENTILE.fullmatch(name) or number == span or (number + 1) % part == 0
 
 
 def _places(stream: Stream) -> int:
-    """Decimals of a dp mean: those that a tenth of a step needs, at most six."""
-    assert isinstance(stream.privacy, ScalarPrivacy)
-    parts = (stream.privacy.step / 10, stream.privacy.low)
+    """Decimals of a mean: those that a step, under dp a tenth of one, needs, at most six."""
+    privacy = stream.privacy
+    assert isinstance(privacy, ScalarPrivacy | CoarsePrivacy | NoPrivacy)
+    parts = (privacy.step / (10 if isinstance(privacy, ScalarPrivacy) else 1), privacy.low)
     return next((n for n in range(6) if all((part * 10**n).denominator == 1 for part in parts)), 6)
 
 

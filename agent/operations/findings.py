@@ -17,6 +17,9 @@ class Kind(StrEnum):
     ROOT = "root"
     FORKED_LOG = "forked-log"
     ROLLED_BACK = "rolled-back"
+    FALSE_LOSS = "false-loss"
+    CARRIED_STATE = "carried-state"
+    KEY_ROTATION = "key-rotation"
     # its entries
     MALFORMED = "malformed"
     OUT_OF_PLACE = "out-of-place"
@@ -50,6 +53,11 @@ class Kind(StrEnum):
     AFTER_STOP = "released-while-stopped"
     AFTER_EXPIRY = "released-after-expiry"
     CLOCK_BACK = "clock-back"
+    OTHER_DISCLOSURE = "other-disclosure"
+    # the gate
+    WHILE_CLOSED = "released-while-closed"
+    GATE_UNTOLD = "gate-untold"
+    GATE_BACK = "gate-back"
     # what was received
     TWO_PAYLOADS = "two-payloads"
     ALTERED = "altered"
@@ -66,6 +74,9 @@ WORDS: dict[Kind, str] = {
     Kind.ROOT: "the entries do not have the root that the checkpoint signs: something was removed, added, changed or moved",
     Kind.FORKED_LOG: "two checkpoints contradict each other: the unit has shown two histories",
     Kind.ROLLED_BACK: "the log is shorter than a checkpoint that was seen before",
+    Kind.FALSE_LOSS: "the log says that it follows one that was lost in part, and does not show which, or shows another than it is named for",
+    Kind.CARRIED_STATE: "the first entry of a bundle does not say what the entries before it come to",
+    Kind.KEY_ROTATION: "a change of the signing key that the old key did not sign or that does not fit, or something signed with the old key after it",
     Kind.MALFORMED: "an entry is not one that this program writes",
     Kind.OUT_OF_PLACE: "a Release does not stand where its own log index says: it was inserted, moved, or one before it is gone",
     Kind.WINDOW_TWICE: "a window was released twice",
@@ -96,12 +107,16 @@ WORDS: dict[Kind, str] = {
     Kind.AFTER_STOP: "numbers were released while a stop order held",
     Kind.AFTER_EXPIRY: "numbers were released after the policy had expired",
     Kind.CLOCK_BACK: "an entry is dated before one that precedes it",
+    Kind.OTHER_DISCLOSURE: "a disclosure shown to people is not that of the policy that the log has under its digest",
+    Kind.WHILE_CLOSED: "more of a window was measured than the gate was open in it, by the log's own word",
+    Kind.GATE_UNTOLD: "the gate's history has a hole: measured windows, and nothing says how the gate stood",
+    Kind.GATE_BACK: "the gate's history goes back in time, or has more open time than time",
     Kind.TWO_PAYLOADS: "two payloads were received for one window",
     Kind.ALTERED: "what was received differs from what the log holds for the window",
     Kind.NOT_IN_LOG: "a Release was received that the log does not hold",
     Kind.FORGED: "something was received that the unit did not sign",
     Kind.AIR_SIGNATURE: "what was read over the air is not signed by the unit's key",
-    Kind.AIR_NOT_IN_LOG: "a disclosure was on air that the log never names",
+    Kind.AIR_NOT_IN_LOG: "a disclosure was on air, or announced, that the log never names",
 }
 
 

@@ -17,34 +17,37 @@ class Gap:
     windows: int
     window_s: int
 
+    @classmethod
+    def between(cls, start: int, end: int, window_s: int) -> "Gap":
+        """What was passed over; under a new policy the last window may be a shorter one."""
+        return cls(start, -(-(end - start) // window_s), window_s)
+
 
 class Gaps:
-    """The windows of one stream that are still awaited, in their order."""
+    """The times of one stream that are still awaited, in their order: (start, end, length of the windows that follow)."""
 
     def __init__(self) -> None:
-        self._gaps: list[Gap] = []
+        self._spans: list[tuple[int, int, int]] = []
 
-    def passed(self, gap: Gap) -> list[Gap]:
-        """These windows were passed over. Returns what there is no room for."""
-        self._gaps.append(gap)
+    def passed(self, start: int, end: int, window_s: int) -> list[Gap]:
+        """This time was passed over. Returns what there is no room for."""
+        self._spans.append((start, end, window_s))
         return self._overflow()
 
-    def came(self, start: int) -> list[Gap]:
-        """The window at `start` came after all. Returns what there is no room for."""
-        for place, gap in enumerate(self._gaps):
-            before, rest = divmod(start - gap.first_start, gap.window_s)
-            if rest == 0 and 0 <= before < gap.windows:
-                after = gap.windows - before - 1
-                parts = Gap(gap.first_start, before, gap.window_s), Gap(start + gap.window_s, after, gap.window_s)
-                self._gaps[place : place + 1] = [part for part in parts if part.windows]
+    def came(self, start: int, window_s: int) -> list[Gap]:
+        """This window came after all. Returns what there is no room for."""
+        for place, (first, end, length_s) in enumerate(self._spans):
+            if first <= start < end:
+                parts = (first, start, length_s), (start + window_s, end, length_s)
+                self._spans[place : place + 1] = [part for part in parts if part[0] < part[1]]
                 break
         return self._overflow()
 
     def over(self) -> list[Gap]:
         """No late Release will come: all that is left."""
-        lost, self._gaps = self._gaps, []
-        return lost
+        lost, self._spans = self._spans, []
+        return [Gap.between(*span) for span in lost]
 
     def _overflow(self) -> list[Gap]:
-        lost, self._gaps = self._gaps[:-MAX_GAPS_A_STREAM], self._gaps[-MAX_GAPS_A_STREAM:]
-        return lost
+        lost, self._spans = self._spans[:-MAX_GAPS_A_STREAM], self._spans[-MAX_GAPS_A_STREAM:]
+        return [Gap.between(*span) for span in lost]

@@ -17,9 +17,11 @@ from agent.contracts.aggregate import (
     Aggregate,
     Cell,
     NotCollected,
+    Template,
     Value,
 )
 from agent.contracts.cells import CELLS, written
+from agent.wire.senml import SENML_CBOR, media_type
 
 _PARTS = re.compile(
     rb'(\[\{"bn":"[^"]*","bt":)(\d{10})(,"n":"window","u":"s","v":\d+\},\{"n":"coverage","u":"/","v":)(\d\.\d\d)'
@@ -50,6 +52,7 @@ class Layout:
         self.aggregate = aggregate
         self._length = len(payload)
         self._pattern: re.Pattern[bytes] | None = None
+        self._template = Template(aggregate.terms) if media_type(payload) == SENML_CBOR else None
         parts = _PARTS.fullmatch(payload)
         if parts is None:
             return
@@ -72,6 +75,9 @@ class Layout:
 
     def read(self, payload: bytes) -> Pack | None:
         """The varying part, or None for a payload that is not certainly of this layout."""
+        if self._template is not None:
+            found = self._template.decode(payload)
+            return None if found is None else pack_of(found)
         match = self._pattern.fullmatch(payload) if self._pattern is not None and len(payload) == self._length else None
         if match is None or any(match.end(i) - match.start(i) != width for i, width in self._widths.items()):
             return None

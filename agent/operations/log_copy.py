@@ -6,7 +6,7 @@
 
 Invariant: `export` writes nothing before the whole log is known to have the root of its checkpoint and to continue what the folder holds
 already, and `checkpoint` last. What is read here was written by others: only regular files of bounded size, and every byte is held
-against the checkpoint's root by who asked for it.
+against the checkpoint's root by who asked for it (`operations/copies`).
 """
 
 import os
@@ -15,16 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import CHECKPOINT, MAX_ENTRY_BYTES, RECORD, RELEASES, iter_records
+from agent.contracts.log import MAX_ENTRY_BYTES, RECORD, RELEASES, iter_records
+from agent.contracts.log_end import read_last_head
 from agent.errors import EncodingError, LogDamaged, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.wire.tiles import (
-    MAX_BUNDLE_BYTES,
+    CHECKPOINT,
     WIDTH,
     Tile,
     TileBuilder,
     bundles_of,
-    decode_bundle,
     encode_bundle,
     hash_tiles_of,
 )
@@ -42,55 +42,23 @@ class Exported:
     before: int
 
 
-class LogCopy:
-    """Reads a copy. Every method raises LogDamaged, naming the file, for what is missing, not a file, too long or not what it must be."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def note(self) -> bytes:
-        """The checkpoint's note, not verified."""
-        return read_regular(self.folder / CHECKPOINT, MAX_NOTE_BYTES)
-
-    def entries(self, size: int) -> Iterator[bytes]:
-        """The first `size` entries, in order, bundle by bundle; while they pass, every hash tile is compared with what they give."""
-        builder = TileBuilder()
-        for tile in bundles_of(size):
-            path = self.folder / tile.path
-            try:
-                entries = decode_bundle(read_regular(path, MAX_BUNDLE_BYTES), tile.width)
-            except EncodingError as bad:
-                raise LogDamaged(str(path), expected=bad.expected, got=bad.got) from None
-            for entry in entries:
-                for done, content in builder.append(entry):
-                    self._compare(done, content)
-                yield entry
-        for rest, content in builder.partial():
-            self._compare(rest, content)
-
-    def _compare(self, tile: Tile, content: bytes) -> None:
-        path = self.folder / tile.path
-        if read_regular(path, len(content)) != content:
-            raise LogDamaged(str(path), expected="the hashes of the entries below it", got="others")
-
-
 def export(log: Path, folder: Path) -> Exported:
-    """Bring the copy in `folder` up to the log's checkpoint. Raises LogDamaged or StorageUnavailable; the copy then is what it was."""
-    note = read_regular(log / CHECKPOINT, MAX_NOTE_BYTES)
-    checkpoint = _checkpoint(log / CHECKPOINT, note)
-    length = _length(log / CHECKPOINT, checkpoint)
+    """Bring the copy in `folder` up to the last checkpoint of the log in the folder `log`, or of a closed one in that file. Raises LogDamaged or StorageUnavailable; the copy then is what it was."""
+    releases = log if log.is_file() else log / RELEASES
+    note, length = _end(releases)
+    checkpoint = _checkpoint(releases, note)
     old = _known(folder, checkpoint)
-    _require(log, checkpoint, old, length)
+    _require(releases, checkpoint, old, length)
     try:
-        _write(log, folder, note, checkpoint, length, old.size if old is not None else 0)
+        _write(releases, folder, note, checkpoint, length, old.size if old is not None else 0)
     except OSError as bad:
         raise StorageUnavailable(str(folder), why=bad.strerror or "an error", remedy="choose another folder") from bad
     return Exported(checkpoint, old.size if old is not None else 0)
 
 
-def _write(log: Path, folder: Path, note: bytes, checkpoint: Checkpoint, length: int, old: int) -> None:
+def _write(releases: Path, folder: Path, note: bytes, checkpoint: Checkpoint, length: int, old: int) -> None:
     builder, bundle = TileBuilder(), list[bytes]()
-    for entry in _records(log / RELEASES, length):
+    for entry in _records(releases, length):
         for tile, content in builder.append(entry):
             _put(folder, tile, content)
         bundle.append(entry)
@@ -132,19 +100,17 @@ def _known(folder: Path, checkpoint: Checkpoint) -> Checkpoint | None:
     return old
 
 
-def _require(log: Path, checkpoint: Checkpoint, old: Checkpoint | None, length: int) -> None:
+def _require(releases: Path, checkpoint: Checkpoint, old: Checkpoint | None, length: int) -> None:
     head, then = TreeHead(), EMPTY_ROOT
-    for entry in _records(log / RELEASES, length):
+    for entry in _records(releases, length):
         head.append(entry)
         if old is not None and head.size == old.size:
             then = head.root()
     if (head.size, head.root()) != (checkpoint.size, checkpoint.root):
-        raise LogDamaged(
-            str(log / RELEASES), expected=f"{checkpoint.size} entries under the checkpoint's root", got="others"
-        )
+        raise LogDamaged(str(releases), expected=f"{checkpoint.size} entries under the checkpoint's root", got="others")
     if old is not None and then != old.root:
         raise LogDamaged(
-            str(log / RELEASES),
+            str(releases),
             expected=f"a log that begins with the {old.size} entries of the copy",
             got="others",
             remedy="keep the copy: it proves that the log was rewritten; `dtpr-agent audit` shows it",
@@ -174,11 +140,20 @@ def _checkpoint(path: Path, note: bytes) -> Checkpoint:
         raise LogDamaged(str(path), expected="a checkpoint", got=bad.got) from None
 
 
-def _length(path: Path, checkpoint: Checkpoint) -> int:
-    lengths = [line.removeprefix("bytes ") for line in checkpoint.extensions if line.startswith("bytes ")]
-    if len(lengths) != 1 or not (lengths[0].isascii() and lengths[0].isdigit() and len(lengths[0]) < 19):
-        raise LogDamaged(str(path), expected="one line `bytes N`", got=str(len(lengths)))
-    return int(lengths[0])
+def _end(path: Path) -> tuple[bytes, int]:
+    """The last checkpoint's note, and where the entries before it end; what is read is on the disk first."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(fd)
+            head = read_last_head(lambda at, length: os.pread(fd, length, at), str(path))
+        finally:
+            os.close(fd)
+    except OSError as bad:
+        raise _unreadable(path, bad) from None
+    if head is None:
+        raise LogDamaged(str(path), expected="a log that has begun", got="nothing")
+    return head.note, head.offset
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:

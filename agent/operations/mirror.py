@@ -7,16 +7,21 @@ Invariant: nothing enters the copy before its entries have the root of a checkpo
 is refused changes nothing. A bundle is whole only after its last entry, so the copy ends at most 256 entries before the unit's log.
 """
 
+import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import CHECKPOINT
-from agent.errors import EncodingError, LogDamaged, SignatureError, StorageUnavailable
+from agent.contracts.log import unit_path
+from agent.contracts.rotation import open_rotation
+from agent.errors import BadInput, EncodingError, LogDamaged, SignatureError, StorageUnavailable
 from agent.local.files import write_atomic
-from agent.operations.log_copy import LogCopy, read_regular
+from agent.operations.copies import Copies
+from agent.operations.log_copy import read_regular
+from agent.operations.rotations import rotation_entries
 from agent.wire.tiles import (
+    CHECKPOINT,
     MAX_BUNDLE_BYTES,
     WIDTH,
     Tile,
@@ -27,7 +32,7 @@ from agent.wire.tiles import (
     hash_tiles_of,
     parse_topic,
 )
-from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, TreeHead, decode_checkpoint, open_checkpoint
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, TreeHead, decode_checkpoint, signed_by, split_note
 
 MAX_PENDING = 64
 """Bundles beyond the copy, and checkpoints, that are kept until they meet."""
@@ -42,20 +47,26 @@ class Grown:
 
 
 class Mirror:
-    """One unit's copy in `folder`. `take` what arrives below the unit's topics. Raises LogDamaged for a folder that holds another log."""
+    """One unit's copy in `folder`. `take` what arrives below the unit's topics. Raises LogDamaged for a folder that holds another log.
 
-    def __init__(self, folder: Path, origin: str, public_key: bytes) -> None:
+    `public_key` is the unit's present key, `previous` those before it. What one of them says in the log of a key that follows it is believed.
+    """
+
+    def __init__(self, folder: Path, origin: str, public_key: bytes, *previous: bytes) -> None:
         self._folder = folder
         self._origin = origin
-        self._key = public_key
+        self._keys = [public_key, *previous]
+        self._rotated: int | None = None
         self._notes: dict[int, bytes] = {}
         self._pending: dict[int, tuple[bytes, ...]] = {}
         self._head, self._builder = TreeHead(), TileBuilder()
+        self._log = ""
         self.checkpoint: Checkpoint | None = None
         if (folder / CHECKPOINT).exists():
             self._continue()
         for path in sorted((folder / "pending").glob("*"))[:MAX_PENDING]:
             self._pending[_number(path)] = _bundle(read_regular(path, MAX_BUNDLE_BYTES), str(path))
+            self._learn(self._pending[_number(path)])
 
     @property
     def missing(self) -> int | None:
@@ -78,8 +89,16 @@ class Mirror:
 
     def take_note(self, note: bytes) -> None:
         """A checkpoint, perhaps cosigned; raises EncodingError or SignatureError when the unit did not sign it."""
-        checkpoint = open_checkpoint(note, self._origin, self._key)
+        checkpoint = self._opened(note)
         known = self.checkpoint
+        self._log = self._log or checkpoint.origin
+        if checkpoint.origin != self._log:
+            raise LogDamaged(
+                str(self._folder),
+                expected=f"the log {self._log}",
+                got=checkpoint.origin,
+                remedy="keep this copy: the unit lost the end of its log and began another; mirror that into another folder",
+            )
         if known is not None and checkpoint.size == known.size:
             if checkpoint.root != known.root:
                 raise self._forked(checkpoint)
@@ -92,6 +111,35 @@ class Mirror:
             self._notes[checkpoint.size] = max(before, note, key=len)
             self._thin()
 
+    def _opened(self, note: bytes) -> Checkpoint:
+        """One of the unit's log, or of one that follows a loss of it; not by a key that was given up, once the present one has signed as much."""
+        checkpoint, signatures = split_note(note)
+        name = checkpoint.origin if unit_path(checkpoint.origin) == self._origin else self._origin
+        signer = next((key for key in self._keys if signed_by(checkpoint, signatures, name, key)), None)
+        if signer is None:
+            raise SignatureError(
+                "checkpoint",
+                expected=f"a signature by {name}",
+                got="none by that key",
+                remedy="if its key was rotated, begin again with a key directory made since",
+            )
+        if signer == self._keys[0]:
+            self._rotated = min(checkpoint.size, self._rotated if self._rotated is not None else checkpoint.size)
+        elif self._rotated is not None and checkpoint.size >= self._rotated:
+            raise SignatureError(
+                "checkpoint", expected=f"a signature by the present key of {name}", got="one by a key given up"
+            )
+        return checkpoint
+
+    def _learn(self, entries: Iterable[bytes]) -> None:
+        """A known key may say in the log which one follows it; that is so whether or not the log is this one."""
+        for _, message in rotation_entries(iter(entries)):
+            with contextlib.suppress(BadInput):
+                rotation = open_rotation(message)
+                if rotation.unit == self._origin and rotation.old == self._keys[0] and rotation.new not in self._keys:
+                    self._keys.insert(0, rotation.new)
+                    self._rotated = None
+
     @property
     def _whole(self) -> int:
         """Whole bundles in the copy."""
@@ -101,6 +149,9 @@ class Mirror:
         entries = _bundle(payload, f"bundle {number}")
         if number < self._whole or number in self._pending or number >= self._whole + 1000 * MAX_PENDING:
             return
+        if len(self._pending) >= MAX_PENDING and number < (farthest := max(self._pending)):
+            del self._pending[farthest]  # whoever sent it: what comes next in the copy has its place
+            (self._folder / "pending" / f"{farthest:012}").unlink(missing_ok=True)
         if len(self._pending) >= MAX_PENDING:
             raise LogDamaged(
                 f"bundle {number}",
@@ -110,6 +161,7 @@ class Mirror:
             )
         self._store(self._folder / "pending" / f"{number:012}", payload)
         self._pending[number] = entries
+        self._learn(entries)
 
     def _grow(self) -> Grown | None:
         """Confirm what the largest checkpoint within reach signs."""
@@ -173,16 +225,19 @@ class Mirror:
         return Grown(checkpoint, before)
 
     def _continue(self) -> None:
-        """Go on with the copy in the folder, which must be this unit's and whole."""
-        note = LogCopy(self._folder).note()
+        """Go on with the copy in the folder, which must be this unit's and whole from its first bundle on."""
+        note = read_regular(self._folder / CHECKPOINT, MAX_NOTE_BYTES)
         try:
-            checkpoint = open_checkpoint(note, self._origin, self._key)
+            copies = Copies(self._folder, decode_checkpoint(note).size)
+            self._learn(copies.unproved())
+            checkpoint = self._opened(note)
         except (EncodingError, SignatureError) as bad:
             raise LogDamaged(
                 str(self._folder / CHECKPOINT), expected=f"a checkpoint signed by {self._origin}", got=str(bad)[:120]
             ) from None
         whole, tail = checkpoint.size // WIDTH * WIDTH, TreeHead()
-        for number, entry in enumerate(LogCopy(self._folder).entries(checkpoint.size)):
+        self._head, self._builder = copies.head(), TileBuilder(copies.begin, copies.rows)
+        for number, entry in enumerate(copies.entries(), copies.begin):
             if number == whole:
                 tail = copy.deepcopy(self._head)
             if number < whole:
@@ -192,7 +247,7 @@ class Mirror:
                 tail.append(entry)
         if (tail if checkpoint.size > whole else self._head).root() != checkpoint.root:
             raise LogDamaged(str(self._folder), expected="the entries that its checkpoint signs", got="others")
-        self.checkpoint = checkpoint
+        self.checkpoint, self._log = checkpoint, checkpoint.origin
 
     def _thin(self) -> None:
         """Keep of the checkpoints the newest within each bundle: the smaller ones would be replaced by it."""

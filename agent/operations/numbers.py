@@ -1,5 +1,6 @@
 """What a Release says of its window, and what a Gap leaves out, held against what the window owes: OP-26 and OP-27 of SPEC.md. Pure."""
 
+import dataclasses
 from bisect import bisect_right
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,15 +9,17 @@ from itertools import repeat
 from math import log
 
 from agent.contracts.aggregate import Aggregate, Cell, Field, Value
-from agent.contracts.cells import COUNT, DEVICES, SINCE, TOTAL
+from agent.contracts.cells import COUNT, DEVICES, PERCENTILE, SINCE, TOTAL
 from agent.contracts.governed import PackTerms
 from agent.contracts.log import Charge, Gap, Release
 from agent.operations.account import Account
-from agent.operations.dues import NONE, Dues, Span, bin_names, dues
+from agent.operations.dues import NONE, Dues, Span, dues, on_grid
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Pack
 from agent.operations.policies import Policies
+from agent.policy.cells import bin_names
 from agent.policy.model import BITMAP_CELLS, CountPrivacy, Stream, ThresholdOnly
+from agent.wire.senml import media_type
 
 MAX_BUDGET_FINDINGS = 20
 """A log that overspends so often is not looked at more closely: exact spans are the costly part."""
@@ -33,12 +36,25 @@ TAILS = 34
 
 @dataclass(slots=True)
 class _Era:
-    """A stream under one policy and one noise. `agreed` and `charge` were found right; `length` is that of its first pack."""
+    """A stream under one policy and one noise. `agreed` and `charge` were found right; `lengths` are those of its first pack of each media type,
+    `media_type` is that of its last; `grid` numbers that were."""
 
     owes: Dues
-    length: int = 0
+    lengths: dict[str, int] = dataclasses.field(default_factory=dict)
+    media_type: str | None = None
     agreed: PackTerms | None = None
     charge: Charge | None = None
+    grid: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+
+    def written(self, stream: Stream, name: str, value: int | Decimal) -> bool:
+        """Is a scalar's number on its grid? Those that are, are remembered."""
+        known = (name, str(value))
+        if known in self.grid:
+            return True
+        if on_grid(stream, name, value):
+            self.grid.add(known)
+            return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,7 @@ class Numbers:
         rule = self._policies.rules[number]
         stream = rule.streams[entry.stream]
         era = self._era(number, stream, entry.window_start)
-        era.length = era.length or len(entry.payload)
+        self._encoded(entry, pack, era)
         if said.terms is not era.agreed and self._agree(entry, said.terms, era):
             era.agreed = said.terms
         what = f"{entry.stream} at {entry.window_start}"
@@ -97,15 +113,22 @@ class Numbers:
                 cap = self._account.rules(entry.window_start).cap
                 self._find(Kind.BUDGET_EXCEEDED, f"{what}: {float(spent):.6g} of {float(cap):.6g} zCDP")
 
-    def gap(self, entry: Gap, number: int, where: str) -> None:
-        """Windows under rule `number` that nobody will see: charged as if released (I4)."""
+    def gap(self, entry: Gap, number: int, where: str, *, repeated: bool = False) -> None:
+        """Windows under rule `number` that nobody will see: charged as if released (I4). `repeated`: of the log before a loss, at the charges that
+        they had there, which are less where a window had no numbers, and in one entry also over a change of policy."""
         self._where = where
         stream = self._policies.rules[number].streams[entry.stream]
         last = entry.first_start + (entry.count - 1) * entry.window_s
-        if self._policies.in_force(last) != number:
+        if self._policies.in_force(last) != number and not repeated:
             self._find(Kind.POLICY_NOT_IN_FORCE, f"a Gap from {entry.first_start} to {last} crosses a change of policy")
         owes = self._era(number, stream, entry.first_start).owes
         what = f"{entry.stream} at {entry.first_start}"
+        if repeated and owes.charge is not None and entry.charge is not None and entry.charge.rho < owes.charge.low:
+            self._account.charge(
+                entry.stream, entry.first_start, entry.charge.rho, window_s=entry.window_s, count=entry.count
+            )
+            self._lost_until[entry.stream] = last + entry.window_s
+            return
         self._charged(what, entry.charge, owes.charge)
         for at in self._policies.changes(number, entry.first_start, last):
             later = self._era(number, stream, at).owes.charge
@@ -124,6 +147,18 @@ class Numbers:
             bounds = self._account.presence_of(stream.name, start)
             self._eras[key] = _Era(dues(self._policies.rules[number].policy, stream, drawn, bounds.m, bounds.c))
         return self._eras[key]
+
+    def _encoded(self, entry: Release, pack: Pack, era: _Era) -> None:
+        """Packs change between JSON and CBOR only when the unit starts anew, which takes something from a window, or all; else it could say something."""
+        found = media_type(entry.payload)
+        era.lengths.setdefault(found, len(entry.payload))
+        broken = pack.coverage_percent < 100 or self._lost_until.get(entry.stream) == entry.window_start
+        if era.media_type not in (None, found) and not broken:
+            self._find(
+                Kind.WRONG_SHAPE,
+                f"{entry.stream} at {entry.window_start}: {found} after {era.media_type}, without a break",
+            )
+        era.media_type = found
 
     def _agree(self, entry: Release, terms: PackTerms, era: _Era) -> bool:
         """Noise, threshold, guarantee, cells and length."""
@@ -150,9 +185,9 @@ class Numbers:
                 (Kind.WRONG_SHAPE, (owes.names, owes.unit) == (names, terms.noise_unit), names, owes.names),
                 (
                     Kind.WRONG_SHAPE,
-                    era.length == len(entry.payload),
+                    era.lengths[media_type(entry.payload)] == len(entry.payload),
                     f"{len(entry.payload)} bytes",
-                    f"{era.length}",
+                    f"{era.lengths[media_type(entry.payload)]}",
                 ),
             )
             if not right
@@ -204,7 +239,14 @@ class Numbers:
         match stream.kind:
             case "scalar":
                 low, high = stream.privacy.low, stream.privacy.high  # type: ignore[union-attr]  # every scalar has them
-                possible = all(isinstance(value, str) or low <= value <= high for _, value in numbers)
+                possible = all(
+                    isinstance(value, str) or (low <= value <= high and era.written(stream, field.name, value))
+                    for field, value in numbers
+                )
+                told = [
+                    value for field, value in numbers if PERCENTILE.fullmatch(field.name) and not isinstance(value, str)
+                ]
+                possible = possible and told == sorted(told)
             case "unique":
                 possible = not numbers or _devices(pack.values, terms)
             case _:
@@ -260,10 +302,12 @@ def _counts(stream: Stream, terms: PackTerms, numbers: list[tuple[Field, Value]]
     most = privacy.max_count + int(TAILS * terms.noise_sd)
     steps = privacy.totals if isinstance(privacy, CountPrivacy) else 0
     bins = bin_names(stream)
+    quantiles: dict[str, int] = {}
     for field, value in numbers:
         if isinstance(value, str):
-            if value not in bins:
+            if value not in bins or bins.index(value) < quantiles.get(name := field.name.partition("/")[0], 0):
                 return False
+            quantiles[name] = bins.index(value)
         elif isinstance(value, int) and field.name != SINCE:
             windows = steps if field.name.endswith(f"/{TOTAL}") else 1
             if abs(value) > most * windows:

@@ -45,7 +45,7 @@ class Placement:
     def __init__(self, *, whole: bool = True) -> None:
         self._whole = whole
         self._windows: OrderedDict[tuple[Hashable, str, int], bytes] = OrderedDict()
-        self._newest: OrderedDict[_Stream, int] = OrderedDict()
+        self._reached: OrderedDict[_Stream, int] = OrderedDict()
         self._behind: OrderedDict[Hashable, bool] = OrderedDict()
         self._gaps: OrderedDict[_Stream, Gaps] = OrderedDict()
 
@@ -60,18 +60,18 @@ class Placement:
         remember(self._windows, window, fingerprint)
         if not self._whole:
             return Place(False, False, None, False, ())
-        newest = self._newest.get((unit, stream))
-        remember(self._newest, (unit, stream), max(start, newest or 0))
+        reached = self._reached.get((unit, stream))
+        remember(self._reached, (unit, stream), max(start + window_s, reached or 0))
         behind = self._behind.get(unit, False)
         gaps = self._gaps.get((unit, stream))
-        if newest is not None and start > newest + window_s:
-            gap = Gap(newest + window_s, (start - newest) // window_s - 1, window_s)
+        if reached is not None and start > reached:  # under a new policy windows may have another length
+            gap = Gap.between(reached, start, window_s)
             if behind and gaps is None:
                 gaps = Gaps()
                 remember(self._gaps, (unit, stream), gaps)
-            lost = gaps.passed(gap) if behind and gaps is not None else []
+            lost = gaps.passed(reached, start, window_s) if behind and gaps is not None else []
             return Place(False, False, gap.windows, behind, tuple(lost))
-        return Place(False, False, 0, False, tuple(gaps.came(start)) if gaps is not None else ())
+        return Place(False, False, 0, False, tuple(gaps.came(start, window_s)) if gaps is not None else ())
 
     def says(self, unit: Hashable, *, backlog: bool) -> list[tuple[str, Gap]]:
         """The unit says whether late Releases are still to come. Returns what is lost when none are: streams and gaps."""

@@ -3,11 +3,11 @@
 Written from the specification; of the unit's code only the decoders and the order of policies (what is stricter) are shared.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import lcm
 
-from agent.contracts.log import GovernanceTaken, NoticeServed, PolicyOffered, PolicyTaken, StopTaken
+from agent.contracts.log import Decision, GovernanceTaken, NoticeServed, PolicyOffered, PolicyTaken, StopTaken
 from agent.errors import BadInput, DtprError
 from agent.operations.dues import Span, owed, strength
 from agent.operations.findings import Findings, Kind
@@ -16,12 +16,18 @@ from agent.policy.compile import decompile_policy
 from agent.policy.governance import TrustRoot, decompile_governance
 from agent.policy.model import Policy, Stream
 from agent.policy.signed import read_signed, verify_governance, verify_policy, verify_stop
-from agent.policy.stop import decompile_stop
+from agent.policy.stop import StopOrder, decompile_stop
+from agent.policy.values import DAY_S
 
 Verify = Callable[[TrustRoot], object]
 
 CLOCK_SLACK_S = 900
 """Notice is accumulated by boot time and logged every 900 s (AN-22): a clock corrected backwards in between has served more than UTC shows."""
+
+NEVER = 1 << 62
+
+OF_NOTICE = frozenset({Kind.WITHOUT_NOTICE, Kind.IMPOSSIBLE_NOTICE})
+OF_TAKING = OF_NOTICE | {Kind.NOT_OFFERED, Kind.WRONG_BEGINNING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +55,26 @@ Governing = PolicyOffered | NoticeServed | PolicyTaken | StopTaken | GovernanceT
 
 class Policies:
     """Folds what governance did to the unit `origin` (city, site, unit). With a trust `root`, signatures are verified under it and its
-    successors. Every method raises BadInput for an entry whose message cannot be read."""
+    successors. Every method raises BadInput for an entry whose message cannot be read.
+
+    `settled` is the instant from which on windows can be held against what governance decided: later than 0 only after a `restore`.
+    """
 
     def __init__(self, origin: tuple[str, ...], root: TrustRoot | None, findings: Findings) -> None:
         self.rules: list[Rule] = []
         self.events: list[tuple[int, str]] = []
-        self.disclosures: set[bytes] = set()
+        self.disclosures: dict[bytes, bytes] = {}
+        """Digest -> the compiled policy that is disclosed under it."""
         self.stop_above: int | None = None
+        self.settled = 0
+        self._unjudged: frozenset[Kind] = frozenset()
         self._origin = origin
         self._root = root
         self._findings = findings
         self._where = ""
         self._upcoming: _OnNotice | None = None
         self._highest = 0
-        self._newest_at = 0
+        self.newest_at = 0
 
     def fold(self, entry: Governing, where: str) -> None:
         """Judge the next entry of governance; `where` names it."""
@@ -79,6 +91,34 @@ class Policies:
                 self._stop(entry)
             case GovernanceTaken():
                 self._governance(entry)
+
+    def restore(self, known: Iterable[tuple[int, Decision]], *, whole: bool, served_s: int, newest_at: int) -> None:
+        """Take up what governance decided before the entries that are folded: all of it (`whole`), or the last of it without a hole. Of what came between
+        these entries, notice and windows, nothing is known but that `served_s` seconds are served, up to `newest_at` (Unix seconds).
+
+        Where something is unknown, so is who may sign; and a window is judged only a whole period after the first policy that is known.
+        """
+        self._unjudged = OF_NOTICE if whole else frozenset(Kind)
+        if not whole:
+            self._root = None
+        for index, entry in known:
+            try:
+                self.fold(entry, f"entry {index}")
+            except BadInput as bad:
+                self._findings.add(Kind.MALFORMED, f"entry {index}", str(bad)[:200])
+        if self._upcoming is not None:
+            self._upcoming.served_s = served_s
+        self.newest_at = max(self.newest_at, newest_at)
+        self._unjudged = frozenset()
+        if not whole and not self.rules:
+            self.settled, self._unjudged = NEVER, OF_TAKING
+        elif not whole:
+            self.settled = self.rules[0].effective + DAY_S
+
+    @property
+    def served_s(self) -> int:
+        """Seconds of notice served by the policy that is on notice; 0 without one."""
+        return self._upcoming.served_s if self._upcoming is not None else 0
 
     def in_force(self, start: int) -> int | None:
         """The number of the rule for a window that starts at `start`; None when there is none."""
@@ -131,7 +171,7 @@ class Policies:
             self._find(Kind.AFTER_EXPIRY, f"{where} was offered after it had expired")
         self._highest = max(self._highest, policy.version)
         self._upcoming = _OnNotice(policy, compiled, entry.message, entry.disclosure_digest, entry.at)
-        self.disclosures.add(entry.disclosure_digest)
+        self._disclosed(entry.disclosure_digest, compiled)
         self.events.append((entry.at, f"offered {where}"))
 
     def _notice(self, entry: NoticeServed) -> None:
@@ -162,8 +202,15 @@ class Policies:
                 self._find(Kind.WITHOUT_NOTICE, f"{where} owed {owed} s on air and had {upcoming.served_s} s")
         self._begins(policy, entry)
         self.rules.append(Rule(policy, entry.disclosure_digest, entry.effective, {s.name: s for s in policy.streams}))
-        self.disclosures.add(entry.disclosure_digest)
+        if self.settled == NEVER:
+            self.settled, self._unjudged = entry.effective + DAY_S, frozenset()
+        self._disclosed(entry.disclosure_digest, entry.policy)
         self.events.append((entry.at, f"took {where}, in force from {entry.effective}"))
+
+    def _disclosed(self, digest: bytes, compiled: bytes) -> None:
+        """A digest is of one disclosure, which holds its policy."""
+        if self.disclosures.setdefault(digest, compiled) != compiled:
+            self._find(Kind.OTHER_DISCLOSURE, f"disclosure {digest.hex()[:16]}… was that of another policy before")
 
     def _begins(self, policy: Policy, entry: PolicyTaken) -> None:
         """AN-23: at the window in progress for a first policy, for any other at the next common boundary, not before its own date."""
@@ -180,9 +227,14 @@ class Policies:
 
     def _stop(self, entry: StopTaken) -> None:
         order = decompile_stop(read_signed(entry.message)[1])
-        self._signed("stop order", lambda root: verify_stop(entry.message, root, entry.at))
+        self._signed("stop order", lambda root: self._by(entry.by, verify_stop(entry.message, root, entry.at)))
         self.stop_above = self._highest
         self.events.append((entry.at, f"stopped by {', '.join(entry.by)}: {order.reason}"))
+
+    def _by(self, by: tuple[str, ...], order: StopOrder) -> None:
+        """Who stopped it, as the log says, are those who signed."""
+        if sorted(by) != sorted(order.signers):
+            self._find(Kind.UNSIGNED, f"stop order: by {', '.join(by)}, signed by {', '.join(order.signers)}"[:300])
 
     def _governance(self, entry: GovernanceTaken) -> None:
         root = decompile_governance(read_signed(entry.message)[1])
@@ -211,9 +263,10 @@ class Policies:
         return self.rules[-1].policy if self.rules else None
 
     def _at(self, at: int) -> None:
-        if at < self._newest_at:
-            self._find(Kind.CLOCK_BACK, f"dated {self._newest_at - at} s before an entry that precedes it")
-        self._newest_at = max(self._newest_at, at)
+        if at < self.newest_at:
+            self._find(Kind.CLOCK_BACK, f"dated {self.newest_at - at} s before an entry that precedes it")
+        self.newest_at = max(self.newest_at, at)
 
     def _find(self, kind: Kind, words: str) -> None:
-        self._findings.add(kind, self._where, words)
+        if kind not in self._unjudged:
+            self._findings.add(kind, self._where, words)

@@ -4,7 +4,7 @@ Only topic, payload and user properties are kept; of the other properties only t
 long for a PUBLISH, most of it for properties.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent.errors import MessageError
 
@@ -18,9 +18,8 @@ _PREFIXED = (0x03, 0x08, 0x09)
 _SUBSCRIPTION_IDENTIFIER = 0x0B
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """A whole control packet: `kind` and `flags` from its first octet, its body from `start` to `end` of the buffer."""
+class Packet(NamedTuple):
+    """A control packet: `kind` and `flags` from its first octet, its body from `start` to `end` of the buffer, which may not have all of it yet."""
 
     kind: int
     flags: int
@@ -28,8 +27,7 @@ class Packet:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """A PUBLISH. `topic` None when it is not UTF-8; `mid` 0 at QoS 0."""
 
     topic: str | None
@@ -40,8 +38,8 @@ class Published:
     user_properties: tuple[tuple[str, str], ...]
 
 
-def cut(buffer: bytes, at: int, max_bytes: int) -> Packet | None:
-    """The packet that begins at `at`, None while it is not whole; raise MessageError for a length that no packet may have."""
+def cut(buffer: bytes, at: int) -> Packet | None:
+    """The packet that begins at `at`, None while its length is not there; raise MessageError for a length that no packet may have."""
     length, shift, place = 0, 0, at + 1
     while True:
         if place >= len(buffer):
@@ -54,19 +52,26 @@ def cut(buffer: bytes, at: int, max_bytes: int) -> Packet | None:
         shift += 7
         if shift > 21:
             raise MessageError("MQTT packet", expected="a remaining length of at most four octets", got="more")
-    if length > max_bytes:
-        raise MessageError("MQTT packet", expected=f"at most {max_bytes} bytes", got=str(length))
-    if place + length > len(buffer):
-        return None
     return Packet(buffer[at] >> 4, buffer[at] & 0x0F, place, place + length)
 
 
+def read_mid(buffer: bytes, packet: Packet) -> int | None:
+    """The identifier of a PUBLISH that is not kept, 0 at QoS 0; None while it is not there."""
+    if not packet.flags & 6:
+        return 0
+    at = packet.start + 2
+    if at > len(buffer):
+        return None
+    at += buffer[at - 2] << 8 | buffer[at - 1]
+    return None if at + 2 > len(buffer) else buffer[at] << 8 | buffer[at + 1]
+
+
 def read_publish(buffer: bytes, packet: Packet, *, mqtt5: bool) -> Published:
-    """What a PUBLISH says; raise MessageError for a malformed one."""
+    """What a whole PUBLISH says; raise MessageError for a malformed one, and for QoS 2, which nobody asked for."""
     qos, end = packet.flags >> 1 & 3, packet.end
     at = packet.start + 2
-    if at > end or qos == 3:
-        raise _malformed("a topic and a QoS of at most 2")
+    if at > end or qos > 1:
+        raise _malformed("a topic and a QoS of at most 1")
     after = at + (buffer[at - 2] << 8 | buffer[at - 1])
     octets = buffer[at:after]
     at = after
@@ -101,15 +106,16 @@ def puback(mid: int) -> bytes:
 
 
 def _user_properties(buffer: bytes, at: int, end: int) -> tuple[tuple[str, str], ...]:
+    """The first MAX_PROPERTIES of them: whoever published may have set more."""
     pairs: list[tuple[str, str]] = []
-    for _ in range(MAX_PROPERTIES):
-        if at == end:
-            return tuple(pairs)
+    while at < end:
         identifier = buffer[at]
         at += 1
         if identifier == _USER_PROPERTY:
             name, at = _prefixed(buffer, at, end)
             value, at = _prefixed(buffer, at, end)
+            if len(pairs) == MAX_PROPERTIES:
+                continue
             try:
                 pairs.append((name.decode("utf-8"), value.decode("utf-8")))
             except UnicodeDecodeError:
@@ -124,7 +130,7 @@ def _user_properties(buffer: bytes, at: int, end: int) -> tuple[tuple[str, str],
                 raise _malformed("whole properties")
         else:
             raise _malformed("a property that a PUBLISH may have")
-    raise _malformed(f"at most {MAX_PROPERTIES} properties")
+    return tuple(pairs)
 
 
 def _prefixed(buffer: bytes, at: int, end: int) -> tuple[bytes, int]:

@@ -1,4 +1,4 @@
-"""What a subscriber received, line by line of `dtpr-agent subscribe --json`, held against the log (OP-23). Pure.
+"""What a subscriber received, line by line of `dtpr-agent subscribe --json`, held against the log (OP-23, OP-36). Pure.
 
 Invariant: memory grows by one short record a window received, and a line that is not understood is an error that names it.
 """
@@ -7,21 +7,46 @@ import base64
 import hashlib
 import json
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from agent.contracts.log import Release
+from agent.contracts import aggregate
+from agent.contracts.governed import PackTerms
+from agent.contracts.guarantee import NoGuarantee
+from agent.contracts.log import NOTHING, Charge, Release
 from agent.errors import BadInput, EncodingError, MessageError, SignatureError
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Pack
-from agent.wire import cose
+from agent.operations.shown import Shown
+from agent.wire.detached import verify_detached
 
 MAX_LINE_BYTES = 256 * 1024
 """A payload of 64 KiB in base64, and its record."""
 
 MAX_WINDOWS = 1_000_000
 """Seven years of four streams; about 400 bytes each."""
+
+
+TERMS = (
+    "window_s",
+    "kind",
+    "threshold",
+    "sums",
+    "noise_sd",
+    "noise_unit",
+    "total_noise_sd",
+    "guarantee",
+    "policy_version",
+    "disclosure",
+)
+"""What a record says of its stream, besides its numbers: a better guarantee than the log has would deceive as well."""
+
+
+MAX_TERMS = 64
+MAX_SHOWN = 10_000
+"""Disclosures; a unit signs a new envelope once a minute at most, and has few policies."""
 
 
 class Window(NamedTuple):
@@ -41,7 +66,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the file: a Release with its payload where `--raw` kept it, a checkpoint's note or claim, or neither."""
+    """One line of the file: a Release with its payload where `--raw` kept it, a checkpoint's note or claim, a disclosure's envelope, or none of these."""
 
     release: tuple[Window, Seen] | None = None
     verified: bool | None = None
@@ -49,6 +74,8 @@ class Line:
     signature: bytes | None = None
     head: tuple[str, int, bytes] | None = None
     note: bytes | None = None
+    retained: bool = False
+    shown: Shown | None = None
 
 
 def parse_line(line: bytes, where: str, origin: str) -> Line:
@@ -64,7 +91,11 @@ def parse_line(line: bytes, where: str, origin: str) -> Line:
             return _release(item, payload)
         if item["type"] == "checkpoint" and item["verified"] is not False:
             head = (str(item["origin"]), _whole(item["size"]), bytes.fromhex(item["root"]))
-            return Line(head=head, note=payload)
+            return Line(None, item["verified"], None, None, head, payload, item.get("retained", False) is True)
+        if item["type"] in ("disclosure", "upcoming") and item["verified"] is not False:
+            envelope = None if payload is None else base64.b64decode(json.loads(payload)["envelope"], validate=True)
+            shown = Shown(bytes.fromhex(item["digest"]), _whole(item["issued_at"]), envelope)
+            return Line(verified=item["verified"], shown=shown)
         return Line()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as bad:
         raise MessageError(
@@ -85,24 +116,41 @@ def _release(item: dict[str, Any], payload: bytes | None) -> Line:
 def _said(item: dict[str, Any]) -> bytes:
     """What a record says of its window, in one form."""
     cells = sorted((str(name), str(value)) for name, value in item["cells"].items())
-    return json.dumps(
-        [
-            item["stream"],
-            _whole(item["window_start"]),
-            _whole(item["log_index"]),
-            item["state"],
-            round(100 * item["coverage"]),
-            cells,
-        ]
-    ).encode()
+    own = [
+        item["stream"],
+        _whole(item["window_start"]),
+        _whole(item["log_index"]),
+        item["state"],
+        round(100 * item["coverage"]),
+        cells,
+    ]
+    return json.dumps([own, [item[name] for name in TERMS]]).encode()
 
 
-def said(stream: str, pack: Pack, names: tuple[str, ...]) -> bytes:
+def promised(terms: PackTerms) -> list[object]:
+    """The same of a stream in the log: TERMS, as a record has them."""
+    total = terms.total_noise_sd
+    return [
+        terms.window_s,
+        terms.kind,
+        terms.threshold,
+        terms.sums,
+        float(terms.noise_sd),
+        terms.noise_unit,
+        None if total is None else float(total),
+        terms.guarantee.words(),
+        terms.policy_version,
+        terms.disclosure_digest.hex(),
+    ]
+
+
+def said(stream: str, pack: Pack, names: tuple[str, ...], promise: list[object]) -> bytes:
     """The same of a Release in the log, whose cells have these names."""
     values = (float(value) if isinstance(value, Decimal) else value for value in pack.values)
     state = "complete" if pack.reason is None else f"not_collected:{pack.reason}"
     cells = sorted((name, str(value)) for name, value in zip(names, values, strict=True))
-    return json.dumps([stream, pack.window_start, pack.log_index, state, pack.coverage_percent, cells]).encode()
+    own = [stream, pack.window_start, pack.log_index, state, pack.coverage_percent, cells]
+    return json.dumps([own, promise]).encode()
 
 
 def _whole(value: Any) -> int:
@@ -111,21 +159,38 @@ def _whole(value: Any) -> int:
     return value
 
 
+class Rest(NamedTuple):
+    """Of what was received and the log did not confirm: how many are newer than the log copy, how many of the log before this one, and those that say that
+    they lie before the copy begins, with the index of each."""
+
+    newer: int
+    before: int
+    earlier: dict[Window, int]
+
+
 class Reception:
     """Everything received of one unit, and what of it the log confirmed."""
 
     def __init__(self, findings: Findings) -> None:
         self.windows: dict[Window, Seen] = {}
-        self.heads: list[tuple[str, str, int, bytes, bytes | None]] = []
+        self.heads: list[tuple[str, str, int, bytes, bytes | None, bool]] = []
+        self.shown: dict[Shown, str] = {}
+        self.claims = 0
+        """Checkpoints of which only somebody's word is here."""
         self.received = 0
         self.confirmed = 0
         self.suspects: dict[Window, str] = {}
         self._findings = findings
+        self._promises: dict[int, tuple[PackTerms, tuple[str, ...], list[object]]] = {}
 
     def take(self, line: Line, where: str) -> None:
         """Remember one line."""
-        if line.head is not None:
-            self.heads.append((where, *line.head, line.note))
+        if line.head is not None and line.note is None and line.verified is None:
+            self.claims += 1
+        elif line.head is not None:
+            self.heads.append((where, *line.head, line.note, line.retained))
+        if line.shown is not None and (line.verified or line.shown.envelope) and len(self.shown) < MAX_SHOWN:
+            self.shown.setdefault(line.shown, where)
         if line.release is None:
             return
         window, seen = line.release
@@ -141,13 +206,13 @@ class Reception:
         if known != seen and known.raw == seen.raw:
             self._findings.add(Kind.TWO_PAYLOADS, where, f"{window.stream} at {window.start}")
 
-    def confirm(self, entry: Release, index: int, pack: Pack, names: tuple[str, ...]) -> None:
+    def confirm(self, entry: Release, index: int, pack: Pack, terms: PackTerms) -> None:
         """The log holds `entry` at `index`."""
         window = Window(entry.stream, entry.window_start)
         seen = self.windows.pop(window, None)
         if seen is None:
             return
-        logged = entry.payload if seen.raw else said(entry.stream, pack, names)
+        logged = entry.payload if seen.raw else self._said(entry, pack, terms)
         if seen.log_index == index and seen.fingerprint == hashlib.sha256(logged).digest():
             self.confirmed += 1
         else:
@@ -158,18 +223,69 @@ class Reception:
                 f"{window.stream} at {window.start}: entry {index} differs",
             )
 
-    def rest(self, size: int, newest: dict[str, int]) -> int:
-        """What the log of `size` entries did not confirm; returns how many are only newer than the log copy."""
-        newer = 0
+    def _said(self, entry: Release, pack: Pack, terms: PackTerms) -> bytes:
+        known = self._promises.get(id(terms))
+        if known is None:
+            if len(self._promises) >= MAX_TERMS:
+                self._promises.clear()
+            known = self._promises[id(terms)] = (terms, tuple(f.name for f in terms.fields), promised(terms))
+        return said(entry.stream, pack, known[1], known[2])
+
+    def rest(
+        self,
+        size: int,
+        newest: Mapping[str, int],
+        lost: int = 0,
+        *,
+        begin: int = 0,
+        ends: Mapping[str, int] | None = None,
+    ) -> Rest:
+        """What the log of `size` entries did not confirm, of which those from `begin` on were seen; `newest` is each stream's newest window, `ends`
+        where its last one before `begin` ended, if that is known. The log before this one may have had `lost` entries."""
+        newer = before = 0
+        earlier = dict[Window, int]()
         for window, seen in self.windows.items():
+            if seen.log_index < begin and (ends is None or window.start < ends.get(window.stream, 0)):
+                earlier[window] = seen.log_index
+                continue
             if seen.log_index >= size and window.start > newest.get(window.stream, 0):
                 newer += 1
+                continue
+            if seen.log_index < lost and window.start <= newest.get(window.stream, -1):
+                before += 1
                 continue
             self.suspects[window] = "the log does not hold it"
             self._findings.add(
                 Kind.NOT_IN_LOG, f"received as entry {seen.log_index}", f"{window.stream} at {window.start}"
             )
-        return newer
+        return Rest(newer, before, earlier)
+
+
+def entries_of(line: Line, charges: Mapping[str, Iterable[Charge]]) -> Iterator[bytes]:
+    """What the log's entry of a Release received can be. All but the charge came with it, if payload and signature were kept (`--raw`): nothing for a
+    window without numbers, none without a guarantee, and else one of those that its stream is known to have been charged."""
+    if line.payload is None or line.signature is None:
+        return
+    try:
+        said = aggregate.decode(line.payload)
+    except BadInput:
+        return
+    terms = said.terms
+    if isinstance(terms.guarantee, NoGuarantee):
+        able: Iterable[Charge | None] = (None,)
+    else:
+        able = (NOTHING,) if said.reason is not None else (*charges.get(terms.stream, ()), NOTHING)
+    for charge in able:
+        release = Release(
+            terms.stream,
+            said.window_start,
+            terms.window_s,
+            line.payload,
+            line.signature,
+            charge,
+            terms.disclosure_digest,
+        )
+        yield release.encode()
 
 
 def signed_by(line: Line, public_key: bytes) -> bool | None:
@@ -177,7 +293,7 @@ def signed_by(line: Line, public_key: bytes) -> bool | None:
     if line.payload is None or line.signature is None:
         return None
     try:
-        cose.verify1(line.signature, public_key, detached_payload=line.payload)
+        verify_detached(line.signature, public_key, line.payload)
     except (SignatureError, EncodingError, BadInput):
         return False
     return True

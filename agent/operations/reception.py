@@ -1,11 +1,12 @@
-"""Receives a topic filter's messages from a broker, reconnecting for as long as it is asked to. The only user of paho on this side.
+"""Receives a topic filter's messages from a broker, reconnecting for as long as it is asked to, and saying so. The only user of paho on this side.
 
-The session outlives a lost connection (MQTT 5), so that a network gap loses nothing; it ends with the generator.
+The session outlives a lost connection (MQTT 5), so that a network gap loses nothing; it ends with the generator, unless it has a name.
 
 Invariant: a message is acknowledged only after whoever reads the generator has asked for the next one: what was received and not yet dealt with when
 the process dies, the broker still has.
 """
 
+import logging
 import select
 import ssl
 import time
@@ -29,20 +30,39 @@ from agent.publisher.connection import Login
 RETRY_S = 0.2
 """Sooner than a publisher's first datum on a new connection (PB-7), so that a broker's restart loses nothing."""
 
+TELL_EVERY_S = 60.0
+"""A broker that comes and goes is spoken of so often."""
+
 FIRST_CONNECT_WITHIN_S = 10.0
 SESSION_EXPIRY_S = 600
+NAMED_EXPIRY_S = 7 * 86_400
+"""Of a session with a name: as long as a policy's numbers may take to be collected, unless it says otherwise."""
+
 _UNSUPPORTED_VERSION = 132
+_TAKEN_OVER = 142
+_BUSY = frozenset({136, 137, 151, 159})
+"""Server unavailable, server busy, quota exceeded, connection rate exceeded: what a broker says while it starts, or has too much to do."""
+
+_log = logging.getLogger(__name__)
+
 _REMEDY = "check host, port, TLS and credentials"
+_REMEDY_ACL = "let this user read these topics at the broker"
 
 
 def receive(
-    mqtt: Mqtt, filters: tuple[str, ...], context: ssl.SSLContext | None, login: Login, *, poll_s: float = 0.2
+    mqtt: Mqtt,
+    filters: tuple[str, ...],
+    context: ssl.SSLContext | None,
+    login: Login,
+    *,
+    poll_s: float = 0.2,
+    session: str | None = None,
 ) -> Generator[Received | None, None, None]:
-    """Every message, and None at least every `poll_s` or so; for as long as the caller goes on.
+    """Every message, and None at least every `poll_s` or so; for as long as the caller goes on. A `session` with a name outlives the process.
 
-    Raises BrokerUnavailable when the broker refuses us, or was not there within FIRST_CONNECT_WITHIN_S of the beginning.
+    Raises BrokerUnavailable when the broker refuses us or a subscription, or did not let us in within FIRST_CONNECT_WITHIN_S of the beginning.
     """
-    reception = _Reception(mqtt, filters, context, login)
+    reception = _Reception(mqtt, filters, context, login, session)
     try:
         while True:
             reception.turn(poll_s)
@@ -56,7 +76,9 @@ def receive(
 class _Reception:
     """One paho client, kept over its connections, without threads."""
 
-    def __init__(self, mqtt: Mqtt, filters: tuple[str, ...], context: ssl.SSLContext | None, login: Login) -> None:
+    def __init__(
+        self, mqtt: Mqtt, filters: tuple[str, ...], context: ssl.SSLContext | None, login: Login, session: str | None
+    ) -> None:
         self.messages: deque[Received] = deque()
         self._mqtt = mqtt
         self._filters = filters
@@ -64,10 +86,16 @@ class _Reception:
         self._login = login
         self._fault: BrokerUnavailable | None = None
         self._ever = False
+        self._told_lost = False
+        self._tell_from = 0.0
         self._began = time.monotonic()
         self._tried_at = float("-inf")
-        self._client_id = f"dtpr-subscribe-{random_bytes(6).hex()}"
+        self._session = session
+        self._client_id = f"dtpr-subscribe-{random_bytes(6).hex() if session is None else f'session-{session}'}"
         self._mqtt5 = True
+        self._answered = False
+        self._hangups = 0
+        """How often it hung up on MQTT 5 without a word, since it last did so on 3.1.1."""
         self._client = self._make_client()
 
     def turn(self, timeout_s: float) -> None:
@@ -78,8 +106,9 @@ class _Reception:
             return
         client.flush()  # what acknowledges the messages before
         pending = client.pending()
-        readable, _, _ = select.select([sock], [sock] if client.unsent() else [], [], 0 if pending else timeout_s)
-        if readable or pending:
+        readers = [] if client.stuck else [sock]
+        readable, _, _ = select.select(readers, [sock] if client.unsent() else [], [], 0 if pending else timeout_s)
+        if readable or (pending and not client.stuck):
             now = time.monotonic()
             try:
                 for published in client.published():
@@ -92,11 +121,13 @@ class _Reception:
             self._client.loop_misc()
         if self._fault is not None:
             raise self._fault
+        if not self._ever and time.monotonic() - self._began > FIRST_CONNECT_WITHIN_S + client.connect_timeout:
+            raise BrokerUnavailable(self._broker, why="it does not answer", remedy=_REMEDY)
 
     def close(self) -> None:
         self._client.on_disconnect = None
         if self._client.socket() is not None:
-            if self._mqtt5:
+            if self._mqtt5 and self._session is None:
                 properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
                 properties.SessionExpiryInterval = 0
                 self._client.disconnect(properties=properties)
@@ -114,17 +145,26 @@ class _Reception:
         kept: dict[str, Any] = {}
         if self._mqtt5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S if self._session is None else NAMED_EXPIRY_S
             properties.MaximumPacketSize = MAX_PACKET_BYTES
             kept = {"clean_start": False, "properties": properties}
         self._client.forget()
+        self._answered = False
         try:
             self._client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s, **kept)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):  # it hung up: something before it that has nobody behind it
+            self._absent("it closed the connection in the middle of TLS's beginning")
         except ssl.SSLError as bad:
             raise BrokerUnavailable(self._broker, why=f"TLS failed: {bad.reason or bad}", remedy=_REMEDY) from None
         except OSError as bad:
-            if not self._ever and time.monotonic() - self._began > FIRST_CONNECT_WITHIN_S:
-                raise BrokerUnavailable(self._broker, why=bad.strerror or str(bad), remedy=_REMEDY) from None
+            self._absent(bad.strerror or str(bad))
+        if self._fault is not None:
+            raise self._fault
+
+    def _absent(self, why: str) -> None:
+        """It is not there: a fault in the beginning, later it is waited for."""
+        if not self._ever and time.monotonic() - self._began > FIRST_CONNECT_WITHIN_S:
+            self._fault = BrokerUnavailable(self._broker, why=why, remedy=_REMEDY)
 
     @property
     def _broker(self) -> str:
@@ -134,7 +174,7 @@ class _Reception:
         client = BufferedClient(
             CallbackAPIVersion.VERSION2,
             self._client_id,
-            clean_session=None if self._mqtt5 else True,
+            clean_session=None if self._mqtt5 else self._session is None,
             protocol=MQTTv5 if self._mqtt5 else MQTTv311,
             reconnect_on_failure=False,
         )
@@ -142,28 +182,51 @@ class _Reception:
         client.connect_timeout = 5.0
         if self._context is not None:
             client.tls_set_context(self._context)
+            client.tls_insecure_set(not self._context.check_hostname)
         if self._login.username is not None:
             client.username_pw_set(self._login.username, self._login.password)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
         return client
 
     def _on_connect(self, client: Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+        self._answered = True
         if reason.value == _UNSUPPORTED_VERSION and self._mqtt5:
             self._fall_back()
+        elif reason.value in _BUSY:
+            self._absent(f"it refused us: {reason}")
         elif reason.is_failure:
             self._fault = BrokerUnavailable(self._broker, why=f"it refused us: {reason}", remedy=_REMEDY)
+        elif self._hangups == 1 and not self._mqtt5:  # perhaps it was only not up yet, and knows MQTT 5
+            self._fall_back()
         else:
-            self._ever = True
+            if self._told_lost:
+                _log.warning("# %s is back", self._broker)
+            self._ever, self._told_lost = True, False
             client.subscribe([(filter_, 1) for filter_ in self._filters])
 
+    def _on_subscribe(
+        self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Any
+    ) -> None:
+        refused = [
+            f"{filter_}: {reason}" for filter_, reason in zip(self._filters, reasons, strict=False) if reason.is_failure
+        ]
+        if refused:
+            why = f"it refused the subscription to {'; '.join(refused)}"
+            self._fault = BrokerUnavailable(self._broker, why=why, remedy=_REMEDY_ACL)
+
     def _on_disconnect(self, client: Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
-        if client is self._client and not self._ever:
+        if reason.value == _TAKEN_OVER:
+            why = f"another subscriber took over its session {self._session}"
+            self._fault = BrokerUnavailable(self._broker, why=why, remedy="give each its own --session")
+        elif client is self._client and self._ever and time.monotonic() >= self._tell_from:
+            self._told_lost, self._tell_from = True, time.monotonic() + TELL_EVERY_S
+            _log.warning("# lost %s (%s); it is waited for", self._broker, reason)
+        if client is self._client and not self._ever and not self._answered:
+            self._hangups = self._hangups + 1 if self._mqtt5 else 0
             self._fall_back()  # some brokers refuse a version by hanging up
-            if time.monotonic() - self._began > FIRST_CONNECT_WITHIN_S:
-                self._fault = BrokerUnavailable(
-                    self._broker, why="it closed the connection without an answer", remedy=_REMEDY
-                )
+            self._absent("it closed the connection without an answer")
 
     def _fall_back(self) -> None:
         self._mqtt5 = not self._mqtt5

@@ -3,7 +3,7 @@
 Invariant: nothing in a row begins like a spreadsheet's formula, whatever was received: text comes from names and words that the pack's decoder has checked.
 """
 
-from agent.operations.verification import Record
+from agent.operations.announcements import Record
 from agent.operations.wording import instant
 
 COLUMNS = (

@@ -1,6 +1,6 @@
 """Units that exist in memory only, and publish what a real unit with this policy would: signed packs with real noise, a log, what is retained. Pure.
 
-Only the counts are made up. Invariant: a unit's memory does not grow with what it has published: of its log it keeps the running Merkle root.
+Any policy does; only what the windows held is made up (agent.operations.invention). Invariant: a unit's memory does not grow with what it has published: of its log it keeps the running Merkle root.
 """
 
 from collections.abc import Callable
@@ -8,15 +8,17 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.anonymizer.kinds import terms_for
+from agent.anonymizer.counts import TotalsTerms
+from agent.anonymizer.kinds import encodable, terms_for
 from agent.anonymizer.terms import Terms
 from agent.contracts.aggregate import Aggregate, Template
 from agent.contracts.log import Entry, PolicyTaken, Release
+from agent.contracts.pack_cbor import in_cbor as terms_in_cbor
 from agent.contracts.public import Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
-from agent.errors import PolicyError
+from agent.operations.invention import Invention
 from agent.policy.compile import compile_policy
-from agent.policy.model import CountPrivacy, Policy, Stream
+from agent.policy.model import Policy
 from agent.publisher.message import (
     Message,
     checkpoint_message,
@@ -27,6 +29,7 @@ from agent.publisher.message import (
 )
 from agent.publisher.topics import Topics
 from agent.wire import cose
+from agent.wire.detached import signed_type
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
 
 RandomBytes = Callable[[int], bytes]
@@ -38,24 +41,16 @@ SITES = 100
 """Units of one site."""
 
 
-def counted(policy: Policy) -> Policy:
-    """`policy` with its streams that can be simulated, counts by class without running totals; raise PolicyError when there is none."""
-    streams = tuple(stream for stream in policy.streams if _is_count(stream))
-    if not streams:
-        raise PolicyError(
-            "policy",
-            expected="a stream of kind count with mode dp and totals none",
-            got="none",
-            remedy="simulate with config/policy.toml",
-        )
-    return replace(policy, streams=streams)
-
-
 class Crowd:
-    """What all simulated units have in common: the policy but for its unit, and the law of the noise."""
+    """What all simulated units have in common: the policy but for its unit, the law of the noise, and whether packs are in CBOR.
 
-    def __init__(self, policy: Policy, root: str, now: int) -> None:
-        self.policy = counted(policy)
+    Raises PolicyError for a policy of which no window could be written.
+    """
+
+    def __init__(self, policy: Policy, root: str, now: int, *, cbor: bool = False) -> None:
+        self.cbor = cbor
+        encodable(policy)
+        self.policy = policy
         self.root = root
         self.terms = tuple(terms_for(self.policy, stream, bytes(32)) for stream in self.policy.streams)
         longest = max(stream.window_s for stream in self.policy.streams)
@@ -94,7 +89,7 @@ class SimulatedUnit:
         self._head = TreeHead()
         self._log(PolicyTaken(compile_policy(policy), disclosure.digest, crowd.start, crowd.start))
         self._envelope = seal_envelope(Envelope(disclosure.cbor, crowd.start), key)
-        self._packs = tuple(_Pack(terms, policy, disclosure.digest) for terms in crowd.terms)
+        self._packs = tuple(_Pack(terms, policy, disclosure.digest, cbor=crowd.cbor) for terms in crowd.terms)
         self.public_key = cose.public_bytes(key)
         self.path = f"{unit.city}/{unit.site}/{unit.name}"
         self.topics = Topics(crowd.root, unit.city, unit.site, unit.name)
@@ -146,7 +141,7 @@ class SimulatedUnit:
             governed.window_start,
             pack.terms.stream.window_s,
             payload,
-            cose.sign1(payload, self._key, detached=True),
+            cose.sign1(payload, self._key, detached=True, content_type=signed_type(payload)),
             pack.terms.charge,
             governed.terms.disclosure_digest,
         )
@@ -161,19 +156,16 @@ class SimulatedUnit:
 class _Pack:
     """One stream of one unit."""
 
-    __slots__ = ("template", "terms")
+    __slots__ = ("_invention", "template", "terms")
 
-    def __init__(self, terms: Terms, policy: Policy, digest: bytes) -> None:
+    def __init__(self, terms: Terms, policy: Policy, digest: bytes, *, cbor: bool) -> None:
         unit = policy.unit
         named = replace(terms.pack, city=unit.city, site=unit.site, unit=unit.name, disclosure_digest=digest)
-        self.terms = terms
-        self.template = Template(named)
+        self.terms = replace(terms) if isinstance(terms, TotalsTerms) else terms  # running totals are the unit's own
+        self.template = Template(terms_in_cbor(named) if cbor else named)
+        self._invention = Invention(terms.stream)
 
     def window(self, start: int, log_index: int, random_bytes: RandomBytes) -> Aggregate:
-        counts = list(random_bytes(len(self.terms.stream.classes)))  # 0 to 255 each: some are under the threshold
-        values = self.terms.numbers(start, [counts], random_bytes).values(0, True)
+        held = self._invention.next_window(random_bytes)
+        values = self.terms.numbers(start, held, random_bytes).values(0, True)
         return Aggregate(self.template.terms, start, 100, None, log_index, values)
-
-
-def _is_count(stream: Stream) -> bool:
-    return isinstance(stream.privacy, CountPrivacy) and stream.kind == "count" and not stream.privacy.totals

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import SettingsError
 from agent.local.clock import OPERATOR, Clock
-from agent.local.files import write_atomic
+from agent.local.files import read_given, write_atomic
 from agent.local.randomness import random_bytes
-from agent.operations.broker import add_broker_arguments, broker_of, context_for, login_for, read_small
-from agent.operations.simulation import Crowd, SimulatedUnit
+from agent.operations.broker import MAX_SECRET_BYTES, add_broker_arguments, broker_of, context_for, login_for
+from agent.operations.keys import write_directory
+from agent.operations.simulation import Crowd
 from agent.operations.simulation_traffic import Progress, Traffic
 from agent.policy.file import load_policy
 
@@ -50,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keys-out", type=Path, metavar="F", help="write the key directory here, for `subscribe --keys`"
     )
+    parser.add_argument(
+        "--encoding", choices=("json", "cbor"), default="json", help="of the releases, as in agent.toml (default json)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object at the end, and nothing else")
     add_broker_arguments(parser)
 
@@ -64,11 +68,13 @@ def run(args: argparse.Namespace) -> int:
     policy = load_policy(args.policy)
     if not mqtt.tls:
         policy = replace(policy, transport="any")  # a unit with transport = "tls" would publish nothing here (PB-17)
-    crowd = Crowd(policy, mqtt.root, Clock(OPERATOR).utc_ns() // 10**9)
+    crowd = Crowd(policy, mqtt.root, Clock(OPERATOR).utc_ns() // 10**9, cbor=args.encoding == "cbor")
     secret = random_bytes(SECRET_BYTES) if args.secret is None else _secret(args.secret)
     units = [crowd.unit(number, unit_key(secret, number)) for number in range(args.first, args.first + args.units)]
     if args.keys_out is not None:
-        write_atomic(args.keys_out, directory(crowd.policy.unit.city, crowd.policy.version, units))
+        unit = crowd.policy.unit
+        keys = {each.path: each.public_key for each in units}
+        write_atomic(args.keys_out, write_directory(unit.city, crowd.policy.version, keys))
     if not args.seconds:
         return 0
     rate = args.rate
@@ -93,12 +99,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def directory(city: str, version: int, units: list[SimulatedUnit]) -> bytes:
-    """The key directory of these units, in the form of `dtpr-agent fleet keys`."""
-    keys = {unit.path: unit.public_key.hex() for unit in units}
-    return (json.dumps({"v": 1, "city": city, "version": version, "units": keys}, indent=1) + "\n").encode()
-
-
 def unit_key(secret: bytes, number: int) -> Ed25519PrivateKey:
     """The key of one unit: SHA-256 of what it is for, the secret and the unit's number."""
     seed = hashlib.sha256(b"dtpr-agent fleet simulate\0" + secret + number.to_bytes(8, "big")).digest()
@@ -112,7 +112,7 @@ def _secret(path: Path) -> bytes:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(random_bytes(SECRET_BYTES))
-        content = read_small(path, "a secret of 32 bytes")
+        content = read_given(path, MAX_SECRET_BYTES, "a secret of 32 bytes", SettingsError)
     except OSError as bad:
         raise SettingsError(
             f"--secret {path}", expected="a file to write or read", got=bad.strerror or "an error"

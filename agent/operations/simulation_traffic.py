@@ -181,6 +181,7 @@ class _Link:
         client.connect_timeout = 10.0
         if traffic.context is not None:
             client.tls_set_context(traffic.context)
+            client.tls_insecure_set(not traffic.context.check_hostname)
         if traffic.login.username is not None:
             client.username_pw_set(traffic.login.username, traffic.login.password)
         will = unit.state(self._session, "offline")

@@ -15,16 +15,18 @@ from ssl import SSLContext
 from types import FrameType
 
 from agent.contracts.public import TOPIC_NAME
-from agent.errors import SettingsError
+from agent.errors import SettingsError, StorageUnavailable
+from agent.local.files import read_given
 from agent.local.settings import Mqtt
-from agent.operations.broker import add_broker_arguments, broker_of, context_for, login_for, read_small
+from agent.operations.announcements import Record
+from agent.operations.broker import MAX_SECRET_BYTES, add_broker_arguments, broker_of, context_for, login_for
 from agent.operations.keyring import MAX_KEYS, Keyring
 from agent.operations.keys import MAX_DIRECTORY_BYTES, decode_directory
 from agent.operations.reception import receive
 from agent.operations.rows import HEADER, rows
 from agent.operations.table import Table
 from agent.operations.tally import Silence, Tally
-from agent.operations.verification import Received, Record, Verification
+from agent.operations.verification import Received, Verification
 from agent.publisher.connection import Login
 from agent.publisher.topics import VERSION
 
@@ -42,10 +44,11 @@ def records(
     context: SSLContext | None = None,
     login: Login | None = None,
     shared: bool = False,
+    session: str | None = None,
 ) -> Generator[tuple[Record, Received] | None, None, None]:
     """Every verified record and the message it is about, and None whenever nothing waits; raises BrokerUnavailable."""
     verification = Verification(keys, shared=shared)
-    for message in receive(mqtt, filters, context, login or Login(None, None)):
+    for message in receive(mqtt, filters, context, login or Login(None, None), session=session):
         if message is None:
             yield from verification.overdue(time.monotonic())
             yield None
@@ -88,6 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group", metavar="NAME", help="share the load with all others of this group: each release goes to one"
     )
+    parser.add_argument(
+        "--session",
+        metavar="NAME",
+        help="a session of this name lives on at the broker: who comes back under it gets what came in between, as far as the broker keeps it",
+    )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="one JSON object a line")
     shape.add_argument(
@@ -106,12 +114,20 @@ def run(args: argparse.Namespace) -> int:
     mqtt = broker_of(args)
     if args.group is not None and not GROUP.fullmatch(args.group):
         raise SettingsError("--group", expected="letters, digits, - and _", got=repr(args.group)[:40])
-    if args.rate is not None and args.rate <= 0:
+    if args.session is not None and not GROUP.fullmatch(args.session):
+        raise SettingsError("--session", expected="letters, digits, - and _", got=repr(args.session)[:40])
+    if args.rate is not None and not args.rate > 0:
         raise SettingsError("--rate", expected="seconds above 0", got=str(args.rate))
     filters = topic_filters(mqtt.root, _level(args.city), _level(args.site), _level(args.unit), args.group)
     shared = args.group is not None
     stream = records(
-        mqtt, filters=filters, keys=_keyring(args), context=context_for(mqtt), login=login_for(mqtt), shared=shared
+        mqtt,
+        filters=filters,
+        keys=_keyring(args),
+        context=context_for(mqtt),
+        login=login_for(mqtt),
+        shared=shared,
+        session=args.session,
     )
     with contextlib.suppress(ValueError):  # not the main thread: whoever runs us stops us
         signal.signal(signal.SIGTERM, _interrupt)
@@ -121,8 +137,17 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:  # `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
+    except OSError as bad:
+        _silence()
+        remedy = "make room; with --session NAME the broker keeps meanwhile what comes"
+        raise StorageUnavailable("standard output", why=bad.strerror or str(bad), remedy=remedy) from None
     return 0
+
+
+def _silence() -> None:
+    """What is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def load_public_key(text: str) -> bytes:
@@ -131,7 +156,9 @@ def load_public_key(text: str) -> bytes:
         key = bytes.fromhex(text)
         if len(key) == 32:
             return key
-    content = read_small(Path(text), "a public key: 64 hex digits, or a file of them or in PEM")
+    content = read_given(
+        Path(text), MAX_SECRET_BYTES, "a public key: 64 hex digits, or a file of them or in PEM", SettingsError
+    )
     with contextlib.suppress(ValueError):
         key = bytes.fromhex(content.decode("ascii").strip())
         if len(key) == 32:
@@ -157,16 +184,19 @@ def _keyring(args: argparse.Namespace) -> Keyring:
     if args.keys is None:
         return Keyring(keys)
     if args.keys.is_dir():
-        found = sorted(
-            path for path in args.keys.iterdir() if path.suffix in KEY_SUFFIXES and not path.name.startswith(".")
-        )
+        try:
+            files = sorted(args.keys.iterdir())
+        except OSError as bad:
+            raise SettingsError(str(args.keys), expected="a folder that can be read", got=str(bad.strerror)) from None
+        found = [path for path in files if path.suffix in KEY_SUFFIXES and not path.name.startswith(".")]
         if not found or len(found) > MAX_KEYS:
             raise SettingsError(
                 str(args.keys), expected=f"1 to {MAX_KEYS} key files named *.pub, *.pem or *.key", got=str(len(found))
             )
         return Keyring([*keys, *(load_public_key(str(path)) for path in found)])
-    content = read_small(args.keys, "a key directory or a folder of key files", MAX_DIRECTORY_BYTES)
-    return Keyring(keys, decode_directory(content, str(args.keys)))
+    content = read_given(args.keys, MAX_DIRECTORY_BYTES, "a key directory or a folder of key files", SettingsError)
+    directory = decode_directory(content, str(args.keys))
+    return Keyring(keys, directory.units, directory.previous)
 
 
 def _print(stream: Iterator[tuple[Record, Received] | None], args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ Invariant: a line holds printable characters only, whatever was received, and is
 
 from agent.contracts.health import COUNTERS, DAEMONS
 from agent.contracts.status import BUCKETS
-from agent.operations.verification import Record
+from agent.operations.announcements import Record
 from agent.operations.wording import cells_words, instant, label
 
 MAX_LINE_CHARACTERS = 400

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from agent.operations.verification import Record
+from agent.operations.announcements import Record
 
 Stream = tuple[str, str, str, str]
 """City, site, unit, stream."""

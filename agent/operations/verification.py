@@ -7,39 +7,34 @@ Invariant: `verified` is True only after a signature by one of the given keys, F
 None only when no key was given.
 """
 
-import base64
-import binascii
 import dataclasses
 import hashlib
-import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import NamedTuple
 
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Template, Value
-from agent.contracts.health import decode_health
-from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
-from agent.disclosure.datachain import decode_disclosure, to_datachain
-from agent.errors import BadInput, DisclosureError, MessageError, SignatureError
+from agent.errors import BadInput, MessageError
+from agent.operations.announcements import Announcements, Name, Record, health_record, json_object
 from agent.operations.gaps import Gap
 from agent.operations.keyring import Keyring
 from agent.operations.placement import Placement, remember
 from agent.publisher.topics import VERSION
-from agent.wire import tlog
-
-Record = dict[str, Any]
-
-_LATEST = 2**33
-"""Beyond the year 2200: no instant of a policy."""
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 """As senml.MAX_PACK_BYTES; a disclosure with its datachain is under 32 KiB."""
 
 MAX_TEMPLATES = 20_000
 """Streams whose terms are kept ready to decode by; about 6 kB each."""
+
+MAX_TOPIC_CHARACTERS = 300
+"""Names of units are remembered: five levels of at most 32 characters, and what follows."""
+
+MAX_UNSIGNED_BYTES = 64 << 20
+"""Of Releases that wait for their signature, some 50,000 of them; beyond it the oldest waits no longer."""
 
 SIGNATURE_WITHIN_S = 2.0
 """How long a Release without the `sig` property waits for its `…/sig` message (MQTT 3.1.1)."""
@@ -48,8 +43,7 @@ IGNORED = ("log", "policy")
 """Topics of a unit that are defined elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """One PUBLISH. `topic` None when it was not UTF-8; `at_s` is a monotonic clock's reading."""
 
     topic: str | None
@@ -57,24 +51,6 @@ class Received:
     user_properties: tuple[tuple[str, str], ...]
     retain: bool
     at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """From the topic: whose message it is."""
-
-    root: str
-    city: str
-    site: str
-    unit: str
-
-    def fields(self) -> Record:
-        return {"city": self.city, "site": self.site, "unit": self.unit}
-
-    @property
-    def path(self) -> str:
-        """As a key directory and a log's origin have it."""
-        return f"{self.city}/{self.site}/{self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +69,11 @@ class Verification:
 
     def __init__(self, keys: Sequence[bytes] | Keyring = (), *, shared: bool = False) -> None:
         self._keys = keys if isinstance(keys, Keyring) else Keyring(keys)
-        self._known: OrderedDict[tuple[_Name, str], _Known] = OrderedDict()
-        self._announced: OrderedDict[tuple[_Name, str], None] = OrderedDict()
+        self._known: OrderedDict[tuple[Name, str], _Known] = OrderedDict()
+        self._announcements = Announcements(self._keys)
         self._placement = Placement(whole=not shared)
-        self._online: OrderedDict[_Name, str] = OrderedDict()
-        self._heads: OrderedDict[_Name, tlog.Checkpoint] = OrderedDict()
-        self._unsigned: OrderedDict[tuple[_Name, str], Received] = OrderedDict()
+        self._unsigned: OrderedDict[tuple[Name, str], Received] = OrderedDict()
+        self._unsigned_bytes = 0
 
     def take(self, message: Received) -> list[tuple[Record, Received]]:
         """The records that this message completes, each with the message that it is about."""
@@ -107,6 +82,8 @@ class Verification:
         try:
             if topic is None:
                 raise MessageError("topic", expected="UTF-8", got="other bytes")
+            if len(topic) > MAX_TOPIC_CHARACTERS:
+                raise MessageError("topic", expected=f"at most {MAX_TOPIC_CHARACTERS} characters", got=str(len(topic)))
             if topic.split("/")[5:6] == ["log"]:
                 return done  # tiles, for mirrors; they are longer
             if len(message.payload) > MAX_PAYLOAD_BYTES:
@@ -115,7 +92,7 @@ class Verification:
                 )
             done += self._take(topic, message)
         except BadInput as bad:
-            done.append((_fault(topic, bad), message))
+            done.append((_fault(topic and topic[:MAX_TOPIC_CHARACTERS], bad), message))
         return done
 
     def overdue(self, at_s: float) -> list[tuple[Record, Received]]:
@@ -123,14 +100,21 @@ class Verification:
         done = []
         for key, message in list(self._unsigned.items()):
             if at_s - message.at_s >= SIGNATURE_WITHIN_S:
-                del self._unsigned[key]
+                self._waiting(*key)
                 done += self._release_or_fault(*key, message, None)
         return done
+
+    def _waiting(self, name: Name, stream: str) -> Received | None:
+        """The Release that waited for its signature waits no longer."""
+        waiting = self._unsigned.pop((name, stream), None)
+        if waiting is not None:
+            self._unsigned_bytes -= _size(waiting)
+        return waiting
 
     def _take(self, topic: str, message: Received) -> list[tuple[Record, Received]]:
         match topic.split("/"):
             case [root, version, city, site, unit, *rest] if version == VERSION:
-                name = _Name(root, city, site, unit)
+                name = Name(root, city, site, unit)
             case _:
                 raise MessageError("topic", expected=f"<root>/{VERSION}/<city>/<site>/<unit>/…", got="another")
         match rest:
@@ -141,40 +125,46 @@ class Verification:
             case ["state"]:
                 return [(record, message) for record in self._state(name, message.payload)]
             case ["disclosure"]:
-                return [(self._disclosure(name, message.payload), message)]
+                return [(self._announcements.disclosure(name, message.payload), message)]
             case ["disclosure", "upcoming"]:
-                return [(self._upcoming(name, message.payload), message)] if message.payload else []
+                return [(self._announcements.upcoming(name, message.payload), message)] if message.payload else []
             case ["checkpoint"]:
-                return [(self._checkpoint(name, message.payload), message)]
+                return [(self._announcements.checkpoint(name, message.payload), message)]
             case ["health"]:
-                return [(_health(name, message.payload), message)]
+                return [(health_record(name, message.payload), message)]
             case [first, *_] if first in IGNORED:
                 return []
         raise MessageError("topic", expected="agg/<stream>, state, disclosure, checkpoint or health", got="another")
 
-    def _data(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
+    def _data(self, name: Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
         done = []
-        waiting = self._unsigned.pop((name, stream), None)
+        waiting = self._waiting(name, stream)
         if waiting is not None:
             done += self._release_or_fault(name, stream, waiting, None)
         signature = dict(message.user_properties).get("sig")
         if signature is None and self._keys:
-            remember(self._unsigned, (name, stream), message)
+            self._unsigned[name, stream] = message
+            self._unsigned_bytes += _size(message)
+            while self._unsigned_bytes > MAX_UNSIGNED_BYTES:
+                oldest = next(iter(self._unsigned))
+                if (waiting := self._waiting(*oldest)) is not None:
+                    done += self._release_or_fault(*oldest, waiting, None)
         else:
             done += self._release_or_fault(name, stream, message, signature)
         return done
 
-    def _signature(self, name: _Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
-        waiting = self._unsigned.pop((name, stream), None)
-        item = _object(message.payload, {"v", "log_index", "disclosure", "late", "sig"}, "signature")
+    def _signature(self, name: Name, stream: str, message: Received) -> list[tuple[Record, Received]]:
+        waiting = self._waiting(name, stream)
+        item = json_object(message.payload, {"v", "log_index", "disclosure", "late", "sig"}, "signature")
         if not isinstance(item["sig"], str) or not isinstance(item["late"], bool):
             raise MessageError("signature", expected="base64 text, and whether it is late", got="something else")
         if waiting is None:
             return []  # no key was given, or it came twice
-        return self._release_or_fault(name, stream, waiting, item["sig"], late=item["late"])
+        signed = waiting._replace(user_properties=(*waiting.user_properties, ("sig", item["sig"])))
+        return self._release_or_fault(name, stream, signed, item["sig"], late=item["late"])
 
     def _release_or_fault(
-        self, name: _Name, stream: str, message: Received, signature: str | None, *, late: bool = False
+        self, name: Name, stream: str, message: Received, signature: str | None, *, late: bool = False
     ) -> list[tuple[Record, Received]]:
         late = late or dict(message.user_properties).get("late") == "true"
         try:
@@ -183,7 +173,7 @@ class Verification:
             return [(_fault(message.topic, bad), message)]
 
     def _release(
-        self, name: _Name, stream: str, message: Received, signature: str | None, *, late: bool
+        self, name: Name, stream: str, message: Received, signature: str | None, *, late: bool
     ) -> list[Record]:
         known = self._known.get((name, stream))
         governed = None if known is None else known.template.decode(message.payload)
@@ -191,7 +181,7 @@ class Verification:
             governed = aggregate.decode(message.payload)
             known = _read(name, stream, governed)
             remember(self._known, (name, stream), known, MAX_TEMPLATES)
-        verified, notes = self._keys.release(name.path, message.payload, signature)
+        verified, notes = self._keys.release(name.path, message.payload, signature, governed.log_index)
         digest = known.fields["disclosure"]
         advisory = dict(message.user_properties)
         for key, value in (("log-index", str(governed.log_index)), ("disclosure", digest)):
@@ -207,7 +197,7 @@ class Verification:
             "coverage": governed.coverage_percent / 100,
             "cells": {label: _json(value) for label, value in governed.cells},
             "log_index": governed.log_index,
-            "disclosure_announced": (name, digest) in self._announced,
+            "disclosure_announced": self._announcements.announced(name, digest),
             "verified": verified,
             "late": late,
             "retry": found.retry,
@@ -218,109 +208,13 @@ class Verification:
         }
         return [record, *(_gap(name, stream, gap) for gap in found.lost)]
 
-    def _disclosure(self, name: _Name, payload: bytes) -> Record:
-        item = _object(payload, {"v", "digest", "datachain", "envelope"}, "disclosure")
-        record, envelope = self._disclosed(name, item)
-        if envelope.not_before is not None:
-            record["notes"].append("it is not in force yet")
-        if not record["notes"]:
-            remember(self._announced, (name, record["digest"]), None)
-        return {"type": "disclosure", **record, "agrees": not record["notes"]}
-
-    def _upcoming(self, name: _Name, payload: bytes) -> Record:
-        """A policy on notice: what will be in force, and from when at the earliest."""
-        item = _object(payload, {"v", "digest", "datachain", "envelope", "not_before"}, "upcoming disclosure")
-        record, envelope = self._disclosed(name, item)
-        if envelope.not_before is None or not 0 <= envelope.not_before < _LATEST:
-            raise DisclosureError(
-                "upcoming envelope", expected="an instant before which it is not in force", got="none"
-            )
-        if item["not_before"] != envelope.not_before:
-            record["notes"].append("not_before is not that of the envelope")
-        return {"type": "upcoming", **record, "agrees": not record["notes"], "not_before": envelope.not_before}
-
-    def _disclosed(self, name: _Name, item: dict[str, Any]) -> tuple[Record, Envelope]:
-        if not isinstance(item["envelope"], str):
-            raise DisclosureError("disclosure envelope", expected="base64 text", got=type(item["envelope"]).__name__)
-        try:
-            message = base64.b64decode(item["envelope"], validate=True)
-        except (binascii.Error, ValueError):
-            raise DisclosureError("disclosure envelope", expected="base64", got="other text") from None
-        envelope = read_envelope(message)
-        verified, notes = self._keys.opened(name.path, lambda key: _opens(message, key))
-        disclosure = decode_disclosure(envelope.disclosure)
-        digest = envelope.digest.hex()
-        unit = disclosure.policy.unit
-        if item["digest"] != digest:
-            notes.append("the digest announced is not that of the disclosure")
-        if item["datachain"] != to_datachain(disclosure):
-            notes.append("the datachain is not that of the disclosure")
-        if (unit.city, unit.site, unit.name) != (name.city, name.site, name.unit):
-            notes.append("the disclosure is another unit's")
-        record = {
-            **name.fields(),
-            "digest": digest,
-            "announced_digest": item["digest"] if isinstance(item["digest"], str) else None,
-            "title": disclosure.title,
-            "colour": disclosure.colour,
-            "policy_version": disclosure.policy_version,
-            "issued_at": envelope.issued_at,
-            "verified": verified,
-            "notes": notes,
-        }
-        return record, envelope
-
-    def _state(self, name: _Name, payload: bytes) -> list[Record]:
-        item = _object(payload, None, "state")
-        session, connection = item.pop("session", None), item.pop("connection", None)
-        publisher, backlog = item.pop("publisher", "ok"), item.pop("backlog", False)
-        texts = isinstance(session, str) and isinstance(publisher, str)
-        if not texts or connection not in ("online", "offline") or not isinstance(backlog, bool):
-            raise MessageError("state", expected="session, connection, publisher and backlog", got="something else")
-        state = decode_state(json.dumps(item).encode())
-        if (state.city, state.site, state.unit) != (name.city, name.site, name.unit):
-            raise MessageError("state", expected="the unit of its topic", got="another")
-        stale = connection == "offline" and self._online.get(name, session) != session
-        if connection == "online":
-            remember(self._online, name, session)
-        lost = [] if stale else self._placement.says(name, backlog=backlog)
-        record = {
-            "type": "state",
-            **dataclasses.asdict(state),
-            "session": session,
-            "connection": connection,
-            "publisher": publisher,
-            "backlog": backlog,
-            "stale_will": stale,
-        }
+    def _state(self, name: Name, payload: bytes) -> list[Record]:
+        record = self._announcements.state(name, payload)
+        lost = [] if record["stale_will"] else self._placement.says(name, backlog=record["backlog"])
         return [record, *(_gap(name, *gap) for gap in lost)]
 
-    def _checkpoint(self, name: _Name, payload: bytes) -> Record:
-        checkpoint = tlog.decode_checkpoint(payload)
-        signers = dict.fromkeys((name.unit, checkpoint.origin))
-        verified, notes = self._keys.opened(
-            name.path, lambda key: any(_signed(payload, signer, key) for signer in signers)
-        )
-        before = self._heads.get(name)
-        if before is not None and before.origin == checkpoint.origin and verified is not False:
-            if checkpoint.size < before.size:
-                notes.append("the log got shorter")
-            elif checkpoint.size == before.size and checkpoint.root != before.root:
-                notes.append("another root for the same size")
-        if verified is not False:
-            remember(self._heads, name, checkpoint)
-        return {
-            "type": "checkpoint",
-            **name.fields(),
-            "origin": checkpoint.origin,
-            "size": checkpoint.size,
-            "root": checkpoint.root.hex(),
-            "verified": verified,
-            "notes": notes,
-        }
 
-
-def _read(name: _Name, stream: str, governed: Aggregate) -> _Known:
+def _read(name: Name, stream: str, governed: Aggregate) -> _Known:
     """What all Releases of these terms have in common; raise MessageError when they are another topic's."""
     terms = governed.terms
     if (terms.city, terms.site, terms.unit, terms.stream) != (name.city, name.site, name.unit, stream):
@@ -348,30 +242,9 @@ def _read(name: _Name, stream: str, governed: Aggregate) -> _Known:
     return _Known(Template(terms), fields)
 
 
-def _opens(envelope: bytes, key: bytes) -> bool:
-    try:
-        open_envelope(envelope, key)
-    except SignatureError:
-        return False
-    return True
-
-
-def _signed(note: bytes, signer: str, key: bytes) -> bool:
-    try:
-        tlog.open_checkpoint(note, signer, key)
-    except SignatureError:
-        return False
-    return True
-
-
-def _object(payload: bytes, keys: Iterable[str] | None, where: str) -> Record:
-    try:
-        item = json.loads(payload.decode("utf-8"))
-    except (ValueError, RecursionError) as bad:
-        raise MessageError(where, expected="JSON in UTF-8", got=type(bad).__name__) from None
-    if not isinstance(item, dict) or item.get("v") != 1 or (keys is not None and set(item) != set(keys)):
-        raise MessageError(where, expected="an object of version 1 with its fields", got=type(item).__name__)
-    return item
+def _size(message: Received) -> int:
+    """Bytes that it holds, about."""
+    return 1000 + len(message.payload) + sum(len(name) + len(value) for name, value in message.user_properties)
 
 
 def _json(value: Value | None) -> int | float | str | None:
@@ -384,14 +257,7 @@ def _json(value: Value | None) -> int | float | str | None:
     return value
 
 
-def _health(name: _Name, payload: bytes) -> Record:
-    health = decode_health(payload)
-    daemons = {daemon: condition.value for daemon, condition in health.daemons.items()}
-    own = {"at": health.at, **daemons, "memory_locked": health.memory_locked, **health.counters}
-    return {"type": "health", **name.fields(), **own}
-
-
-def _gap(name: _Name, stream: str, gap: Gap) -> Record:
+def _gap(name: Name, stream: str, gap: Gap) -> Record:
     return {"type": "gap", **name.fields(), "stream": stream, **dataclasses.asdict(gap)}
 
 

@@ -38,6 +38,7 @@ _FORM: dict[str, tuple[str, ...]] = {
     "privacy": (
         *("mode", "rho", "m", "c", "k", "z", "max_count", "epsilon", "addresses"),
         *("low", "high", "step", "samples", "aggregation", "min_samples", "totals"),
+        *("percentiles", "percentiles_rho"),
     ),
 }
 """Table -> its keys; a key's number is its place. Append only: a number never changes its meaning."""
@@ -48,7 +49,7 @@ _NEEDED = {"contact": 1, "stream": 8, "privacy": 1}
 _ARRAYS = {"audience", "stream"}
 _SECONDS = {"kept", "collect_within", "notice", "period", "window"}
 _INSTANTS = {"issued", "effective", "expires"}
-_EXACT = {"cap_rho", "rho", "z", "epsilon", "low", "high", "step"}
+_EXACT = {"cap_rho", "rho", "z", "epsilon", "low", "high", "step", "percentiles_rho"}
 _PLAIN = {key for keys in _FORM.values() for key in keys} - _SECONDS - _INSTANTS - _EXACT - {"grace", "bins"}
 _NAME = "compiled policy"
 
@@ -137,7 +138,8 @@ def _stream(stream: Stream) -> dict[str, Any]:
 
 
 def _privacy(stream: Stream) -> dict[str, Any]:
-    """Every field by its own name, so that none can be forgotten; what totals run over follows from period and window."""
+    """Every field by its own name, so that none can be forgotten; what totals run over follows from period and window, and
+    percentiles that are not published are left out."""
     privacy = stream.privacy
     tree: dict[str, Any] = {"mode": privacy.mode}
     for field in dataclasses.fields(privacy):
@@ -147,7 +149,10 @@ def _privacy(stream: Stream) -> dict[str, Any]:
         elif field.name == "totals":
             if stream.kind == "count":
                 tree["totals"] = "period" if value else "none"
-        else:
+        elif field.name == "percentiles":
+            if value:
+                tree["percentiles"] = list(value)
+        elif field.name != "percentiles_rho" or value:
             tree[field.name] = _pair(value) if isinstance(value, Fraction) else value
     return tree
 

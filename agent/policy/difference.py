@@ -142,6 +142,8 @@ SENTENCES: Mapping[str, Sentence] = {
     "ScalarPrivacy.high": _other(_HIGH),
     "ScalarPrivacy.step": _finer(_STEP),
     "ScalarPrivacy.samples": _finer("Each value is the mean of {after} samples instead of {before}."),
+    "ScalarPrivacy.percentiles": _finer(""),
+    "ScalarPrivacy.percentiles_rho": _other("Of that, the percentiles may reveal {after} zCDP instead of {before}."),
     "CoarsePrivacy.aggregation": _other("Each value is the {after} of its samples instead of the {before}."),
     "CoarsePrivacy.min_samples": _more("A value is published from {after} samples upwards instead of {before}."),
     "CoarsePrivacy.low": _finer(_LOW),
@@ -163,6 +165,10 @@ MEMBERS: Mapping[str, tuple[str, str]] = {
     ),
     "Audience.storage": ("Of storage they newly say: {after}.", "Of storage they no longer say: {before}."),
     "Stream.classes": ("It newly counts {after} apart.", "It no longer counts {before}."),
+    "ScalarPrivacy.percentiles": (
+        "It newly publishes the percentile {after}.",
+        "It no longer publishes the percentile {before}.",
+    ),
     "Stream.receivers": ("The audience {after} newly receives it.", "The audience {before} no longer receives it."),
 }
 
@@ -259,6 +265,19 @@ def _noise(old: Policy, new: Policy) -> Iterator[tuple[str, str]]:
                 MORE_NOISE if there > here else LESS_NOISE,
                 f"{stream.name}: The noise on each number has a standard deviation of {root_words(there)} instead of {root_words(here)}.",
             )
+        if (
+            isinstance(one, ScalarPrivacy)
+            and isinstance(other, ScalarPrivacy)
+            and one.percentiles
+            and other.percentiles
+        ):
+            was, becomes = one.cell_sigma_squared, other.cell_sigma_squared
+            if was != becomes:
+                yield (
+                    MORE_NOISE if becomes > was else LESS_NOISE,
+                    f"{stream.name}: The noise in each cell behind its percentiles has a standard deviation of "
+                    f"{root_words(becomes)} samples instead of {root_words(was)}.",
+                )
         if not isinstance(one, ScalarPrivacy) and not isinstance(other, ScalarPrivacy) and one.tau != other.tau:
             yield (
                 MORE_PROTECTED if other.tau > one.tau else LESS_PROTECTED,

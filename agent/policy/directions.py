@@ -254,7 +254,10 @@ TABLE: Mapping[str, Row] = {
     ),
     "UniquePrivacy.threshold": Row(Order.PART, _PARTS, "threshold"),
     "ScalarPrivacy.rho": Row(
-        Order.LESS, "with the same m and c, a smaller rho is more noise", "rho of one person's period", exact_words
+        Order.LESS,
+        "with the same m, c and rho of the percentiles, a smaller rho is more noise",
+        "rho of one person's period",
+        exact_words,
     ),
     "ScalarPrivacy.m": Row(
         Order.MORE,
@@ -271,6 +274,15 @@ TABLE: Mapping[str, Row] = {
         Order.LESS,
         "with fewer samples a window, m and c samples cover a longer stay, and the mean is noisier",
         "samples a window",
+    ),
+    "ScalarPrivacy.percentiles": Row(
+        Order.SET, "each percentile is one more number told of the same samples", "percentiles", _list
+    ),
+    "ScalarPrivacy.percentiles_rho": Row(
+        Order.OTHER,
+        "with the same rho, what the percentiles take is missing to the mean: one has more noise, the other less",
+        "rho of the percentiles",
+        exact_words,
     ),
     "CoarsePrivacy.aggregation": Row(Order.OTHER, "a median and a mean tell different things", "aggregation"),
     "CoarsePrivacy.min_samples": Row(

@@ -81,14 +81,3 @@ def _level(stream: Stream) -> None:
             expected=f"a range of at most {MAX_LEVEL_RANGE} dB",
             got=f"{int(privacy.high - privacy.low)}",
         )
-
-
-def count_privacy(stream: Stream) -> CountPrivacy:
-    """The privacy of a stream of an enforceable policy; raises PolicyError for a stream of another kind."""
-    if not isinstance(stream.privacy, CountPrivacy) or stream.kind != "count":
-        raise PolicyError(
-            f"stream {stream.name}",
-            expected="kind count with mode dp",
-            got=f"{stream.kind} with mode {stream.privacy.mode}",
-        )
-    return stream.privacy

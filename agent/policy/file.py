@@ -2,14 +2,16 @@
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from agent.errors import PolicyError
+from agent.policy.compile import compile_policy, decompile_policy
 from agent.policy.governance import TrustRoot, decompile_governance, parse_governance
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
-from agent.policy.signed import MAX_SIGNED_BYTES, verify_first_governance
+from agent.policy.signed import MAX_SIGNED_BYTES, Kind, read_signed, verify_first_governance
 from agent.wire.toml import MAX_BYTES
 
 
@@ -66,3 +68,24 @@ def load_governance(path: Path) -> TrustRoot:
 
 _CBOR_MAP, _CBOR_TAG = b"\xa8", b"\xd8"
 """How a compiled and a signed trust root begin; no text does."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """A policy, its compiled bytes, and the COSE_Sign message if the file is signed; nothing is verified."""
+
+    policy: Policy
+    compiled: bytes
+    message: bytes | None
+
+
+def load_policy_file(path: Path) -> PolicyFile:
+    """The policy at `path`, as TOML, compiled or signed; raises PolicyError or SignatureError."""
+    data = read_policy(path)
+    if data[:1] == _CBOR_TAG:
+        kind, compiled = read_signed(data)
+        if kind is not Kind.POLICY:
+            raise PolicyError(str(path), expected="a policy", got=f"a signed {kind}")
+        return PolicyFile(decompile_policy(compiled), compiled, data)
+    policy = parse_policy(data, str(path))
+    return PolicyFile(policy, compile_policy(policy), None)

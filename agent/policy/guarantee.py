@@ -62,6 +62,11 @@ def protection(policy: Policy, stream: Stream) -> str:
                 f"{exact_words(privacy.low)} to {exact_words(privacy.high)} in steps of {exact_words(privacy.step)}, "
                 f"noise sd {root_words(privacy.mean_sigma_squared)}"
             )
+            if privacy.percentiles:
+                said += (
+                    f", percentiles {_percentiles(privacy)} for {exact_words(privacy.percentiles_rho)} of that rho, "
+                    f"noise sd {root_words(privacy.cell_sigma_squared)} samples in each cell of a histogram"
+                )
         case CoarsePrivacy() | ThresholdOnly() | NoPrivacy():
             return aggregation(policy, stream)
         case _:
@@ -79,7 +84,8 @@ def aggregation(policy: Policy, stream: Stream) -> str:
         case UniquePrivacy():
             said = f"counted once in {window}"
         case ScalarPrivacy():
-            said = f"mean over {window}"
+            also = f" and percentiles {_percentiles(privacy)}" if privacy.percentiles else ""
+            said = f"mean{also} over {window}"
         case ThresholdOnly():
             said = f"counted by class in {window}, hidden below {privacy.k} ({NO_GUARANTEE})"
         case CoarsePrivacy():
@@ -92,6 +98,10 @@ def aggregation(policy: Policy, stream: Stream) -> str:
         case _:
             assert_never(privacy)
     return f"{stream.name}: {said}"
+
+
+def _percentiles(privacy: ScalarPrivacy) -> str:
+    return " ".join(map(str, privacy.percentiles))
 
 
 def count_noise(privacy: CountPrivacy) -> str:

@@ -201,11 +201,17 @@ class UniquePrivacy:
         return self.threshold.k + ceil_sqrt(self.threshold.z**2 * self.sigma_squared)
 
 
+UNSTEADY = 40
+"""Percentiles are told where the noise in a cell has a standard deviation of at most 1 / UNSTEADY of the window's samples."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScalarPrivacy:
     """Discrete Gaussian noise on the sum of `samples` values, each clamped to [low, high] and rounded to the grid `step` (PRIVACY.md 1.6).
 
     Samples come at a fixed cadence, so their number is public. One person touches at most `m` samples a period and `c` a window.
+    `percentiles` (rising, 1 to 99) are published beside the mean, from a noisy histogram of the same samples; the p-th is what p in a hundred
+    samples do not exceed. They take `percentiles_rho` of `rho`, which is what one person-period costs in all; both are empty without them.
     """
 
     mode: ClassVar[str] = "dp"
@@ -217,6 +223,8 @@ class ScalarPrivacy:
     high: Fraction
     step: Fraction
     samples: int
+    percentiles: tuple[int, ...] = ()
+    percentiles_rho: Fraction = Fraction(0)
 
     @property
     def span(self) -> int:
@@ -225,13 +233,32 @@ class ScalarPrivacy:
 
     @property
     def charge(self) -> Fraction:
-        """zCDP rho of one sample in one window: span^2 / (2 sigma^2)."""
-        return self.span**2 / (2 * self.sigma_squared)
+        """zCDP rho of one sample in one window, mean and percentiles together."""
+        return self.rho / worst_presence(self.m, self.c)
+
+    @property
+    def mean_rho(self) -> Fraction:
+        """What the mean takes of `rho`."""
+        return self.rho - self.percentiles_rho
 
     @property
     def sigma_squared(self) -> Fraction:
         """The noise's variance on the integer sum, in grid steps squared."""
-        return worst_presence(self.m, self.c) * self.span**2 / (2 * self.rho)
+        return worst_presence(self.m, self.c) * self.span**2 / (2 * self.mean_rho)
+
+    @property
+    def cell_sigma_squared(self) -> Fraction:
+        """The noise's variance in each cell of the histogram behind the percentiles, in samples squared; only with percentiles.
+
+        A sample that is replaced leaves one cell for another, so v samples change the vector by at most 2 v^2 (squared), twice what v readings
+        that come or go do: PROOF.md Lemma 8 with replacement.
+        """
+        return worst_presence(self.m, self.c) / self.percentiles_rho
+
+    @property
+    def steady(self) -> bool:
+        """Is that noise small enough to tell percentiles: a standard deviation of at most a fortieth of a window's samples?"""
+        return self.cell_sigma_squared * UNSTEADY**2 <= self.samples**2
 
     @property
     def mean_sigma_squared(self) -> Fraction:

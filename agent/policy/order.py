@@ -23,6 +23,7 @@ from agent.policy.model import (
     ScalarPrivacy,
     Stream,
     UniquePrivacy,
+    worst_presence,
 )
 
 
@@ -115,16 +116,16 @@ def _field(row: Row, name: str, path: str, before: Any, after: Any) -> Iterator[
             assert_never(never)
 
 
-def _members(row: Row, name: str, path: str, before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Change]:
+def _members(row: Row, name: str, path: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterator[Change]:
     """One change for each member gone or new, and one when those that stay are in another order that matters."""
     for member in before:
         if member not in after:
             direction = _leaving(row.senses[member]) if row.senses else Direction.STRICTER
-            yield Change(path, direction, f"{_place(path, row.noun)}: no longer {member}", name, before=member)
+            yield Change(path, direction, f"{_place(path, row.noun)}: no longer {member}", name, before=str(member))
     for member in after:
         if member not in before:
             direction = _joining(row.senses[member]) if row.senses else Direction.LAXER
-            yield Change(path, direction, f"{_place(path, row.noun)}: newly {member}", name, after=member)
+            yield Change(path, direction, f"{_place(path, row.noun)}: newly {member}", name, after=str(member))
     stay, then = ([member for member in one if member in other] for one, other in ((before, after), (after, before)))
     if row.order is Order.RANKED_SET and stay != then:
         yield _changed(row, name, path, stay, then, Direction.INCOMPARABLE)
@@ -163,6 +164,10 @@ def _window(old: Stream, new: Stream) -> Direction:
     match old.privacy, new.privacy:
         case (CountPrivacy(totals=one), CountPrivacy(totals=other)) if one or other:
             less = False  # with running totals a contribution tells on all later windows
+        case (ScalarPrivacy() as one, ScalarPrivacy() as other):
+            parts = ((one.mean_rho, other.mean_rho), (one.percentiles_rho, other.percentiles_rho))
+            here, there = worst_presence(one.m, one.c), worst_presence(other.m, other.c)
+            less = all(times * after / there <= before / here for before, after in parts)
         case (CountPrivacy() | ScalarPrivacy() as one, CountPrivacy() | ScalarPrivacy() as other):
             less = times * other.charge <= one.charge
         case (NoPrivacy(), NoPrivacy() | ScalarPrivacy() | CoarsePrivacy(aggregation="mean")):

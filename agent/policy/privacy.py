@@ -21,6 +21,9 @@ _SMALLEST = Fraction(1, MAX_DENOMINATOR)
 _LARGEST = Fraction(10)
 _FAR = Fraction(1_000_000)
 
+MAX_PERCENTILES = 5
+"""All of a stream come from one histogram; more would tell no more than it does, and a resident reads them in one sentence."""
+
 TOTALS = ("none", "period")
 """What `totals` says: no running totals, or totals that begin with each period."""
 
@@ -73,7 +76,25 @@ def _scalar(table: toml.Table) -> ScalarPrivacy:
     m = table.integer("m", low=1, high=100_000)
     c = table.integer("c", low=1, high=100_000)
     low, high, step = _range(table)
-    return ScalarPrivacy(rho, m, c, low, high, step, samples=table.integer("samples", low=1, high=86_400))
+    samples = table.integer("samples", low=1, high=86_400)
+    if not table.has("percentiles"):
+        return ScalarPrivacy(rho, m, c, low, high, step, samples)
+    part = number(table, "percentiles_rho", low=_SMALLEST, high=_LARGEST)
+    return ScalarPrivacy(rho, m, c, low, high, step, samples, _percentiles(table), part)
+
+
+def _percentiles(table: toml.Table) -> tuple[int, ...]:
+    said = f"1 to {MAX_PERCENTILES} whole numbers from 1 to 99, rising, such as [10, 50, 90]"
+    found = table.get("percentiles", list, said)
+    whole = all(type(item) is int and 1 <= item <= 99 for item in found)
+    if not whole or not 1 <= len(found) <= MAX_PERCENTILES or sorted(set(found)) != found:
+        table.refuse(
+            "percentiles",
+            expected=said,
+            got=toml.describe(found),
+            remedy="10 is what a tenth of the samples do not exceed: the level that acousticians call L90",
+        )
+    return tuple(found)
 
 
 def _coarse(table: toml.Table) -> CoarsePrivacy:

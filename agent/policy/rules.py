@@ -11,6 +11,7 @@ from typing import assert_never
 from agent.policy.factorisation import MAX_STEPS, few_enough
 from agent.policy.model import (
     BITMAP_CELLS,
+    UNSTEADY,
     CoarsePrivacy,
     CountPrivacy,
     Guaranteed,
@@ -23,7 +24,7 @@ from agent.policy.model import (
 )
 from agent.policy.values import DAY_S, check_life
 from agent.policy.vocabulary import QUANTITIES
-from agent.policy.words import exact_words, time_words
+from agent.policy.words import exact_words, root_words, time_words
 from agent.wire import toml
 
 MIN_NOTICE_S = DAY_S
@@ -191,6 +192,8 @@ def _privacy(policy: Policy, stream: Stream, table: toml.Table) -> None:
             if privacy.c > privacy.samples:
                 table.refuse("c", expected=f"at most samples = {privacy.samples}", got=str(privacy.c))
             _samples("samples", privacy.samples, stream, table)
+            if privacy.percentiles:
+                _percentiles(privacy, table)
             _noise(privacy.sigma_squared, MAX_SCALAR_SIGMA_SQUARED, "rho", table)
         case CoarsePrivacy():
             _range(privacy.low, privacy.high, privacy.step, table)
@@ -253,6 +256,24 @@ def _totals(privacy: CountPrivacy, windows: int, table: toml.Table) -> None:
             expected=f"at most {windows // 2 * privacy.c} with running totals: half of the {windows} windows, {privacy.c} a window",
             got=str(privacy.m),
             remedy='for people who are there so often totals = "none" is better',
+        )
+
+
+def _percentiles(privacy: ScalarPrivacy, table: toml.Table) -> None:
+    if privacy.percentiles_rho >= privacy.rho:
+        table.refuse(
+            "percentiles_rho",
+            expected=f"less than rho = {exact_words(privacy.rho)}, of which the mean needs a part too",
+            got=exact_words(privacy.percentiles_rho),
+        )
+    _noise(privacy.cell_sigma_squared, MAX_SCALAR_SIGMA_SQUARED, "percentiles_rho", table)
+    if not privacy.steady:
+        table.refuse(
+            "percentiles_rho",
+            expected=f"noise in each cell with a standard deviation of at most {exact_words(Fraction(privacy.samples, UNSTEADY))},"
+            f" 1 in {UNSTEADY} of the samples",
+            got=root_words(privacy.cell_sigma_squared),
+            remedy="raise percentiles_rho, use longer windows, or leave the percentiles out",
         )
 
 

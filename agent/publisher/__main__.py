@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from agent.local import daemon, settings
+from agent.local import daemon, memory, settings
 from agent.publisher.daemon import Daemon
 
 
@@ -14,7 +14,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")  # a dead name server must not hold up a stop
 
     def work() -> None:
-        Daemon(settings.load(options.config), options.exact_counters).run()
+        started = Daemon(settings.load(options.config), options.exact_counters)
+        memory.give_back()
+        started.run()
 
     return daemon.run(work, holds_readings=False)
 

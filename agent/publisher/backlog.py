@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.contracts.log import Release
+from agent.contracts.log_end import Head
 from agent.errors import LogDamaged, StorageUnavailable
 from agent.publisher import cursor as cursors
 from agent.publisher.cursor import BEGIN, Cursor, Progress
 from agent.publisher.cursor_file import CursorFile
 from agent.publisher.faults import Code
-from agent.publisher.follow import Follower, Head
+from agent.publisher.follow import Follower
 from agent.publisher.lane import Lane
 
 WRITE_EVERY_S = 0.2
@@ -48,11 +49,11 @@ class Backlog:
     What is in the log when the lanes open is the backlog; what is logged later is live.
     """
 
-    def __init__(self, log: Path, cursor_file: Path) -> None:
+    def __init__(self, log: Path, shown: Path, cursor_file: Path) -> None:
         self.head: Head | None = None
         self.published = 0
         self.acknowledged = 0
-        self._follower = Follower(log)
+        self._follower = Follower(log, shown)
         self._file = CursorFile(cursor_file)
         damage = self._file.damage
         self._stored = self._file.known[0] if damage is None else None
@@ -112,7 +113,7 @@ class Backlog:
         try:
             before = self.head
             self.head = self._follower.head()
-            if self.head is not None and (self._live is None or self._receded(before)):
+            if self.head is not None and (self._live is None or self._replaced(before)):
                 self._locate(self.head)
             self._read_ahead()
             self._fault = None
@@ -191,11 +192,14 @@ class Backlog:
             self._late = None
         self._progress = cursors.at(self._live.acknowledged)
 
-    def _receded(self, before: Head | None) -> bool:
-        """Did the checkpoint change and now lie before what was already read?"""
+    def _replaced(self, before: Head | None) -> bool:
+        """Did the checkpoint change, and is it of another log, or before what was already read? The records of a log that follows another may end
+        where that one's did."""
         if self.head is None or self._live is None or self.head is before:
             return False
-        return self.head.offset < self._live.position.offset
+        return self.head.offset < self._live.position.offset or (
+            before is not None and before.origin != self.head.origin
+        )
 
     def _locate(self, head: Head) -> None:
         """Set where to read on: the newest position that this log proves. Saying so unless it is the one we were at."""

@@ -25,6 +25,7 @@ from agent.local.settings import Mqtt
 from agent.publisher.faults import BrokerFault, Code, VersionRefused
 from agent.publisher.inbound import MAX_OFFER_BYTES, MAX_PACKET_BYTES, Inbound
 from agent.publisher.message import Message
+from agent.publisher.tls import WrongFingerprint
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
@@ -37,6 +38,8 @@ _REMEDY_ACCESS = "check user name, password file and client certificate in agent
 _REMEDY_PROTOCOL = (
     "is it an MQTT broker, and does it subscribe clients by itself? the agent subscribes to nothing and connects again"
 )
+_REMEDY_TLS = "check ca_file, the broker's name in its certificate, the clock and our client certificate"
+_REMEDY_PIN = "ask the broker's operator which it has now; if it is the new certificate, add it to pin_sha256 in agent.toml and restart the publisher"
 _REMEDY_LATER = "nothing to do unless it lasts: the agent connects again by itself"
 
 
@@ -46,19 +49,6 @@ class Login:
 
     username: str | None
     password: str | None
-
-
-def tls_context(mqtt: Mqtt) -> ssl.SSLContext:
-    """A context that always verifies the broker's name and chain, TLS 1.2 or newer; OSError when a file cannot be loaded."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if mqtt.ca_file is not None:
-        context.load_verify_locations(cafile=str(mqtt.ca_file))
-    else:
-        context.set_default_verify_paths()
-    if mqtt.client_certificate is not None and mqtt.client_key is not None:
-        context.load_cert_chain(str(mqtt.client_certificate), str(mqtt.client_key))
-    return context
 
 
 class _GuardedClient(Client):
@@ -73,7 +63,8 @@ class _GuardedClient(Client):
 
 
 class Connection:
-    """One connection. `open` once, then `publish` and `turn`; `acknowledged` collects the identifiers of what was taken."""
+    """One connection. `open` once, then `publish` and `turn`; `acknowledged` collects the identifiers of what was taken, `refused` those
+    of spare messages that were not."""
 
     def __init__(
         self,
@@ -93,6 +84,9 @@ class Connection:
         self._offers_from = offers_from
         self.window = OWN_WINDOW
         self.acknowledged: list[int] = []
+        self.refused: list[tuple[int, str]] = []
+        """Spare messages that the broker did not take, and its words."""
+        self._spare: set[int] = set()
         self.answered = False
         self._broker = f"{mqtt.host}:{mqtt.port}"
         self._mqtt = mqtt
@@ -112,6 +106,8 @@ class Connection:
         kept: dict[str, Any] = {"clean_start": True, "properties": self._limits()} if self.mqtt5 else {}
         try:
             client.connect(self._mqtt.host, self._mqtt.port, self._mqtt.keepalive_s, **kept)
+        except WrongFingerprint as bad:
+            raise self._tls_fault(bad.reason, remedy=_REMEDY_PIN) from None
         except ssl.SSLError as bad:
             raise self._tls_fault(bad.reason or str(bad)) from None
         except OSError as bad:
@@ -128,7 +124,10 @@ class Connection:
                 )
 
     def publish(self, message: Message) -> int:
-        """Hand over one message; its identifier comes back in `acknowledged`. Raise BrokerFault."""
+        """Hand over one message; its identifier comes back in `acknowledged`. Raise BrokerFault.
+
+        That the broker refuses a message ends the connection; of one that is spare the identifier comes back in `refused`.
+        """
         size = (
             len(message.payload) + len(message.topic) + sum(len(k) + len(v) for k, v in message.user_properties) + 128
         )
@@ -143,6 +142,8 @@ class Connection:
         info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
             raise self._ended()
+        if message.spare:
+            self._spare.add(info.mid)
         return int(info.mid)
 
     def turn(self, timeout_s: float, waker: int | None = None) -> None:
@@ -208,6 +209,9 @@ class Connection:
         client.max_inflight_messages_set(0)  # the window is ours
         if context is not None:
             client.tls_set_context(context)
+            client.tls_insecure_set(
+                not context.check_hostname
+            )  # else paho looks for a name where only a fingerprint counts
             client.on_log = self._on_log
         if login.username is not None:
             client.username_pw_set(login.username, login.password)
@@ -230,6 +234,9 @@ class Connection:
             self._fault = self._refused(reason)
         else:
             self.answered = True
+            if flags.session_present:
+                self._fault = self._broke_protocol("it kept a session that it was told to forget")
+                return
             self._take_limits(properties)
             if self._offers_from is not None:
                 client.subscribe(
@@ -256,10 +263,14 @@ class Connection:
     def _on_publish(
         self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        if reason.is_failure:
-            self._fault = self._refused(reason)
-        else:
+        spare = mid in self._spare
+        self._spare.discard(mid)
+        if not reason.is_failure:
             self.acknowledged.append(mid)
+        elif spare:
+            self.refused.append((mid, str(reason)))
+        else:
+            self._fault = self._refused(reason)
 
     def _on_subscribe(
         self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None
@@ -276,13 +287,8 @@ class Connection:
     def _refused(self, reason: ReasonCode) -> BrokerFault:
         return BrokerFault(Code.BROKER_REFUSED, self._broker, why=f"it refused us: {reason}", remedy=_REMEDY_ACCESS)
 
-    def _tls_fault(self, words: str) -> BrokerFault:
-        return BrokerFault(
-            Code.BROKER_TLS,
-            self._broker,
-            why=f"TLS failed: {words}",
-            remedy="check ca_file, the broker's name in its certificate, the clock and our client certificate",
-        )
+    def _tls_fault(self, words: str, remedy: str = _REMEDY_TLS) -> BrokerFault:
+        return BrokerFault(Code.BROKER_TLS, self._broker, why=f"TLS failed: {words}", remedy=remedy)
 
     def _broke_protocol(self, why: str) -> BrokerFault:
         return BrokerFault(

@@ -6,7 +6,7 @@ Of the log, what lies before `backlog` is acknowledged, and what lies from entry
     acknowledged           to be sent,             acknowledged     to be sent
                            late
 
-The file is two slots of SLOT_BYTES, each a line padded with blanks; a progress of serial number N is in slot N mod 2:
+The file is two slots of SLOT_BYTES, each a line padded with blanks, and a blank one; a progress of serial number N is in slot N mod 2:
 
     2 <serial> <entries> <offset> <start of the last entry's record> <SHA-256 of the last entry, hex>      the backlog's
       <live_from> <entries> <offset> <start of …> <SHA-256 of …>                                            the live lane's
@@ -22,10 +22,13 @@ from dataclasses import dataclass
 from agent.errors import LogDamaged
 from agent.wire.crc32c import crc32c
 
-SLOT_BYTES = 384
-"""A line of the greatest numbers has under 360."""
+SLOT_BYTES = 512
+"""A line of the greatest numbers has under 360, and a sector is what a disk writes whole or not at all."""
 
-MAX_CURSOR_BYTES = 2 * SLOT_BYTES
+_END = b" " * (SLOT_BYTES - 1) + b"\n"
+"""Where a write ends with the file, ext4 writes zeros to the end of the block too: 4 KiB for a slot of 512."""
+
+FILE_BYTES = 2 * SLOT_BYTES + len(_END)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ BEGIN = at(START)
 def encode(serial: int, progress: Progress, previous: Progress = BEGIN) -> bytes:
     """The whole file's bytes: the progress of this serial number (>= 1), and the one before it."""
     slots = [slot(serial, progress), slot(serial - 1, previous)]
-    return b"".join(slots if serial % 2 == 0 else reversed(slots))
+    return b"".join(slots if serial % 2 == 0 else reversed(slots)) + _END
 
 
 def slot(serial: int, progress: Progress) -> bytes:
@@ -86,7 +89,7 @@ def decode(data: bytes, where: str) -> tuple[tuple[tuple[int, Progress], ...], L
         found for number, octets in enumerate(slots) if (found := _parse(octets)) is not None and found[0] % 2 == number
     ]
     good = tuple(sorted(read, key=lambda found: -found[0]))
-    if len(good) == 2 and len(data) == 2 * SLOT_BYTES and good[0][0] == good[1][0] + 1:
+    if len(good) == 2 and data[2 * SLOT_BYTES :] == _END and good[0][0] == good[1][0] + 1:
         return good, None
     return good, LogDamaged(
         where,

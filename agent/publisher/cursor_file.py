@@ -1,4 +1,5 @@
-"""The cursor on the card: two slots overwritten in turn, in place, because a rename costs the card ten times as much (PB-10).
+"""The cursor on the card: two slots overwritten in turn, in place, because a rename costs the card ten times as much, and each a sector,
+because the page cache writes whole blocks of 4 KiB (PB-10).
 
 Invariant: the slot that holds the newest progress is not touched until the other one holds a newer one, durably.
 """
@@ -8,8 +9,9 @@ from pathlib import Path
 
 from agent.errors import LogDamaged, MessageError, StorageUnavailable
 from agent.local.files import read_capped, write_atomic
+from agent.local.sectors import SectorWriter
 from agent.publisher import cursor as cursors
-from agent.publisher.cursor import BEGIN, MAX_CURSOR_BYTES, SLOT_BYTES, Progress
+from agent.publisher.cursor import BEGIN, FILE_BYTES, SLOT_BYTES, Progress
 
 
 class CursorFile:
@@ -21,7 +23,7 @@ class CursorFile:
         self._serial = 0
         found: tuple[tuple[int, Progress], ...] = ()
         try:
-            data = read_capped(path, MAX_CURSOR_BYTES)
+            data = read_capped(path, FILE_BYTES)
             if data is not None:
                 found, self.damage = cursors.decode(data, str(path))
         except (MessageError, OSError) as bad:
@@ -51,11 +53,15 @@ class CursorFile:
         except OSError as bad:
             raise self._unwritable(bad) from bad
         try:
-            if os.fstat(fd).st_size != 2 * SLOT_BYTES:
+            if os.fstat(fd).st_size != FILE_BYTES:
                 return False
             slot = cursors.slot(serial, progress)
-            if os.pwrite(fd, slot, SLOT_BYTES * (serial % 2)) != len(slot):
-                raise OSError(0, "it took a part only")
+            writer = SectorWriter(self._path, fd)
+            try:
+                if writer.write(slot, SLOT_BYTES * (serial % 2)) != len(slot):
+                    raise OSError(0, "it took a part only")
+            finally:
+                writer.close()
             os.fdatasync(fd)
         except OSError as bad:
             raise self._unwritable(bad) from bad

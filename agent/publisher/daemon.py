@@ -6,17 +6,18 @@ import time
 from ssl import SSLContext
 from types import FrameType
 
-from agent.contracts.public import MAX_STATE_BYTES, STATE, decode_state
+from agent.contracts.public import MAX_STATE_BYTES, STATE, says_demo
 from agent.contracts.status import STATUS, WRITE_EVERY_S, Status
-from agent.errors import BadInput, SettingsError
+from agent.errors import SettingsError
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_credential
-from agent.local.files import ReplacedFile, read_capped
+from agent.local.files import ReplacedFile
 from agent.local.notify import Watchdog, notify
 from agent.local.settings import Mqtt, Settings
-from agent.publisher.connection import Login, tls_context
+from agent.publisher.connection import Login
 from agent.publisher.faults import Code
 from agent.publisher.session import Session
+from agent.publisher.tls import tls_context
 
 DAEMON = "publisher"
 PASSWORD = "mqtt-password"  # noqa: S105  # the credential's name
@@ -81,14 +82,8 @@ class Daemon:
         self._status_file.replace(status.encode())
 
     def _count(self) -> None:
-        try:
-            text = read_capped(self._state_path, MAX_STATE_BYTES)
-            if text is None:
-                return  # whose policy it is, is not known now
-            demo = decode_state(text).demo
-        except (BadInput, OSError):
-            return  # the status says so
-        self._counters.allow(demo=demo)
+        if not self._counters.ask(self._state_path, MAX_STATE_BYTES, says_demo):
+            return
         backlog = self._session.backlog
         self._counters.write(
             {

@@ -24,6 +24,8 @@ class Code(enum.StrEnum):
     WAITING_FOR_LOG = "waiting_for_log"
     OFFER_UNWRITABLE = "offer_unwritable"
     SUBSCRIPTION_REFUSED = "subscription_refused"
+    DISCOVERY_UNWRITABLE = "discovery_unwritable"
+    DISCOVERY_REFUSED = "discovery_refused"
 
 
 class BrokerFault(BrokerUnavailable):

@@ -1,17 +1,19 @@
 """Follows the release log's folder, read-only, never past `bytes` of the checkpoint (PB-8).
 
-The checkpoint is read again when its file changes; entries are read from a position in chunks, so memory is bounded
+A running log is read up to the checkpoint that the anonymizer shows in the public folder; one that nobody writes, a copy, up to the last
+one in it. The former is read again when its file changes; entries are read from a position in chunks, so memory is bounded
 whatever the backlog. Nothing is verified by signature here: the log and this reader are on one unit.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.contracts.log import (
-    CHECKPOINT,
     MAX_ENTRY_BYTES,
+    MAX_NOTE_RECORD_BYTES,
     RECORD,
     RELEASES,
     Entry,
@@ -19,24 +21,14 @@ from agent.contracts.log import (
     decode_entry,
     iter_records,
 )
-from agent.errors import EncodingError, LogDamaged, MessageError, StorageUnavailable
+from agent.contracts.log_end import BLOCK_BYTES, Head, head_of, read_last_head
+from agent.errors import LogDamaged, MessageError, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
 from agent.publisher.cursor import START, Cursor
 from agent.publisher.topics import is_stream
-from agent.wire.tlog import MAX_NOTE_BYTES, decode_checkpoint
+from agent.wire.tlog import MAX_NOTE_BYTES
 
 POLL_S = 0.2
-_CHUNK_BYTES = 64 * 1024
-"""More than one record of the greatest size, so that a chunk without a whole record is damage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """How far the log may be read: the checkpoint's `entries` and `offset`, and its note as signed."""
-
-    entries: int
-    offset: int
-    note: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +41,24 @@ class Logged:
 
 
 class Follower:
-    """Reads one log folder. The methods raise LogDamaged for a log that is not what was written; the next call looks again."""
+    """Reads one log folder. The methods raise LogDamaged for a log that is not what was written; the next call looks again.
 
-    def __init__(self, folder: Path) -> None:
+    `shown` is the checkpoint by itself; without it the last one in the log counts, sought once, which is for a log that nobody writes.
+    """
+
+    def __init__(self, folder: Path, shown: Path | None = None) -> None:
         self._folder = folder
+        self._shown = shown
         self._seen: tuple[int, int, int] | None = None
         self._head: Head | None = None
 
     def head(self) -> Head | None:
         """The checkpoint now on the disk, or None while there is none."""
-        path = self._folder / CHECKPOINT
+        if self._shown is None:
+            if self._head is None:
+                self._head = self._last()
+            return self._head
+        path = self._shown
         try:
             stamp = file_stamp(path)
             if stamp is None or stamp == self._seen:
@@ -66,20 +66,23 @@ class Follower:
             note = read_capped(path, MAX_NOTE_BYTES)
             if note is None:
                 return self._head
-            checkpoint = decode_checkpoint(note)
-        except (EncodingError, MessageError) as bad:
+            self._head, self._seen = head_of(note, str(path)), stamp
+        except MessageError as bad:
             raise LogDamaged(
                 str(path), expected="a checkpoint", got=str(bad), remedy="run `dtpr-agent audit`"
             ) from None
         except OSError as bad:
             raise _unreadable(path, bad) from None
-        lengths = [line.removeprefix("bytes ") for line in checkpoint.extensions if line.startswith("bytes ")]
-        if len(lengths) != 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
-            raise LogDamaged(
-                str(path), expected="one line `bytes N`", got=str(len(lengths)), remedy="run `dtpr-agent audit`"
-            )
-        self._head, self._seen = Head(checkpoint.size, int(lengths[0]), note), stamp
         return self._head
+
+    def _last(self) -> Head | None:
+        """What is read is on the disk first."""
+        path = self._folder / RELEASES
+        if not path.exists():
+            return None
+        with self._opened() as fd:
+            os.fdatasync(fd)
+        return read_last_head(self._read, str(path))
 
     def entries(self, cursor: Cursor, limit: int) -> Iterator[Logged]:
         """At most `limit` entries after `cursor`; fewer, or none, at the checkpoint or at the end of a chunk."""
@@ -88,9 +91,9 @@ class Follower:
             if head is not None and cursor.offset == head.offset and cursor.entries != head.entries:
                 raise self._damaged(cursor.offset, f"entry {head.entries} to end here", f"entry {cursor.entries}")
             return
-        data = self._read(cursor.offset, min(_CHUNK_BYTES, head.offset - cursor.offset))
+        data = self._read(cursor.offset, min(BLOCK_BYTES, head.offset - cursor.offset))
         whole = cursor.offset + len(data) >= head.offset
-        if cursor.offset + len(data) < head.offset and len(data) < _CHUNK_BYTES:
+        if cursor.offset + len(data) < head.offset and len(data) < BLOCK_BYTES:
             raise self._damaged(cursor.offset + len(data), "the log to reach its checkpoint", "the end of the file")
         at = cursor
         for end, entry in iter_records(data):
@@ -114,18 +117,23 @@ class Follower:
         if cursor == START:
             return True
         length = cursor.offset - cursor.last_start
-        if not RECORD.size < length <= RECORD.size + MAX_ENTRY_BYTES:
+        if not RECORD.size < length <= MAX_NOTE_RECORD_BYTES + RECORD.size + MAX_ENTRY_BYTES:
             return False
         origin = Cursor(cursor.entries - 1, cursor.last_start, 0, b"")
         records = list(iter_records(self._read(cursor.last_start, length)))
         return len(records) == 1 and origin.follows(records[0][1], cursor.last_start + records[0][0]) == cursor
 
     def _read(self, offset: int, length: int) -> bytes:
+        with self._opened() as fd:
+            return os.pread(fd, length, offset)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
         path = self._folder / RELEASES
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                return os.pread(fd, length, offset)
+                yield fd
             finally:
                 os.close(fd)
         except OSError as bad:

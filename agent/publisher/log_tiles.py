@@ -28,15 +28,18 @@ MAX_FILE_BYTES = 256 * 1024
 
 OCTETS = "application/octet-stream"
 LOOK_AGAIN_S = 1.0
+REFUSED_S = 3600.0
+"""An access list or a quota that has no place for them does not change often."""
+
 
 _log = logging.getLogger(__name__)
 
 
 class LogTiles:
-    """`next_message`, `sent`, `acknowledge`; `rewind` when a connection ends."""
+    """`next_message`, `sent`, `acknowledge` or `refuse`; `rewind` when a connection ends."""
 
-    def __init__(self, log: Path, file: Path) -> None:
-        self._follower = Follower(log)
+    def __init__(self, log: Path, shown: Path, file: Path) -> None:
+        self._follower = Follower(log, shown)
         self._file = file
         self._at, self._builder = START, TileBuilder()
         self._after: tuple[Cursor, TileBuilder] | None = None
@@ -45,15 +48,18 @@ class LogTiles:
         self._mids: set[int] = set()
         self._loaded = False
         self._look_at = 0.0
+        self._paused_until = 0.0
 
     def next_message(self, topics: Topics, expiry_s: int, max_packet_bytes: int) -> Message | None:
         """The next to publish, if anything is whole that has not been; what no packet may be long enough for is passed over."""
+        if time.monotonic() < self._paused_until:
+            return None
         if self._after is None and time.monotonic() >= self._look_at:
             self._collect(min(MAX_MESSAGE_BYTES, max_packet_bytes - 4096 if max_packet_bytes else MAX_MESSAGE_BYTES))
         if not self._ready:
             return None
         tile, content = self._ready[0]
-        return Message(topics.tile(tile), content, False, OCTETS, expiry_s)
+        return Message(topics.tile(tile), content, False, OCTETS, expiry_s, spare=True)
 
     def sent(self, mid: int) -> None:
         """What `next_message` gave is on its way under this identifier."""
@@ -66,6 +72,14 @@ class LogTiles:
             self._mids.discard(mid)
             if not self._mids and not self._ready and self._after is not None:
                 self._pass()
+
+    def refuse(self, mid: int, words: str) -> None:
+        """The broker does not take this one: everything else goes on, and they are tried again in REFUSED_S. Others' identifiers are ignored."""
+        if mid not in self._mids:
+            return
+        self.rewind()
+        self._paused_until = time.monotonic() + REFUSED_S
+        _log.warning("the broker takes no bundles and tiles of the log: %s; let the unit write its topics log/#", words)
 
     def rewind(self) -> None:
         """Nothing is in flight any more."""
@@ -82,7 +96,7 @@ class LogTiles:
             if not self._loaded:
                 self._at, self._builder = self._load()
                 self._loaded = True
-            if head.entries < self._at.entries:
+            if head.entries < self._at.entries or not self._follower.proves(self._at):
                 self._at, self._builder = START, TileBuilder()  # the log is another one
             if head.entries - self._at.entries < WIDTH:
                 return
@@ -115,8 +129,8 @@ class LogTiles:
         (self._at, self._builder), self._after, self._content = self._after, None, ()
         try:
             write_atomic(self._file, encode_progress(self._at, self._builder), durable=True)
-        except OSError as bad:  # they would be published again after a restart, which harms nobody
-            _log.warning("%s: %s", self._file, bad.strerror)
+        except StorageUnavailable as bad:  # they would be published again after a restart, which harms nobody
+            _log.warning("%s", bad)
 
     def _load(self) -> tuple[Cursor, TileBuilder]:
         try:

@@ -14,8 +14,8 @@ from agent.contracts.public import State, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import DisclosureError, MessageError
 from agent.publisher.topics import Topics
+from agent.wire.senml import media_type
 
-SENML_JSON = "application/senml+json"
 JSON = "application/json"
 NOTE = "text/plain; charset=utf-8"
 HEALTH_EXPIRY_S = 1800
@@ -37,6 +37,8 @@ class Message:
     content_type: str
     expiry_s: int | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
+    spare: bool = False
+    """Is it one that publishing goes on without, should the broker refuse it (PB-46)?"""
 
 
 def state_message(
@@ -107,7 +109,7 @@ def release_messages(
         topics.data(release.stream),
         release.payload,
         False,
-        SENML_JSON,
+        media_type(release.payload),
         expiry_s,
         (("sig", signature), ("log-index", str(log_index)), ("disclosure", digest), *LATE[:late]),
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ssl import SSLContext
 
 from agent.contracts.health import Report
+from agent.contracts.log import LOGGED
 from agent.contracts.status import bucket
 from agent.errors import SettingsError
 from agent.local.clock import Clock
@@ -18,6 +19,7 @@ from agent.local.settings import Settings
 from agent.local.watch import FolderWatch
 from agent.publisher.backlog import Backlog, Due
 from agent.publisher.connection import Connection, Login
+from agent.publisher.discovery import Discovery
 from agent.publisher.faults import BrokerFault, Code, VersionRefused, backoff_s
 from agent.publisher.follow import POLL_S
 from agent.publisher.health import Wellbeing
@@ -40,6 +42,8 @@ LASTING_S = 10.0
 
 _REMEDY_ACL = "let the unit read its topic `policy` at the broker, or set [policy] subscribe = false"
 
+_REMEDY_DISCOVERY = "let the unit write below its own name at Home Assistant's prefix (config/home-assistant.md), or leave [mqtt] home_assistant out"
+
 _log = logging.getLogger(__name__)
 
 
@@ -48,8 +52,10 @@ class Session:
 
     def __init__(self, settings: Settings, credentials: Callable[[], tuple[SSLContext | None, Login]]) -> None:
         self.unit = Unit(settings.paths.public, settings.mqtt.root, tls=settings.mqtt.tls)
-        self.backlog = Backlog(settings.paths.log, settings.paths.cursor)
-        self.tiles = LogTiles(settings.paths.log, settings.paths.cursor.with_name("tiles"))
+        shown = settings.paths.public / LOGGED
+        self.backlog = Backlog(settings.paths.log, shown, settings.paths.cursor)
+        self.tiles = LogTiles(settings.paths.log, shown, settings.paths.cursor.with_name("tiles"))
+        self.discovery = Discovery(settings.mqtt.home_assistant, settings.paths.cursor.with_name("home-assistant"))
         self.connecting = False
         self.stopping = False
         self.too_old = 0
@@ -59,7 +65,7 @@ class Session:
         self.health = Wellbeing(settings.paths.status, sorted(settings.boards), self._utc_s)
         self._pace = Pace(settings.mqtt.backlog_per_s)
         self.offers = OfferBox(settings.paths.offer) if settings.policy_subscribe else None
-        self._watch = FolderWatch((settings.paths.log, settings.paths.public))
+        self._watch = FolderWatch((settings.paths.public,))
         self._credentials = credentials
         self._connection: Connection | None = None
         self._topics: Topics | None = None
@@ -98,6 +104,10 @@ class Session:
                 return Code.OFFER_UNWRITABLE, str(self.offers.fault)
             if self._connection.subscription_refused:
                 return Code.SUBSCRIPTION_REFUSED, f"{self._connection.subscription_refused}; {_REMEDY_ACL}"
+        if code is Code.OK and self.discovery.fault is not None:
+            return Code.DISCOVERY_UNWRITABLE, str(self.discovery.fault)
+        if code is Code.OK and self.discovery.refusal:
+            return Code.DISCOVERY_REFUSED, f"{self.discovery.refusal}; {_REMEDY_DISCOVERY}"
         return code, words
 
     def step(self, wait_s: float = POLL_S) -> None:
@@ -181,8 +191,8 @@ class Session:
 
     def _serve(self, connection: Connection, topics: Topics, wait_s: float) -> None:
         try:
-            self._announce(connection, topics)
-            self._send(connection, topics)
+            if self._announce(connection, topics):
+                self._send(connection, topics)
             pace_s = self._pace.wait_s(time.monotonic()) if self.backlog.behind else 0.0
             connection.turn(min(wait_s, pace_s or wait_s), self._watch.fd)
         except BrokerFault as fault:
@@ -199,7 +209,9 @@ class Session:
             connection.offers.clear()
             self.offers.look()
 
-    def _announce(self, connection: Connection, topics: Topics) -> None:
+    def _announce(self, connection: Connection, topics: Topics) -> bool:
+        """Everything retained that is new on this connection; False while the window is too full for all of it."""
+        assert self.unit.disclosure is not None
         head = self.backlog.head
         code = self.backlog.condition()[0]
         self.health.look(Report(code is Code.OK, True, self.counters()))
@@ -211,6 +223,7 @@ class Session:
             backlog=self.backlog.behind,
             note=head.note if head else None,
         )
+        messages += self.discovery.messages(topics, self.unit.disclosure)
         if self.health.latest is not None:
             messages.append(health_message(topics, self.health.latest))
         for message in messages:
@@ -219,9 +232,13 @@ class Session:
             if message.topic == topics.checkpoint and message.topic in self._announced and not self.backlog.caught_up:
                 continue  # one checkpoint at the end of a backlog, not one an entry
             if len(self._mids) >= connection.window:
-                return
-            self._mids.add(connection.publish(message))
+                return False
+            mid = connection.publish(message)
+            self._mids.add(mid)
+            if message.spare:
+                self.discovery.sent(mid, message)
             self._announced[message.topic] = message.payload
+        return True
 
     def _send(self, connection: Connection, topics: Topics) -> None:
         announced = {topics.state, topics.disclosure, topics.upcoming, topics.checkpoint} <= self._announced.keys()
@@ -273,7 +290,13 @@ class Session:
             self._mids.discard(mid)
             self.backlog.acknowledge(mid)
             self.tiles.acknowledge(mid)
+            self.discovery.acknowledge(mid)
         connection.acknowledged.clear()
+        for mid, words in connection.refused:
+            self._mids.discard(mid)
+            self.discovery.refuse(mid, words)
+            self.tiles.refuse(mid, words)
+        connection.refused.clear()
 
     def _goodbye(self, connection: Connection) -> None:
         assert self._topics is not None
@@ -303,6 +326,7 @@ class Session:
         self._mids.clear()
         self.backlog.rewind()
         self.tiles.rewind()
+        self.discovery.rewind()
         if fault is not None:
             self._failed(fault)
 

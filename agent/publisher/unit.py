@@ -19,7 +19,7 @@ from agent.contracts.public import (
     decode_state,
     read_envelope,
 )
-from agent.disclosure.datachain import decode_disclosure
+from agent.disclosure.datachain import Disclosure, decode_disclosure
 from agent.errors import BadInput, MessageError, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
 from agent.publisher.faults import BrokerFault, Code
@@ -39,10 +39,12 @@ class Unit:
 
     def __init__(self, folder: Path, root: str, *, tls: bool) -> None:
         self.state: State | None = None
+        self.disclosure: Disclosure | None = None
+        """The one in force; there is one whenever there are `topics`."""
         self.fault: BadInput | StorageUnavailable | BrokerFault | None = None
         self._envelope: bytes | None = None
         self._upcoming: bytes | None = None
-        self._disclosure: Message | None = None
+        self._announcement: Message | None = None
         self._folder = folder
         self._root = root
         self._tls = tls
@@ -52,7 +54,7 @@ class Unit:
     @property
     def topics(self) -> Topics | None:
         """The unit's topics, once its disclosure is known too."""
-        if self.state is None or self._disclosure is None:
+        if self.state is None or self._announcement is None:
             return None
         return Topics(self._root, self.state.city, self.state.site, self.state.unit)
 
@@ -92,9 +94,9 @@ class Unit:
             self.state_message(topics, session=session, connection="online", publisher=publisher, backlog=backlog)
         ]
         if self._envelope is not None:
-            if self._disclosure is None or self._disclosure.topic != topics.disclosure:
-                self._disclosure = disclosure_message(topics, self._envelope)
-            messages += [self._disclosure, upcoming_message(topics, self._upcoming)]
+            if self._announcement is None or self._announcement.topic != topics.disclosure:
+                self._announcement = disclosure_message(topics, self._envelope)
+            messages += [self._announcement, upcoming_message(topics, self._upcoming)]
         if note is not None:
             messages.append(checkpoint_message(topics, note))
         return messages
@@ -117,17 +119,18 @@ class Unit:
             self._upcoming = content
         else:
             message = disclosure_message(Topics(self._root, "", "", ""), content)
-            policy = decode_disclosure(read_envelope(content).disclosure).policy
-            if policy.transport == "tls" and not self._tls:
-                self._disclosure = None
+            disclosure = decode_disclosure(read_envelope(content).disclosure)
+            if disclosure.policy.transport == "tls" and not self._tls:
+                self._announcement = None
                 raise BrokerFault(
                     Code.BROKER_TLS,
                     "of agent.toml",
                     why='the policy says transport = "tls" and agent.toml says tls = false',
                     remedy="set tls = true in [mqtt]; no device setting relaxes a policy",
                 )
-            self._disclosure = message
+            self._announcement = message
             self._envelope = content
+            self.disclosure = disclosure
 
     def _publishable(self, state: State) -> State:
         """`state`, if every message of this unit can be made from it; raise MessageError."""

@@ -127,10 +127,16 @@ export function guaranteeOf(policy, people) {
       continue;
     }
     const worst = (m / c) * c * c + (m % c) * (m % c);
-    let variance = div(q(worst), mul(q(2n), rho));
+    const part = privacy.has(17) ? exact(privacy.get(17)) : q(0n);
+    if (part[0] < 0n || !less(part, rho)) refuse();
+    let variance = div(q(worst), mul(q(2n), sub(rho, part)));
     if (stream.get(2) === "scalar") {
       const span = div(sub(exact(privacy.get(10)), exact(privacy.get(9))), exact(privacy.get(11)));
       variance = mul(variance, mul(span, span));
+    }
+    if (part[0] > 0n) { // a sample is in the sum, and changes two cells of the histogram behind the percentiles
+      noises.push({ rho, variance: least2(variance, div(q(worst), part)), cells: 3n * m });
+      continue;
     }
     noises.push({ rho, variance, cells: m });
   }

@@ -1,4 +1,4 @@
-"""CBOR as this project uses it: deterministic (RFC 8949 section 4.2.1), integers, strings, arrays, maps and tags.
+"""CBOR as this project uses it: deterministic (RFC 8949 section 4.2.1), integers, decimal fractions, strings, arrays, maps and tags.
 
 Invariant: `encode(decode(data)) == data` for every `data` that `decode` accepts, so a digest over bytes is a digest over
 the value. Floating-point numbers, indefinite lengths and simple values other than false, true and null are refused both ways.
@@ -8,6 +8,7 @@ duplicate keys, trailing bytes, long-form integers and any depth, hence the scan
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import cbor2
@@ -15,7 +16,13 @@ from cbor2 import CBORTag
 
 from agent.errors import EncodingError
 
-__all__ = ["CBORTag", "decode", "encode"]
+__all__ = ["ARRAY", "BYTES", "NEGATIVE", "TEXT", "UNSIGNED", "CBORTag", "decode", "encode", "head"]
+
+UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY = range(5)
+"""Major types (RFC 8949 section 3.1)."""
+
+DECIMAL_FRACTION = 4
+"""The tag of [exponent, mantissa] (RFC 8949 section 3.4.4): a Decimal, with as many places as it is written with."""
 
 DEFAULT_MAX_BYTES = 64 * 1024
 """One message between daemons is at most this long (DESIGN.md section 2)."""
@@ -53,6 +60,16 @@ def decode(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, max_depth: int = 
     return value
 
 
+def head(major: int, argument: int) -> bytes:
+    """The beginning of an item in its shortest form (RFC 8949 section 4.2.1); raise EncodingError beyond 64 bits."""
+    if argument < 24:
+        return bytes((major << 5 | argument,))
+    for low, octets in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if argument < 1 << 8 * octets:
+            return bytes((major << 5 | low,)) + argument.to_bytes(octets, "big")
+    raise EncodingError("CBOR", expected="an integer of at most 64 bits", got="a larger one")
+
+
 def _plain(value: Any) -> Any:
     """cbor2 6 returns tuples and frozen maps below a tag, older ones do not: lists and dicts for all."""
     if type(value) in _AS_THEY_ARE or type(value) is int:
@@ -84,8 +101,14 @@ def _ordered(value: Any, where: str) -> Any:
         return {key: _ordered(value[key], f"{where}.{key}") for key in keys}
     if isinstance(value, CBORTag):
         return CBORTag(value.tag, _ordered(value.value, f"{where}#{value.tag}"))
+    if isinstance(value, Decimal) and value.is_finite():
+        sign, digits, exponent = value.as_tuple()
+        mantissa = int("".join(map(str, digits)))
+        return CBORTag(DECIMAL_FRACTION, _ordered([exponent, -mantissa if sign else mantissa], f"{where}#4"))
     raise EncodingError(
-        f"CBOR {where}", expected="integer, text, bytes, array, map, tag, true, false or null", got=type(value).__name__
+        f"CBOR {where}",
+        expected="integer, decimal, text, bytes, array, map, tag, true, false or null",
+        got=type(value).__name__,
     )
 
 

@@ -54,9 +54,9 @@ def verify_ed25519(public_key: bytes, signature: bytes, signed: bytes) -> bool:
     return True
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=20_000)
 def _public_key(public_key: bytes) -> "Ed25519PublicKey":
-    """Decoding a key takes a quarter as long as verifying by it. Raises ValueError."""
+    """Decoding a key takes a quarter as long as verifying by it; a subscriber has many, of about 1 kB each. Raises ValueError."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     return Ed25519PublicKey.from_public_bytes(public_key)
@@ -79,6 +79,11 @@ class Sign1:
     def kid(self) -> bytes:
         """The key identifier from the protected header, else the unprotected one, else b""."""
         return kid_of(self.protected, self.unprotected)
+
+    @property
+    def content_type(self) -> Any:
+        """As it was signed: text, a number or None, unchecked."""
+        return header_map(self.protected, "COSE_Sign1").get(CONTENT_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +128,26 @@ def public_bytes(key: "Ed25519PrivateKey") -> bytes:
     return key.public_key().public_bytes_raw()
 
 
-def sign1(payload: bytes, key: "Ed25519PrivateKey", *, detached: bool = False, external_aad: bytes = b"") -> bytes:
+def sign1(
+    payload: bytes,
+    key: "Ed25519PrivateKey",
+    *,
+    detached: bool = False,
+    external_aad: bytes = b"",
+    content_type: str | None = None,
+) -> bytes:
     """Sign `payload`; the result is the tagged COSE_Sign1, without the payload when `detached`."""
-    protected = cbor.encode({ALG: EDDSA, KID: key_id(public_bytes(key))})
+    protected = sign1_header(public_bytes(key), content_type)
     signature = key.sign(_to_be_signed(protected, external_aad, payload))
     return cbor.encode(cbor.CBORTag(SIGN1_TAG, [protected, {}, None if detached else payload, signature]))
+
+
+def sign1_header(public_key: bytes, content_type: str | None = None) -> bytes:
+    """The protected header of every COSE_Sign1 that this project makes."""
+    header: dict[int, object] = {ALG: EDDSA, KID: key_id(public_key)}
+    if content_type is not None:
+        header[CONTENT_TYPE] = content_type
+    return cbor.encode(header)
 
 
 def decode_sign1(message: bytes, *, max_bytes: int = MAX_SIGN1_BYTES, untagged: bool = False) -> Sign1:

@@ -1,61 +1,70 @@
 """The one form in which a unit signs a Release: a detached COSE_Sign1 by Ed25519 with `kid` (RFC 9052 section 4.2), checked without decoding it.
 
-Invariant: this says yes only where `cose.verify1` does, and where it says None the general way decides. What is compared is the whole message, byte by byte,
+A pack in CBOR is signed under its content type, one in JSON without any, so that no signature of the one kind counts for the other.
+
+Invariant: this says yes only where `verify_detached` does, and where it says None that decides. What is compared is the whole message, byte by byte,
 but for its signature; the bytes that were signed follow from the payload alone.
 """
 
-from typing import TYPE_CHECKING
-
-from agent.wire import cbor
-from agent.wire.cose import EDDSA, SIGN1_TAG, key_id
-from agent.wire.cose_headers import ALG, KID
-
-if TYPE_CHECKING:  # as in wire/cose
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from agent.errors import SignatureError
+from agent.wire import cbor, cose
+from agent.wire.cose import SIGN1_TAG, key_id, sign1_header
+from agent.wire.senml import SENML_CBOR, media_type
 
 SIGNATURE_BYTES = 64
+
+
+def signed_type(payload: bytes) -> str | None:
+    """The content type under which a pack is signed."""
+    return SENML_CBOR if media_type(payload) == SENML_CBOR else None
+
+
+def verify_detached(message: bytes, public_key: bytes, payload: bytes) -> None:
+    """Raise EncodingError for what is no COSE_Sign1, SignatureError when it is not this key's of `payload` as what that is."""
+    cose.verify1(message, public_key, detached_payload=payload)
+    found, expected = cose.decode_sign1(message).content_type, signed_type(payload)
+    if found != expected:
+        raise SignatureError("COSE_Sign1 content type", expected=expected or "none", got=str(found)[:80])
 
 
 class DetachedVerifier:
     """Signatures by one public key (32 bytes)."""
 
-    __slots__ = ("_key", "_message", "_public_key", "_signed")
+    __slots__ = ("_forms", "_public_key")
 
     def __init__(self, public_key: bytes) -> None:
-        protected = cbor.encode({ALG: EDDSA, KID: key_id(public_key)})
-        blank = cbor.encode(cbor.CBORTag(SIGN1_TAG, [protected, {}, None, bytes(SIGNATURE_BYTES)]))
         self._public_key = public_key
-        self._message = blank[:-SIGNATURE_BYTES]
-        self._signed = cbor.encode(["Signature1", protected, b"", b""])[:-1]
-        self._key: Ed25519PublicKey | None = None
+        self._forms = {content_type: _form(public_key, content_type) for content_type in (None, SENML_CBOR)}
 
     def verify(self, message: bytes, payload: bytes) -> bool | None:
         """Is `message` this key's signature of `payload`? None for a message of another form or by another key."""
-        if len(message) != len(self._message) + SIGNATURE_BYTES or not message.startswith(self._message):
+        beginning, signed = self._forms[signed_type(payload)]
+        if len(message) != len(beginning) + SIGNATURE_BYTES or not message.startswith(beginning):
             return None
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-        try:
-            if self._key is None:
-                self._key = Ed25519PublicKey.from_public_bytes(self._public_key)
-            self._key.verify(message[-SIGNATURE_BYTES:], self._signed + _byte_string_head(len(payload)) + payload)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        signed += cbor.head(cbor.BYTES, len(payload)) + payload
+        return cose.verify_ed25519(self._public_key, message[-SIGNATURE_BYTES:], signed)
 
 
 def named_kid(message: bytes) -> bytes | None:
-    """The `kid` of a message of this form; None for any other."""
-    return message[8:16] if len(message) == 84 and message.startswith(_BEGINNING) else None
+    """The `kid` of a message of one of these forms; None for any other."""
+    for start, length in _KIDS:
+        if len(message) == length and message.startswith(start):
+            return message[len(start) : len(start) + _KID_BYTES]
+    return None
 
 
-def _byte_string_head(length: int) -> bytes:
-    """Major type 2 in its shortest form (RFC 8949 section 4.2.1)."""
-    if length < 24:
-        return bytes([0x40 + length])
-    octets = 1 if length < 2**8 else 2 if length < 2**16 else 4
-    return bytes([0x58 + octets // 2]) + length.to_bytes(octets, "big")
+def _form(public_key: bytes, content_type: str | None) -> tuple[bytes, bytes]:
+    """What a message begins with, and its Sig_structure (RFC 9052 section 4.4) up to the payload."""
+    protected = sign1_header(public_key, content_type)
+    blank = cbor.encode(cbor.CBORTag(SIGN1_TAG, [protected, {}, None, bytes(SIGNATURE_BYTES)]))
+    return blank[:-SIGNATURE_BYTES], cbor.encode(["Signature1", protected, b"", b""])[:-1]
 
 
-_BEGINNING = bytes.fromhex("d2844da201270448")
+def _kid_place(content_type: str | None) -> tuple[bytes, int]:
+    """What a message begins with up to the kid, and its length."""
+    beginning, _ = _form(bytes(32), content_type)
+    return beginning[: beginning.index(key_id(bytes(32)))], len(beginning) + SIGNATURE_BYTES
+
+
+_KID_BYTES = len(key_id(bytes(32)))
+_KIDS = tuple(map(_kid_place, (None, SENML_CBOR)))

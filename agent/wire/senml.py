@@ -1,4 +1,4 @@
-"""SenML packs in JSON (RFC 8428 sections 4 and 5): encode records, decode strictly.
+"""SenML packs in JSON (RFC 8428 sections 4 and 5): encode records, decode strictly. In CBOR: wire/senml_cbor.
 
 Invariant: numbers are exact both ways (int or Decimal, never float; no NaN, no infinity), and a record may be padded with
 blanks before its closing brace, which JSON allows, so that a pack's length need not depend on its values.
@@ -13,6 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from agent.errors import EncodingError
+
+SENML_JSON = "application/senml+json"
+SENML_CBOR = "application/senml+cbor"
 
 MAX_PACK_BYTES = 64 * 1024
 """The largest message between daemons (DESIGN.md section 2); contracts/aggregate allows somewhat less."""
@@ -52,9 +55,15 @@ class Record:
     ut: Number | None = None
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Record))
+FIELDS = tuple(field.name for field in dataclasses.fields(Record))
 _TEXTS = frozenset({"bn", "bu", "n", "u", "vs", "vd"})
+_CAPS = {"bn": MAX_NAME_CHARACTERS, "n": MAX_NAME_CHARACTERS, "vd": MAX_PACK_BYTES * 4 // 3}
 _VALUES = ("v", "vs", "vb", "vd")
+
+
+def media_type(payload: bytes) -> str:
+    """What a pack's first octet says that it is: JSON's `[` begins no array in CBOR."""
+    return SENML_JSON if payload[:1] == b"[" else SENML_CBOR
 
 
 def encode_record(record: Record, width: int = 0) -> str:
@@ -63,10 +72,10 @@ def encode_record(record: Record, width: int = 0) -> str:
     Raises EncodingError for a value that SenML cannot carry, or for a record longer than a `width` that is not 0.
     """
     parts = []
-    for name in _FIELDS:
+    for name in FIELDS:
         value = getattr(record, name)
         if value is not None:
-            _check(name, value, "SenML record")
+            check_field(name, value, "SenML record")
             parts.append(f'"{name}":{_json(value)}')
     text = "{" + ",".join(parts)
     if width and len(text) + 1 > width:
@@ -108,36 +117,41 @@ def decode(pack: bytes) -> tuple[Record, ...]:
             expected=f"an array of 1 to {MAX_RECORDS} records",
             got=f"{len(items)} records" if isinstance(items, list) else type(items).__name__,
         )
+    records = tuple(record_of(item, f"SenML record {number}") for number, item in enumerate(items))
+    check_whole(records)
+    return records
+
+
+def record_of(item: Any, where: str) -> Record:
+    """The record with these fields; raise EncodingError unless they are a dict of the standard's, each with a value that it may have."""
+    if not isinstance(item, dict):
+        raise EncodingError(where, expected="an object", got=type(item).__name__)
+    for name, value in item.items():
+        if name not in FIELDS:
+            raise EncodingError(where, expected="the fields of RFC 8428", got=repr(name)[:40])
+        check_field(name, value, f"{where} {name}")
+    return Record(**item)
+
+
+def check_whole(records: Sequence[Record]) -> None:
+    """The rules that span records: names, and one value each; raise EncodingError."""
     base_name, base_value, base_sum = "", False, False
-    records = []
-    for number, item in enumerate(items):
-        record = _record(item, f"SenML record {number}")
+    for number, record in enumerate(records):
         base_name = record.bn if record.bn is not None else base_name
         base_value = base_value or record.bv is not None
         base_sum = base_sum or record.bs is not None
         _check_whole(record, base_name, base_value, base_sum, f"SenML record {number}")
-        records.append(record)
-    return tuple(records)
 
 
-def _record(item: Any, where: str) -> Record:
-    if not isinstance(item, dict):
-        raise EncodingError(where, expected="an object", got=type(item).__name__)
-    for name, value in item.items():
-        if name not in _FIELDS:
-            raise EncodingError(where, expected="the fields of RFC 8428", got=repr(name)[:40])
-        _check(name, value, f"{where} {name}")
-    return Record(**item)
-
-
-def _check(name: str, value: Any, where: str) -> None:
+def check_field(name: str, value: Any, where: str) -> None:
+    """Raise EncodingError for a value that this field of a record cannot have."""
     if name in _TEXTS:
-        cap = MAX_NAME_CHARACTERS if name in ("bn", "n") else MAX_TEXT_CHARACTERS
+        cap = _CAPS.get(name, MAX_TEXT_CHARACTERS)
         if not isinstance(value, str):
             raise EncodingError(where, expected="text", got=type(value).__name__)
         if len(value) > cap:
             raise EncodingError(where, expected=f"at most {cap} characters", got=str(len(value)))
-        if any(0xD800 <= ord(c) < 0xE000 for c in value):
+        if not value.isascii() and any(0xD800 <= ord(c) < 0xE000 for c in value):
             raise EncodingError(where, expected="Unicode text", got="half a surrogate pair")
         if name == "vd" and not re.fullmatch(r"[A-Za-z0-9_-]*", value):
             raise EncodingError(where, expected="base64url without padding", got="another character")

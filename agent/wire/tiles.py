@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from agent.errors import EncodingError
 from agent.wire.tlog import leaf_hash, node_hash
 
+CHECKPOINT = "checkpoint"
+"""The signed note beside them."""
+
 WIDTH = 256
 HEIGHT = 8
 HASH_BYTES = 32
@@ -200,6 +203,30 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
         above = [node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)]
         row = [*above, row[-1]] if len(row) % 2 else above
     return row[0]
+
+
+def rows_at(read: Callable[[Tile], Sequence[bytes]], begin: int, size: int) -> tuple[tuple[bytes, ...], ...]:
+    """What `TileBuilder(begin, …)` goes on from: the hashes of each level that are in no whole tile of the first `begin` entries, a multiple
+    of 256, out of the tiles of `size`. C2SP tlog-tiles lets none of those go that are read here, whatever was pruned before `begin`."""
+    rows: list[tuple[bytes, ...]] = [()]
+    while begin >> HEIGHT * len(rows):
+        level = len(rows)
+        number, place = divmod(begin >> HEIGHT * level, WIDTH)
+        width = min(WIDTH, (size >> HEIGHT * level) - number * WIDTH)
+        rows.append(tuple(read(Tile(level, number, width))[:place]) if place else ())
+    return tuple(rows)
+
+
+def peaks_of(rows: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """The roots of the whole subtrees of a tree whose `TileBuilder` has these rows, widest first: what `TreeHead.continued` takes."""
+    peaks: list[bytes] = []
+    for row in reversed(rows):
+        at = 0
+        for bit in reversed(range(HEIGHT)):
+            if len(row) >> bit & 1:
+                peaks.append(root_of(row[at : at + (1 << bit)]))
+                at += 1 << bit
+    return peaks
 
 
 def node_from(read: Callable[[Tile], Sequence[bytes]], size: int) -> Node:

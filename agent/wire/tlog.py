@@ -5,6 +5,7 @@ wire/proofs, cosignatures of witnesses in wire/cosignature.
 """
 
 import base64
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,15 +37,40 @@ class TreeHead:
         self.size = 0
         self._peaks: list[bytes] = []
 
+    @classmethod
+    def over(cls, roots: Iterable[bytes], width: int) -> "TreeHead":
+        """The tree whose entries, `width` (a power of two) at a time, have these roots."""
+        head = cls()
+        for root in roots:
+            head._add(root, width)
+        return head
+
+    @classmethod
+    def continued(cls, size: int, peaks: Sequence[bytes]) -> "TreeHead":
+        """The tree of `size` entries by its `peaks`: the roots of its whole subtrees, widest first. Raises EncodingError for another number of them."""
+        if len(peaks) != size.bit_count() or any(len(peak) != 32 for peak in peaks):
+            raise EncodingError("peaks", expected=f"{size.bit_count()} hashes of 32 bytes", got="others")
+        head = cls()
+        head.size, head._peaks = size, list(peaks)
+        return head
+
     def append(self, entry: bytes) -> None:
         """Add one entry."""
-        node = leaf_hash(entry)
-        size = self.size
-        while size & 1:
+        self._add(leaf_hash(entry), 1)
+
+    def _add(self, node: bytes, width: int) -> None:
+        beside = self.size // width
+        while beside & 1:
             node = node_hash(self._peaks.pop(), node)
-            size >>= 1
+            beside >>= 1
         self._peaks.append(node)
-        self.size += 1
+        self.size += width
+
+    def copy(self) -> "TreeHead":
+        """The same tree, to be added to independently."""
+        same = TreeHead()
+        same.size, same._peaks = self.size, self._peaks.copy()
+        return same
 
     def root(self) -> bytes:
         """RFC 6962 Merkle Tree Hash of everything appended (32 bytes)."""
@@ -91,13 +117,19 @@ def decode_checkpoint(note: bytes) -> Checkpoint:
 def open_checkpoint(note: bytes, name: str, public_key: bytes) -> Checkpoint:
     """Verify and read a signed note; raise EncodingError or SignatureError."""
     checkpoint, signatures = split_note(note)
-    wanted = key_hash(name, public_key)
+    signed = signed_by(checkpoint, signatures, name, public_key)
+    if not signed:
+        got = "none by that key" if signed is None else "one that does not verify"
+        raise SignatureError("checkpoint", expected=f"a signature by {name}", got=got)
+    return checkpoint
+
+
+def signed_by(checkpoint: Checkpoint, signatures: list[tuple[str, bytes]], name: str, public_key: bytes) -> bool | None:
+    """Does the first signature under this name and key verify? None when there is none."""
     for signer, blob in signatures:
-        if signer == name and blob[:4] == wanted:
-            if verify_ed25519(public_key, blob[4:], checkpoint.body().encode()):
-                return checkpoint
-            raise SignatureError("checkpoint", expected=f"a signature by {name}", got="one that does not verify")
-    raise SignatureError("checkpoint", expected=f"a signature by {name}", got="none by that key")
+        if signer == name and blob[:4] == key_hash(name, public_key):
+            return verify_ed25519(public_key, blob[4:], checkpoint.body().encode())
+    return None
 
 
 def split_note(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:

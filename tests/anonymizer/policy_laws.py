@@ -64,7 +64,12 @@ def laws_of(policy: Policy) -> Iterator[tuple[str, str, Law]]:
                     yield stream.name, name, law
             case UniqueTerms(noise=laplace):
                 yield stream.name, f"Laplace rate={laplace.rate}", laplace
-            case CountTerms(noise=noise) | ScalarTerms(noise=noise):
+            case ScalarTerms(noise=noise) as terms:
+                yield stream.name, f"Gaussian sigma^2={noise.sigma_squared}", noise
+                if terms.privacy.percentiles:
+                    cells = terms.cell_noise
+                    yield stream.name, f"Gaussian sigma^2={cells.sigma_squared}", cells
+            case CountTerms(noise=noise):
                 yield stream.name, f"Gaussian sigma^2={noise.sigma_squared}", noise
             case _:
                 assert not isinstance(stream.privacy, Guaranteed), f"{stream.name} draws noise of an unknown law"

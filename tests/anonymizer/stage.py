@@ -18,7 +18,7 @@ from agent.contracts import lease as lease_contract
 from agent.contracts import log as log_contract
 from agent.contracts.board import Board, Channel
 from agent.contracts.lease import Lease, OnAir
-from agent.contracts.log import Entry, Release, decode_entry, iter_records
+from agent.contracts.log import Entry, Release, decode_entry, iter_log, iter_records
 from agent.contracts.public import State, decode_state
 from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, Body, Header, Kind
 from agent.disclosure.datachain import compile_disclosure
@@ -139,6 +139,8 @@ class Unit:
     def __init__(self, folder: Path, policy: str | None = None, *, log: Path | None = None) -> None:
         self.folder = folder
         self.log = log or folder / "log"
+        self.key = KEY
+        """By which the log's checkpoint is verified."""
         self.policy = folder / "policy.cose"
         self.offers = folder / "offer"
         self.offers.mkdir()
@@ -298,12 +300,18 @@ port = "/dev/null"
         return self.latest
 
     def _checkpoint(self) -> tlog.Checkpoint:
-        note = (self.log / log_contract.CHECKPOINT).read_bytes()
-        return tlog.open_checkpoint(note, ORIGIN, KEY.public_key().public_bytes_raw())
+        note = (self.folder / "public" / log_contract.LOGGED).read_bytes()
+        origin = tlog.decode_checkpoint(note).origin
+        assert origin.partition("/after/")[0] == ORIGIN
+        return tlog.open_checkpoint(note, origin, self.key.public_key().public_bytes_raw())
 
     def used_bytes(self) -> int:
         """How far readers may read."""
         return int(self._checkpoint().extensions[0].removeprefix("bytes "))
+
+    def log_bytes(self) -> int:
+        """Where the log's last record ends."""
+        return max(record.end for record in iter_log((self.log / log_contract.RELEASES).read_bytes()))
 
     def entries(self) -> list[Entry]:
         """Every entry that the checkpoint covers, the checkpoint's signature verified."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.anonymizer.budget import Budget, Presence, Terms, terms_of, worst_case
-from agent.policy.enforcement import count_privacy
+from tests.anonymizer.one_window import count_privacy
 from tests.anonymizer.stage import make_policy
 
 RHO = st.sampled_from([Fraction(1, 8), Fraction(1, 16), Fraction(1, 50), Fraction(3, 7)])

@@ -15,6 +15,7 @@ from agent.anonymizer.centred import FRACTION_BITS, MAX_VARIANCE, CentredGaussia
 from agent.errors import InvariantBroken
 from agent.local.randomness import random_bytes
 from tests.anonymizer.chi_square import p_value
+from tests.anonymizer.script import Script
 
 ONE = 1 << FRACTION_BITS
 VARIANCES = (Fraction(1), Fraction(7, 3), Fraction(40), Fraction(900))
@@ -31,20 +32,6 @@ def line(variance: Fraction, fraction: int) -> list[tuple[int, Decimal]]:
         weights = [(-((k + f) ** 2) / v2).exp() for k in values]
         total = sum(weights)
         return [(k, weight / total) for k, weight in zip(values, weights, strict=True)]
-
-
-class Script:
-    """A byte source that gives what it was told and notes how much was asked."""
-
-    def __init__(self, *answers: bytes) -> None:
-        self._answers = list(answers)
-        self.asked: list[int] = []
-
-    def __call__(self, count: int) -> bytes:
-        self.asked.append(count)
-        answer = self._answers.pop(0)
-        assert len(answer) == count
-        return answer
 
 
 @pytest.mark.parametrize("variance", VARIANCES[:3])

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import CHECKPOINT, RELEASES
-from agent.errors import InvariantBroken, LogDamaged, StorageUnavailable
+from agent.anonymizer.checkpoint import KeptCheckpoint
+from agent.anonymizer.log import KEEP_EVERY, ReleaseLog
+from agent.contracts.log import LOGGED, RELEASES, StopTaken, iter_log
+from agent.errors import InvariantBroken, LogDamaged, LogShortened, StorageUnavailable
+from agent.wire.tlog import decode_checkpoint
 from tests.anonymizer.stage import KEY, ORIGIN
 from tests.anonymizer.test_log import entry
 
@@ -20,9 +22,10 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.log = folder / "log"
         self.copy = folder / "elsewhere" / "checkpoint"
+        self.shown = folder / "public" / LOGGED
 
     def open(self) -> ReleaseLog:
-        return ReleaseLog(self.log, ORIGIN, KEY, copy=self.copy)
+        return ReleaseLog(self.log, ORIGIN, KEY, copy=self.copy, shown=self.shown)
 
     def append(self, *numbers: int) -> str | None:
         """Open, append one entry each, close; what opening said."""
@@ -32,8 +35,12 @@ class Disk:
         log.close()
         return log.recovered
 
-    def files(self) -> tuple[bytes, bytes, bytes]:
-        return (self.log / RELEASES).read_bytes(), (self.log / CHECKPOINT).read_bytes(), self.copy.read_bytes()
+    def kept(self) -> int:
+        """Entries that the copy knows of."""
+        return max(checkpoint.size for _, checkpoint in KeptCheckpoint(self.copy).slots())
+
+    def files(self) -> tuple[bytes, bytes]:
+        return (self.log / RELEASES).read_bytes(), self.copy.read_bytes()
 
 
 @pytest.fixture
@@ -41,33 +48,64 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path)
 
 
-def test_it_follows_every_checkpoint(disk: Disk) -> None:
-    """From the first, of an empty log, on."""
+def test_it_follows_by_four(disk: Disk) -> None:
+    """From the first, of an empty log, on; at most three entries are missing from it, none once the log was closed. In place: two slots."""
     log = disk.open()
-    for number in range(3):
-        assert disk.copy.read_bytes() == (disk.log / CHECKPOINT).read_bytes()
+    inode = disk.copy.stat().st_ino
+    for number in range(11):
+        assert 0 <= number - disk.kept() <= KEEP_EVERY - 1
         log.append([entry(number)])
+    assert disk.kept() == 8
+    assert disk.copy.stat().st_ino == inode
     log.close()
+    assert disk.kept() == 11
     assert disk.append() is None
-    assert disk.copy.read_bytes() == (disk.log / CHECKPOINT).read_bytes()
+
+
+@pytest.mark.parametrize("lost", [b"", b"x" * 300, bytes(4056)])
+def test_a_slot_cut_short_leaves_the_other(disk: Disk, lost: bytes) -> None:
+    """The newest is spoiled: the older one still says that the log was at least so long."""
+    disk.append(*range(5))
+    data = disk.copy.read_bytes()
+    newest = 0 if decode_checkpoint(data[:4096].rstrip(b"\0")).size == 5 else 4096
+    spoiled = bytearray(data)
+    spoiled[newest + 40 : newest + 40 + len(lost)] = lost
+    disk.copy.write_bytes(spoiled)
+    assert disk.append() is None
+    assert disk.kept() == 5
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])
-def test_a_shorter_log_is_refused_and_nothing_changed(disk: Disk, kept: int) -> None:
-    """Also an empty one, and one whose tail would be recovered."""
+def test_a_shorter_log_is_told_and_nothing_changed(disk: Disk, kept: int) -> None:
+    """Also an empty one, and one whose end is torn: what it had, and the note that knows better."""
     disk.append(*range(kept))
     shutil.copytree(disk.log, disk.log.with_name("backup"))
     disk.append(*range(kept, 3))
-    newer = (disk.log / RELEASES).read_bytes()
-    for releases in (None, newer):
+    for torn in (b"", b"torn"):
         shutil.rmtree(disk.log)
         shutil.copytree(disk.log.with_name("backup"), disk.log)
-        if releases is not None:
-            (disk.log / RELEASES).write_bytes(releases)
+        with (disk.log / RELEASES).open("r+b") as file:
+            file.seek(max(record.end for record in iter_log((disk.log / RELEASES).read_bytes())))
+            file.write(torn)
         before = disk.files()
-        with pytest.raises(LogDamaged, match=f"at least 3 entries, got {kept}; put back the newest copy"):
+        with pytest.raises(LogShortened, match=f"at least 3 entries, got {kept}; put back the newest copy") as told:
             disk.open()
+        assert (told.value.kept, decode_checkpoint(told.value.known).size) == (kept, 3)
         assert disk.files() == before
+
+
+def test_a_decision_among_what_is_lost_is_refused(disk: Disk) -> None:
+    """It may be a stop order: no log follows one of which a decision is lost."""
+    disk.append(0)
+    shutil.copytree(disk.log, disk.log.with_name("backup"))
+    log = disk.open()
+    log.append([StopTaken(b"order", ("steward/ada",), 1_800_000_100)])
+    log.close()
+    shutil.rmtree(disk.log)
+    disk.log.with_name("backup").rename(disk.log)
+    with pytest.raises(LogDamaged, match="at least 2 entries, got 1") as told:
+        disk.open()
+    assert not isinstance(told.value, LogShortened)
 
 
 def test_no_log_at_all_is_the_shortest(disk: Disk) -> None:
@@ -75,7 +113,7 @@ def test_no_log_at_all_is_the_shortest(disk: Disk) -> None:
     shutil.rmtree(disk.log)
     with pytest.raises(LogDamaged, match="at least 1 entries, got 0"):
         disk.open()
-    assert not (disk.log / CHECKPOINT).exists()
+    assert not any((disk.log / RELEASES).read_bytes())
 
 
 @pytest.mark.parametrize("longer_by", [0, 1])
@@ -92,14 +130,32 @@ def test_a_forked_log_is_refused_and_nothing_changed(disk: Disk, longer_by: int)
     assert disk.files() == before
 
 
-def test_power_lost_between_checkpoint_and_copy(disk: Disk) -> None:
+def test_power_lost_before_the_copy_followed(disk: Disk) -> None:
     """A log that went on from the copy is accepted, and the copy follows at once, without a word."""
     disk.append(0, 1)
     old = disk.copy.read_bytes()
     disk.append(2, 3)
     disk.copy.write_bytes(old)
     assert disk.append() is None
-    assert disk.copy.read_bytes() == (disk.log / CHECKPOINT).read_bytes()
+    assert disk.kept() == 4
+
+
+def test_what_readers_saw_in_this_boot_counts_too(disk: Disk) -> None:
+    """Until the power goes, a log that is one entry short is told, though the copy is three behind."""
+    log = disk.open()
+    for number in range(3):
+        log.append([entry(number)])
+    log._segment.close()
+    shutil.copy(disk.shown, disk.log.with_name("seen"))
+    data = (disk.log / RELEASES).read_bytes()
+    notes = [record for record in iter_log(data) if record.is_checkpoint]
+    (disk.log / RELEASES).write_bytes(data[: notes[2].end] + bytes(4096))
+    assert disk.kept() == 0
+    with pytest.raises(LogShortened, match="at least 3 entries, got 2"):
+        disk.open()
+    disk.shown.unlink()
+    assert disk.append() is None, "and with the power what nobody kept is forgotten: at most three entries"
+    assert disk.kept() == 2
 
 
 def test_an_absent_copy_is_written_once_and_said(disk: Disk) -> None:
@@ -129,17 +185,19 @@ def test_the_copy_of_another_unit_is_refused(disk: Disk) -> None:
     )
     other.close()
     shutil.copy(disk.copy.with_name("another"), disk.copy)
-    with pytest.raises(LogDamaged, match="signed by this unit"):
+    with pytest.raises(LogDamaged, match="as its copy says, or one that follows it"):
         disk.open()
 
 
 def test_a_copy_that_finds_no_space_is_owed(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """AN-55: the entry stands and is visible; until the copy is written the log is not ready, so the gate is shut."""
     log = disk.open()
+    for number in range(KEEP_EVERY - 1):
+        log.append([entry(number)])
     real = os.open
 
     def full(path: object, flags: int, *rest: int, **more: int) -> int:
-        if str(path).startswith(str(disk.copy.parent / ".")):
+        if str(path) == str(disk.copy):
             raise OSError(code, os.strerror(code))
         return real(path, flags, *rest, **more)  # type: ignore[arg-type]  # handed on as it came
 
@@ -147,11 +205,11 @@ def test_a_copy_that_finds_no_space_is_owed(disk: Disk, monkeypatch: pytest.Monk
         patch.setattr(os, "open", full)
         code = errno.ENOSPC
         with pytest.raises(StorageUnavailable):
-            log.append([entry(0)])
-        assert (log.size, log.covered, log.ready()) == (1, False, False)
+            log.append([entry(3)])
+        assert (log.size, log.covered, log.ready()) == (KEEP_EVERY, False, False)
         code = errno.EACCES
         with pytest.raises(InvariantBroken, match="elsewhere/checkpoint"):
             log.ready()
     assert log.ready()
-    assert disk.copy.read_bytes() == (disk.log / CHECKPOINT).read_bytes()
+    assert disk.kept() == KEEP_EVERY
     log.close()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.anonymizer.govern import charge_for, govern
+from agent.anonymizer.govern import charge_for
 from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.window import NS, Closed
@@ -21,6 +21,7 @@ from agent.contracts.public import Reason
 from agent.contracts.reading import HEADER, Kind
 from agent.errors import BoardError, InvariantBroken, LogDamaged, MessageError, WindowReleased
 from agent.policy.parse import parse_policy
+from tests.anonymizer.one_window import govern
 from tests.anonymizer.stage import BIKE, BOARD, DOG, FOOT, make_policy, message, policy_text, readings
 from tests.anonymizer.worlds import START_S, World
 

@@ -14,7 +14,9 @@ import pytest
 
 from agent.contracts import aggregate
 from agent.contracts import log as log_contract
-from agent.contracts.log import Gap, NoticeServed, PolicyOffered, PolicyTaken, Release
+from agent.contracts.board_seen import BoardSeen
+from agent.contracts.gate_log import GateChanges
+from agent.contracts.log import Decision, Gap, LogLost, NoticeServed, PolicyOffered, PolicyTaken, Release
 from agent.contracts.public import open_envelope
 from agent.wire import cose
 from tests.anonymizer.stage import BIKE, DOG, FOOT, KEY, Beacon, Bridge, Unit
@@ -63,6 +65,8 @@ def test_from_notice_to_releases(unit: Unit) -> None:
         PolicyOffered,
         NoticeServed,
         PolicyTaken,
+        GateChanges,
+        BoardSeen,
     ]
     releases = unit.releases()
     starts = [release.window_start for release in releases]
@@ -144,6 +148,11 @@ def test_a_lease_that_waited_while_the_daemon_stood_still_opens_nothing(unit: Un
     beacon, bridge = unit.beacon(), unit.bridge()
     keep(unit, beacon, bridge, 2.5)
     unit.wait(lambda: unit.counters().get("gate") == "open", "an open gate")
+    line = unit.latest
+    unit.wait(
+        lambda: unit.counters() is not line,
+        "a line just written, so that none is under way while the daemon stands still",
+    )
     assert unit.process is not None
     unit.process.send_signal(signal.SIGSTOP)
     time.sleep(0.1)
@@ -258,34 +267,65 @@ def test_a_long_start_asks_for_time(unit: Unit, monkeypatch: pytest.MonkeyPatch)
             assert said.count("EXTEND_TIMEOUT_USEC=30000000") == logged
 
 
-def test_a_log_put_back_from_a_backup_is_refused(unit: Unit) -> None:
-    """AN-58, I5: a clock set back would release its last windows again. Nothing is changed; the newest log is accepted again."""
+def test_a_log_put_back_from_a_backup_is_closed_and_another_follows(unit: Unit) -> None:
+    """AN-64, I4, I5: the new log names the loss, charges every window that was logged or lost, releases none of them, and goes on."""
     unit.start()
     keep(unit, unit.beacon(), None, 2.0)
     unit.wait(lambda: any(isinstance(entry, Release) for entry in unit.entries()), "a release")
     unit.stop()
     backup, newest = unit.folder / "backup", unit.folder / "newest"
     shutil.copytree(unit.log, backup)
+    left = unit.entries()
     unit.start()
-    logged = len(unit.entries())
-    unit.wait(lambda: unit.counters().get("entries", 0) >= logged + 3, "more entries")
+    unit.wait(lambda: unit.counters().get("entries", 0) >= len(left) + 3, "more entries")
     unit.stop()
-    size = len(unit.entries())
+    whole = unit.entries()
+    note = (unit.folder / "public" / log_contract.LOGGED).read_bytes()
     unit.log.rename(newest)
     shutil.copytree(backup, unit.log)
+    unit.start()
+    beacon = unit.beacon()
+    unit.wait(lambda: "a new log begins" in unit.errors(), "the loss in the journal")
+    seen = len(unit.entries())
+    keep(unit, beacon, None, 1.0)
+    unit.wait(lambda: any(isinstance(entry, Release) for entry in unit.entries()[seen:]), "a release in the new log")
+    assert unit.stop() == 0
+    after = unit.entries()
+    assert after[0] == LogLost(note, len(left), after[0].root if isinstance(after[0], LogLost) else b"")
+    assert [entry for entry in after if isinstance(entry, Decision)] == [e for e in left if isinstance(e, Decision)]
+    again = {entry.window_start for entry in after if isinstance(entry, Release)}
+    assert not again & {entry.window_start for entry in whole if isinstance(entry, Release)}
+    starts: list[int] = []
+    for entry in after:
+        if isinstance(entry, Release):
+            starts.append(entry.window_start)
+        if isinstance(entry, Gap):
+            starts += range(entry.first_start, entry.first_start + entry.count * entry.window_s, entry.window_s)
+    assert starts == list(range(starts[0], starts[0] + len(starts))), "every window once, as a Gap or released"
+    known = [entry.window_start for entry in whole if isinstance(entry, Release)]
+    assert starts[0] <= known[0], "and from the first on"
+    closed = [path for path in unit.log.iterdir() if path.name.startswith(log_contract.RELEASES + ".")]
+    assert [path.read_bytes() for path in closed] == [(backup / log_contract.RELEASES).read_bytes()]
+    unit.start()
+    unit.wait(lambda: unit.counters().get("entries", 0) > len(after), "entries on top of the new log")
+    unit.stop()
+
+
+def test_no_log_at_all_is_refused(unit: Unit) -> None:
+    """AN-58: with it the policy and perhaps a stop order are gone; nothing is changed, and the newest log is accepted again."""
+    unit.start()
+    keep(unit, unit.beacon(), None, 1.0)
+    unit.wait(lambda: len(unit.entries()) >= 2, "entries")
+    unit.stop()
+    size = len(unit.entries())
+    newest = unit.folder / "newest"
+    unit.log.rename(newest)
     code, said = unit.refused()
     assert code == 2
-    assert f"expected a log of at least {size} entries" in said
+    assert f"expected a log of at least {size} entries, got 0" in said
     assert "put back the newest copy of the log's folder" in said
-    for name in (log_contract.RELEASES, log_contract.CHECKPOINT):
-        assert (unit.log / name).read_bytes() == (backup / name).read_bytes()
-    shutil.rmtree(unit.log)
-    assert unit.refused()[0] == 2, "no log at all is the shortest"
     shutil.rmtree(unit.log)
     newest.rename(unit.log)
-    unit.start()
-    unit.wait(lambda: unit.counters().get("entries", 0) > size, "entries on top of the newest log")
-    assert unit.stop() == 0
     (unit.folder / "checkpoint").unlink()
     unit.start()
     unit.wait(lambda: (unit.folder / "checkpoint").exists(), "a new copy")

@@ -4,11 +4,16 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate
 from agent.contracts.reading import Kind
 from agent.local.clock import boot_ns
-from tests.anonymizer.stage import Bridge, Unit, message
+from agent.wire.cose import public_bytes
+from agent.wire.detached import verify_detached
+from agent.wire.senml import media_type
+from tests.anonymizer.stage import KEY, Bridge, Unit, message
 from tests.anonymizer.test_kinds import TEXTS, board, brought, text
 from tests.privacy.memory_scan import Scanner, address_forms
 
@@ -23,11 +28,14 @@ def residue(unit: Unit, addresses: list[bytes]) -> None:
     assert "digest" in Scanner([(unit.digest, "digest")]).names_in_process(unit.process.pid)
 
 
-def test_all_kinds_from_readings_to_releases(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["json", "cbor"])
+def test_all_kinds_from_readings_to_releases(tmp_path: Path, encoding: str) -> None:
     """I4, I6, AN-2, AN-412: each stream releases every window, with its own charge and one length; every reading is accounted for."""
     words = text(*NAMES).replace("10 seconds", "2 seconds").replace("samples = 10", "samples = 2")
     words = words.replace("m = 5\nc = 5", "m = 2\nc = 2").replace('notice = "5 seconds"', 'notice = "1 seconds"')
     unit = Unit(tmp_path, words)
+    with unit.settings.open("a") as settings:
+        settings.write(f'[release]\nencoding = "{encoding}"\n')
     try:
         unit.start()
         unit.wait((tmp_path / "public" / "envelope").exists, "envelope")
@@ -65,7 +73,9 @@ def test_all_kinds_from_readings_to_releases(tmp_path: Path) -> None:
         assert unit.stop() == 0
         packs: dict[str, list[Aggregate]] = {}
         for release in unit.releases():
+            assert media_type(release.payload) == f"application/senml+{encoding}"
             pack = aggregate.decode(release.payload)
+            verify_detached(release.signature, public_bytes(KEY), release.payload)
             packs.setdefault(release.stream, []).append(pack)
             assert (release.charge is None) == (release.stream == "cars")
         for name in NAMES:

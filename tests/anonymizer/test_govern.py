@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 from agent.anonymizer.counts import CountTerms
-from agent.anonymizer.govern import govern
 from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.threshold import shown, value_digits
 from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Aggregate, Cell
 from agent.contracts.log import Charge
 from agent.local.randomness import random_bytes
-from agent.policy.enforcement import count_privacy
 from tests.anonymizer.chi_square import exact_law, p_value
+from tests.anonymizer.one_window import count_privacy, govern
 from tests.anonymizer.stage import make_policy
 
 POLICY = make_policy(window=5)

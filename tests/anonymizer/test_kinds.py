@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.anonymizer import strength
+from agent.anonymizer import scalar, strength
 from agent.anonymizer.budget import Budget, Presence, terms_of, worst_case
 from agent.anonymizer.distinct import CELLS
 from agent.anonymizer.kinds import encodable, terms_for
@@ -18,6 +18,7 @@ from agent.contracts.board import Board, Channel
 from agent.contracts.log import Charge, Gap, Release, decode_entry
 from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, TAG_UINT32_LE, Body, Header, Kind, unpack_header
 from agent.errors import PolicyError
+from agent.operations import dues
 from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
 from agent.policy.parse import parse_policy
 from agent.wire import cbor
@@ -48,6 +49,7 @@ TEXTS = {
     "cars": ("count", "radar", 'classes = ["car"]', "threshold-only", "k = 3\nmax_count = 5000"),
     "visitors": ("unique", "identifiable_wifi_sensor", "", "dp", "epsilon = 0.5\nm = 2\naddresses = 1\nk = 5\nz = 2"),
     "noise": ("scalar", "sound_level_meter", 'quantity = "sound_level"', "dp", f"rho = 0.125\nm = 5\nc = 5\n{LEVEL}\nsamples = 10"),
+    "levels": ("scalar", "sound_level_meter", 'quantity = "sound_level"', "dp", "rho = 2\nm = 1\nc = 1\nlow = 30\nhigh = 100\nstep = 1\nsamples = 40\npercentiles = [10, 50, 90]\npercentiles_rho = 1"),
     "leq": ("scalar", "sound_level_meter", 'quantity = "sound_level"', "coarse", 'aggregation = "mean"\nmin_samples = 3\nlow = 30\nhigh = 100\nstep = 5'),
     "dust": ("scalar", "air_quality", 'quantity = "pm2_5"', "none", "low = 0\nhigh = 1000\nstep = 1"),
     "passing": ("count", "radar", 'classes = ["bike", "foot"]', "dp", NOISY + '\ntotals = "period"'),
@@ -65,7 +67,8 @@ def text(*names: str, version: int = 1, **changed: str) -> str:
         if name in changed:
             old, new = changed[name].split(" -> ")
             privacy = privacy.replace(old, new)
-        streams += STREAM.format(name=name, kind=kind, technology=technology, more=more, mode=mode, privacy=privacy)
+        stated = STREAM.format(name=name, kind=kind, technology=technology, more=more, mode=mode, privacy=privacy)
+        streams += stated.replace('"10 seconds"', '"40 seconds"') if name == "levels" else stated
     return head + streams
 
 
@@ -281,6 +284,55 @@ def test_a_mean_with_noise_needs_its_samples() -> None:
     assert life.sent == life.accounted
 
 
+def test_percentiles_beside_the_mean() -> None:
+    """AN-440: in cells of their own, rising, for one charge; without samples they are not collected like the mean."""
+    life = Life("levels")
+    life.on(20)  # to the beginning of a window
+    life.bring("levels", values=[50] * 20 + [70] * 20)
+    life.on(41)
+    pack = life.of("levels")[-1]
+    assert [field.name for field in pack.terms.fields] == ["mean", "p10", "p50", "p90"]
+    assert [str(value) for value in pack.values] == ["60.0", "50.0", "50.0", "71.0"]
+    said = stream(life.policy, "levels").privacy
+    assert isinstance(said, ScalarPrivacy)
+    assert life.charges("levels")[-1] == Charge(said.charge) == Charge(Fraction(2))
+    life.on(41)
+    assert life.of("levels")[-1].values == (Cell.NOT_COLLECTED,) * 4
+    assert life.charges("levels")[-1] == Charge(Fraction(0))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rho": Fraction(3, 2)},
+        {"percentiles": (), "percentiles_rho": Fraction(0)},
+        {"percentiles": (50,), "percentiles_rho": Fraction(1, 2)},
+        {"percentiles": (50,), "percentiles_rho": Fraction(3, 2), "step": Fraction(2)},
+    ],
+)
+def test_neither_mean_nor_histogram_has_less_noise_after_a_change(changed: dict[str, Any]) -> None:
+    """AN-34, AN-442: the older of two policies may have had more noise in either; the audit finds the same."""
+    of = policy("levels")
+    (older,) = of.streams
+    other = dataclasses.replace(older, privacy=dataclasses.replace(older.privacy, **changed))
+    for one, two in ((older, other), (other, older)):
+        least = strength.owed(two, one)
+        assert least is not None
+        drawn = max(least, strength.own(two))
+        assert isinstance(one.privacy, ScalarPrivacy)
+        assert isinstance(two.privacy, ScalarPrivacy)
+        noise = scalar.widened(two.privacy, drawn)
+        assert noise.sigma_squared * noise.step**2 >= one.privacy.sigma_squared * one.privacy.step**2
+        if one.privacy.percentiles and two.privacy.percentiles:
+            assert noise.cell_sigma_squared >= one.privacy.cell_sigma_squared
+        assert dues.owed(two, one) == dues.Span(least, least)
+        found = strength.charge(two, drawn, 1, 1)
+        wanted = dues.dues(of, two, dues.Span(drawn, drawn), 1, 1).charge
+        assert found is not None
+        assert wanted is not None
+        assert wanted.low == wanted.high == found.rho
+
+
 def test_means_without_a_guarantee() -> None:
     """AN-437, AN-439: Leq of at least three samples in steps of 5 dB; the plain mean of what no person causes."""
     life = Life("leq", "dust")
@@ -372,7 +424,7 @@ def test_a_window_that_was_not_logged_is_in_no_total() -> None:
 
 def test_one_length_whatever_happens() -> None:
     """I6 for all kinds at once: a full window, an empty one, one that was not collected."""
-    names = tuple(name for name in TEXTS if name not in ("dust", "leq"))
+    names = tuple(name for name in TEXTS if name not in ("dust", "leq", "levels"))
     life = Life(*names)
     life.random = os.urandom
     for name in names:

@@ -9,13 +9,27 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.anonymizer import log as log_module
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import CHECKPOINT, RELEASES, Charge, Entry, Gap, NoticeServed, Release, pack_record
+from agent.anonymizer.segment import STEP_BYTES
+from agent.contracts.log import (
+    LOGGED,
+    RELEASES,
+    SECTOR_BYTES,
+    Charge,
+    Entry,
+    Gap,
+    NoticeServed,
+    Release,
+    covered_bytes,
+    iter_log,
+    pack_checkpoint,
+    pack_record,
+)
 from agent.errors import InvariantBroken, LogDamaged, StorageUnavailable
 from agent.wire import tlog
 from tests.anonymizer.stage import KEY, ORIGIN
@@ -30,7 +44,7 @@ def entry(number: int) -> Entry:
 
 
 def checkpoint(folder: Path) -> tlog.Checkpoint:
-    return tlog.open_checkpoint((folder / CHECKPOINT).read_bytes(), ORIGIN, PUBLIC)
+    return tlog.open_checkpoint((folder / LOGGED).read_bytes(), ORIGIN, PUBLIC)
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -41,8 +55,14 @@ def entries(folder: Path) -> list[Entry]:
         log.close()
 
 
+def written(folder: Path) -> bytes:
+    """The log's file up to its last whole record."""
+    data = (folder / RELEASES).read_bytes()
+    return data[: max((record.end for record in iter_log(data)), default=0)]
+
+
 def filled(folder: Path, count: int) -> int:
-    """A log of `count` entries, closed; returns the bytes in use."""
+    """A log of `count` entries, closed; returns where the last one ends."""
     log = ReleaseLog(folder, ORIGIN, KEY)
     assert log.ready()
     for number in range(count):
@@ -52,9 +72,13 @@ def filled(folder: Path, count: int) -> int:
 
 
 def test_a_new_log_is_empty_and_signed(tmp_path: Path) -> None:
-    """AN-50: a checkpoint of size 0 exists before the first entry."""
+    """AN-50: a checkpoint of size 0 is the first record, before any entry, and is shown."""
     log = ReleaseLog(tmp_path / "log", ORIGIN, KEY)
-    assert checkpoint(tmp_path / "log") == tlog.Checkpoint(ORIGIN, 0, tlog.EMPTY_ROOT, ("bytes 0",))
+    assert checkpoint(tmp_path / "log") == tlog.Checkpoint(
+        ORIGIN, 0, tlog.EMPTY_ROOT, ("bytes 0", "decisions 0", "until 0")
+    )
+    (record,) = iter_log((tmp_path / "log" / RELEASES).read_bytes())
+    assert (record.is_checkpoint, record.body) == (True, (tmp_path / "log" / LOGGED).read_bytes())
     log.close()
 
 
@@ -74,8 +98,11 @@ def test_append_then_read(tmp_path: Path) -> None:
         ]
     )
     assert checkpoint(tmp_path).size == 3
-    assert checkpoint(tmp_path).extensions == (f"bytes {log.end}",)
-    assert (tmp_path / RELEASES).stat().st_size % log_module.STEP_BYTES == 0
+    assert checkpoint(tmp_path).extensions == (f"bytes {log.end}", "decisions 0", "until 1800000013")
+    records = list(iter_log((tmp_path / RELEASES).read_bytes()))
+    assert [record.is_checkpoint for record in records] == [True, False, False, True, False, True]
+    assert all(record.end % SECTOR_BYTES == 0 for record in records if record.is_checkpoint)
+    assert (tmp_path / RELEASES).stat().st_size % STEP_BYTES == 0
     log.close()
     assert len(entries(tmp_path)) == 3
 
@@ -93,59 +120,75 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 
 
 def tail_of(tmp_path: Path, count: int) -> tuple[int, bytes]:
-    """A log of two covered entries and `count` more whose checkpoint was never signed: (covered bytes, the file's used bytes)."""
-    covered = filled(tmp_path, 2)
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    """A log of two covered entries and an append of `count` more, nobody saw: (where it began, the file's used bytes)."""
+    filled(tmp_path, 2)
+    covered = len(written(tmp_path))
+    note = (tmp_path / LOGGED).read_bytes()
     log = ReleaseLog(tmp_path, ORIGIN, KEY)
     log.append([entry(2 + i) for i in range(count)])
     log.close()
-    (tmp_path / CHECKPOINT).write_bytes(note)
-    return covered, (tmp_path / RELEASES).read_bytes()[: log.end]
+    (tmp_path / LOGGED).write_bytes(note)
+    return covered, written(tmp_path)
 
 
 def test_recovery_at_every_truncation_of_the_tail(tmp_path: Path) -> None:
     """AN-53: whatever length reached the disk, whole records are kept and covered, the torn one is gone, what follows is zero."""
     covered, used = tail_of(tmp_path, 2)
-    note = (tmp_path / CHECKPOINT).read_bytes()
-    size = (tmp_path / RELEASES).stat().st_size
+    note = (tmp_path / LOGGED).read_bytes()
     third = covered + len(pack_record(entry(2).encode()))
+    fourth = third + len(pack_record(entry(3).encode()))
     for length in range(covered, len(used) + 1):
-        for padded in (size, length):
+        for padded in (len(used) + 3000, length) if length % 41 == 0 else (len(used) + 3000,):
             (tmp_path / RELEASES).write_bytes(used[:length].ljust(padded, b"\0"))
-            (tmp_path / CHECKPOINT).write_bytes(note)
-            expected = 2 + (length >= third) + (length == len(used))
+            (tmp_path / LOGGED).write_bytes(note)
+            expected = 2 + (length >= third) + (length >= fourth)
             assert entries(tmp_path) == [entry(i) for i in range(expected)]
             assert checkpoint(tmp_path).size == expected
-            end = int(checkpoint(tmp_path).extensions[0].removeprefix("bytes "))
+            end = len(written(tmp_path))
+            assert covered_bytes(checkpoint(tmp_path)) <= end
             assert not any((tmp_path / RELEASES).read_bytes()[end:])
 
 
 def test_recovery_at_every_bit_flip_of_the_tail(tmp_path: Path) -> None:
-    """AN-53: a flipped bit makes its record torn; those before it stay."""
+    """AN-53: a flipped bit makes its record torn; those before it stay. A checkpoint that is torn is signed again."""
     covered, used = tail_of(tmp_path, 2)
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     third = covered + len(pack_record(entry(2).encode()))
+    fourth = third + len(pack_record(entry(3).encode()))
     for at in range(covered, len(used)):
         flipped = bytearray(used)
         flipped[at] ^= 1 << at % 8
-        (tmp_path / RELEASES).write_bytes(bytes(flipped) + bytes(500))
-        (tmp_path / CHECKPOINT).write_bytes(note)
-        assert entries(tmp_path) == [entry(i) for i in range(2 if at < third else 3)]
+        (tmp_path / RELEASES).write_bytes(bytes(flipped) + bytes(3000))
+        (tmp_path / LOGGED).write_bytes(note)
+        assert entries(tmp_path) == [entry(i) for i in range(2 + (at >= third) + (at >= fourth))]
 
 
 def test_damage_below_the_checkpoint_is_named_and_nothing_is_changed(tmp_path: Path) -> None:
-    """AN-54: every bit of every covered byte."""
+    """AN-54: every byte before the end of the last entry, while the checkpoint that was shown is there; with two more appends behind the
+    damage also without it."""
     used = filled(tmp_path, 2)
     data = (tmp_path / RELEASES).read_bytes()[: used + 100]
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     for at in range(used):
         flipped = bytearray(data)
         flipped[at] ^= 1 << at % 8
         (tmp_path / RELEASES).write_bytes(flipped)
-        with pytest.raises(LogDamaged, match=RELEASES):
+        with pytest.raises(LogDamaged, match="at least 2 entries"):
             ReleaseLog(tmp_path, ORIGIN, KEY)
         assert (tmp_path / RELEASES).read_bytes() == bytes(flipped)
-        assert (tmp_path / CHECKPOINT).read_bytes() == note
+        assert (tmp_path / LOGGED).read_bytes() == note
+    (tmp_path / RELEASES).write_bytes(data + bytes(SECTOR_BYTES))
+    filled(tmp_path / "four", 4)
+    data = written(tmp_path / "four")
+    two = [record.end for record in iter_log(data) if record.is_checkpoint][2]
+    for at in range(0, two, 3):
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << at % 8
+        (tmp_path / "four" / RELEASES).write_bytes(flipped)
+        (tmp_path / "four" / LOGGED).unlink(missing_ok=True)
+        with pytest.raises(LogDamaged):
+            ReleaseLog(tmp_path / "four", ORIGIN, KEY)
+        assert (tmp_path / "four" / RELEASES).read_bytes() == bytes(flipped)
 
 
 @pytest.mark.parametrize("length", [0, 1, 50])
@@ -158,22 +201,43 @@ def test_a_file_shorter_than_its_checkpoint_is_damage(tmp_path: Path, length: in
     assert (tmp_path / RELEASES).stat().st_size == length
 
 
-def test_a_lost_or_foreign_checkpoint_is_damage(tmp_path: Path) -> None:
-    """AN-54: a log without its checkpoint, with another unit's, or with a changed one is not trusted."""
+def test_what_readers_are_shown_is_derived(tmp_path: Path) -> None:
+    """AN-51: absent after a power cut, or spoiled, it is made again from the log; a foreign log is not trusted."""
     filled(tmp_path, 2)
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     for bad in (None, note[:-9], note.replace(b"\n2\n", b"\n1\n"), b"", b"\xff" * 5000):
-        (tmp_path / CHECKPOINT).unlink(missing_ok=True)
+        (tmp_path / LOGGED).unlink(missing_ok=True)
         if bad is not None:
-            (tmp_path / CHECKPOINT).write_bytes(bad)
-        with pytest.raises(LogDamaged):
-            ReleaseLog(tmp_path, ORIGIN, KEY)
-    (tmp_path / CHECKPOINT).write_bytes(note)
+            (tmp_path / LOGGED).write_bytes(bad)
+        ReleaseLog(tmp_path, ORIGIN, KEY).close()
+        assert (tmp_path / LOGGED).read_bytes() == note
     with pytest.raises(LogDamaged):
         ReleaseLog(tmp_path, "springfield/bridge/another", KEY)
     (tmp_path / RELEASES).unlink()
     with pytest.raises(LogDamaged):
         ReleaseLog(tmp_path, ORIGIN, KEY)
+
+
+def test_a_checkpoint_by_another_key_or_over_other_entries_is_damage(tmp_path: Path) -> None:
+    """AN-54: the last one in the log is verified, whole as its record may be."""
+    filled(tmp_path, 2)
+    data = (tmp_path / RELEASES).read_bytes()
+    last = [record for record in iter_log(data) if record.is_checkpoint][-1]
+    lies = (
+        tlog.sign_checkpoint(tlog.decode_checkpoint(last.body), ORIGIN, Ed25519PrivateKey.generate()),
+        tlog.sign_checkpoint(
+            tlog.Checkpoint(ORIGIN, 2, bytes(32), tlog.decode_checkpoint(last.body).extensions), ORIGIN, KEY
+        ),
+        tlog.sign_checkpoint(
+            tlog.Checkpoint(ORIGIN, 2, checkpoint(tmp_path).root, ("bytes 2", "decisions 0", "until 0")), ORIGIN, KEY
+        ),
+        b"nothing\n",
+    )
+    (tmp_path / LOGGED).unlink()
+    for lie in lies:
+        (tmp_path / RELEASES).write_bytes(data[: last.start] + pack_checkpoint(lie, last.start) + bytes(2000))
+        with pytest.raises(LogDamaged, match="over 2 entries"):
+            ReleaseLog(tmp_path, ORIGIN, KEY)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -194,11 +258,11 @@ def test_what_a_checkpoint_covered_is_never_lost(
         ]
         log.append(new)
         written += new
-        note, covered, end = (folder / CHECKPOINT).read_bytes(), len(written), log.end
+        note, covered, end = (folder / LOGGED).read_bytes(), len(written), log.end
     extra = [entry(1), entry(2), entry(3)]
     log.append(extra)
     log.close()
-    (folder / CHECKPOINT).write_bytes(note)
+    (folder / LOGGED).write_bytes(note)
     os.truncate(folder / RELEASES, min(end + cut, (folder / RELEASES).stat().st_size))
     recovered = entries(folder)
     assert recovered[:covered] == written
@@ -252,7 +316,7 @@ def test_a_file_size_limit_is_a_full_disk(tmp_path: Path) -> None:
     def work() -> None:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (log_module.STEP_BYTES, log_module.STEP_BYTES))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (STEP_BYTES, STEP_BYTES))
         log = ReleaseLog(tmp_path, ORIGIN, KEY)
         assert log.ready()
         big = Release("s", 1_800_000_000, 1, bytes(40_000), b"", Charge(Fraction(0)), bytes(32))
@@ -267,7 +331,7 @@ def test_a_file_size_limit_is_a_full_disk(tmp_path: Path) -> None:
                 logged += 1
             except StorageUnavailable:
                 break
-        assert logged == 26
+        assert logged == 25
         assert log.size == logged
         assert not log.ready()
         (tmp_path / "logged").write_text(str(logged))
@@ -285,9 +349,10 @@ def test_a_file_size_limit_is_a_full_disk(tmp_path: Path) -> None:
 
 def test_a_failed_sync_ends_the_process_and_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AN-56: the error is one that nobody catches and goes on; the bytes stay."""
-    used = filled(tmp_path, 2)
+    filled(tmp_path, 2)
+    used = len(written(tmp_path))
     log = ReleaseLog(tmp_path, ORIGIN, KEY)
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
 
     def fails(fd: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -296,7 +361,7 @@ def test_a_failed_sync_ends_the_process_and_removes_nothing(tmp_path: Path, monk
     with pytest.raises(InvariantBroken, match="sync failed"):
         log.append([entry(2)])
     monkeypatch.undo()
-    assert (tmp_path / CHECKPOINT).read_bytes() == note
+    assert (tmp_path / LOGGED).read_bytes() == note
     assert (tmp_path / RELEASES).read_bytes()[used : used + 20] == pack_record(entry(2).encode())[:20]
     log.close()
     assert entries(tmp_path) == [entry(0), entry(1), entry(2)]
@@ -362,7 +427,8 @@ def test_a_write_that_fails_part_way_leaves_nothing_behind(tmp_path: Path, monke
             with pytest.raises(StorageUnavailable):
                 log.append(batch)
         assert (log.size, log.end) == (1, used)
-        assert not any((folder / RELEASES).read_bytes()[used:])
+        assert len(written(folder)) == -(-used // SECTOR_BYTES) * SECTOR_BYTES
+        assert not any((folder / RELEASES).read_bytes()[len(written(folder)) :])
         log.append(instead)
         log.close()
         assert entries(folder) == [first, *instead]
@@ -384,12 +450,12 @@ def test_a_tail_record_that_cannot_follow_is_no_entry(tmp_path: Path) -> None:
     """AN-53: whole records that an older, failed append left behind a newer one are removed on opening, not covered."""
     log = ReleaseLog(tmp_path, ORIGIN, KEY)
     log.append([release(0, 40)])
-    note = (tmp_path / CHECKPOINT).read_bytes()
+    note = (tmp_path / LOGGED).read_bytes()
     covered = log.end
     log.append([release(3, 40)])
     end = log.end
     log.close()
-    (tmp_path / CHECKPOINT).write_bytes(note)
+    (tmp_path / LOGGED).write_bytes(note)
     data = bytearray((tmp_path / RELEASES).read_bytes())
     stale = pack_record(release(2, 40).encode()) + pack_record(release(4, 40).encode())
     data[end : end + len(stale)] = stale
@@ -400,7 +466,7 @@ def test_a_tail_record_that_cannot_follow_is_no_entry(tmp_path: Path) -> None:
     assert log.recovered == "after the checkpoint: 1 whole entries kept, one out of order removed"
     assert (log.size, ledger.size, ledger.last_logged_end) == (2, 2, 1_800_000_004)
     assert checkpoint(tmp_path).size == 2
-    assert not any((tmp_path / RELEASES).read_bytes()[end:])
+    assert not any((tmp_path / RELEASES).read_bytes()[len(written(tmp_path)) :])
     log.close()
     assert entries(tmp_path) == [release(0, 40), release(3, 40)]
 

@@ -21,6 +21,7 @@ from agent.anonymizer.noise import DiscreteGaussian, thresholds
 from agent.errors import InvariantBroken
 from agent.local.randomness import random_bytes
 from tests.anonymizer.chi_square import exact_law, gamma_q, p_value
+from tests.anonymizer.script import Script
 
 SCALES = (Fraction(1), Fraction(16), Fraction(900))
 
@@ -72,20 +73,6 @@ def test_the_law_is_symmetric_to_the_last_bit() -> None:
 def test_variances_outside_the_range_are_refused(sigma_squared: Fraction) -> None:
     with pytest.raises(InvariantBroken):
         DiscreteGaussian(sigma_squared)
-
-
-class Script:
-    """A byte source that gives what it was told and notes how much was asked."""
-
-    def __init__(self, *answers: bytes) -> None:
-        self._answers = list(answers)
-        self.asked: list[int] = []
-
-    def __call__(self, count: int) -> bytes:
-        self.asked.append(count)
-        answer = self._answers.pop(0)
-        assert len(answer) == count
-        return answer
 
 
 @pytest.mark.parametrize("sigma_squared", [Fraction(1), Fraction(16)])

@@ -19,7 +19,7 @@ from agent.errors import InvariantBroken
 from agent.local.randomness import random_bytes
 from tests.anonymizer.chi_square import p_value
 from tests.anonymizer.policy_laws import Law, by_scale, masses, policies, shown_bound
-from tests.anonymizer.test_noise import Script
+from tests.anonymizer.script import Script
 
 RATES = (Fraction(1), Fraction(1, 8), Fraction(1, 10))
 NOISE_OF_A_SQUARE = Fraction(70_560_000)

@@ -1,7 +1,9 @@
 """The examples of SPEC.md for every kind, and what holds for all of them."""
 
+import json
 from fractions import Fraction
 
+import cbor2
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from agent.contracts.guarantee import LABEL, NoGuarantee
 from agent.contracts.log import decode_entry
 from agent.contracts.release import charged, governed
 from agent.errors import EncodingError
+from agent.wire import cose, senml
 from tests import packs
 from tests.anonymizer.chi_square import exact_law
 from tests.anonymizer.stage import KEY
@@ -21,23 +24,46 @@ PACKS = SPEC.read_text().partition("## Packs")[2].partition("\n## ")[0]
 EXAMPLES = [block for block in blocks() if block in PACKS]
 
 
-@pytest.mark.parametrize(("place", "name"), [*enumerate(("totals", "threshold-only", "unique", "scalar"))])
+@pytest.mark.parametrize(
+    ("place", "name"), [*enumerate(("totals", "threshold-only", "unique", "scalar", "percentiles"))]
+)
 def test_the_examples_are_what_the_code_makes(place: int, name: str) -> None:
     """AN-47, AN-48."""
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 6
     head, cells = (part.replace("\n", "") for part in EXAMPLES[place].split("…"))
     payload = aggregate.encode(packs.ALL[name]).decode()
     assert head in payload
     assert payload.endswith("}," + cells)
 
 
+def test_the_example_in_cbor_is_what_the_code_makes() -> None:
+    """AN-62: the records of the JSON, then a filler of zeros."""
+    release = seal(COUNT, packs.CHARGE, KEY, cbor=True)
+    *_, index, bike, foot, filler = items = cbor2.loads(release.payload)
+    assert len(items) == len(json.loads(aggregate.encode(COUNT))) + 1
+    words = ", ".join(f"{item}".replace("'", '"') for item in (index, bike, foot))
+    assert EXAMPLES[5].strip() == f"{words}, {{0: \"filler\", 8: h'00…00'}}]"
+    assert f"whose filler has {len(filler[8])} octets" in PACKS
+    assert filler == {0: "filler", 8: bytes(len(filler[8]))}
+    assert bytes.fromhex("02c48222190fa0") in release.payload  # 4([-3, 4000])
+    assert len(release.payload) < len(aggregate.encode(COUNT))
+
+
+def test_a_pack_in_cbor_is_signed_as_one() -> None:
+    """AN-63."""
+    assert cose.decode_sign1(seal(COUNT, packs.CHARGE, KEY, cbor=True).signature).content_type == senml.SENML_CBOR
+    assert cose.decode_sign1(seal(COUNT, packs.CHARGE, KEY).signature).content_type is None
+
+
+@pytest.mark.parametrize("cbor", [False, True])
 @pytest.mark.parametrize("name", packs.ALL)
-def test_a_release_of_every_kind_is_sealed_and_read(name: str) -> None:
+def test_a_release_of_every_kind_is_sealed_and_read(name: str, cbor: bool) -> None:
     """AN-47: with a charge where something is guaranteed, null where nothing is; the label stands in the bytes."""
     window = packs.ALL[name]
     unprotected = isinstance(window.terms.guarantee, NoGuarantee)
-    release = seal(window, None if unprotected else packs.CHARGE, KEY)
-    assert governed(decode_entry(release.encode())) == window  # type: ignore[arg-type]  # a Release comes back
+    release = seal(window, None if unprotected else packs.CHARGE, KEY, cbor=cbor)
+    shown = aggregate.in_cbor(window) if cbor else window
+    assert governed(decode_entry(release.encode())) == shown  # type: ignore[arg-type]  # a Release comes back
     assert (LABEL.encode() in release.payload) is unprotected
     assert charged(window, None) is unprotected
 

@@ -24,7 +24,8 @@ from agent.cli.privacy_day import ByHour
 from agent.cli.privacy_lost import by_hour
 from agent.contracts.board import Board, Channel
 from agent.contracts.log import Release
-from agent.operations.verification import Received, Record, Verification
+from agent.operations.announcements import Record
+from agent.operations.verification import Received, Verification
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
 from agent.publisher.message import release_messages

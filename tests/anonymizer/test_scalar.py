@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agent.anonymizer.cells import Value
 from agent.anonymizer.discard import Discard
-from agent.anonymizer.noise import DiscreteGaussian, WideGaussian, gaussian
+from agent.anonymizer.noise import WideGaussian, gaussian
 from agent.anonymizer.scalar import (
     WHOLE_UNITS,
     Grid,
@@ -26,12 +26,14 @@ from agent.anonymizer.scalar import (
     Summary,
     fields,
     histogram,
-    histogram_sigma_squared,
     needed,
     noise_sd,
     percentile,
     publish,
+    publish_percentiles,
     release,
+    release_histogram,
+    widened,
 )
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken, PolicyError
@@ -44,6 +46,9 @@ STREAMS = {s.name: s for s in parse_policy(EXAMPLE.read_text(), "air").streams}
 NOISE = STREAMS["noise"]
 assert isinstance(NOISE.privacy, ScalarPrivacy)
 LEVEL = NOISE.privacy
+EIGHT_HOURS = STREAMS["noise-levels"].privacy
+assert isinstance(EIGHT_HOURS, ScalarPrivacy)
+LEVELS: ScalarPrivacy = EIGHT_HOURS
 LAW = gaussian(LEVEL.sigma_squared)
 SMALL = ScalarPrivacy(Fraction(1, 2), 4, 4, Fraction(0), Fraction(10), Fraction(1), 40)
 
@@ -266,40 +271,91 @@ def test_an_impossible_range_of_levels_is_refused() -> None:
         Summary(NOISE, coarse("-1000", "1000", "1"))
 
 
-def test_percentiles_from_a_noisy_histogram() -> None:
-    """AN-440: at most 32 cells, every sample in one; with rho = 1/8 of their own, L10, L50 and L90 of an hour come out within a cell of 3 dB.
+TOLD = replace(SMALL, rho=Fraction(1, 2), percentiles=(10, 50, 90), percentiles_rho=Fraction(1, 4))
 
-    The control takes negative cells for zero instead: half a noise in each of twenty empty cells lifts L10 by ten decibels.
+STEADY = replace(TOLD, m=1, c=1, rho=Fraction(3, 2), percentiles_rho=Fraction(1))
+"""Just: a cell's noise of one sample in forty."""
+
+
+def percentiles(privacy: ScalarPrivacy, noisy: NDArray[np.int64], received: int) -> list[float]:
+    return [float(str(value)) for value in publish_percentiles(noisy, received, privacy)]
+
+
+def test_percentiles_from_a_noisy_histogram() -> None:
+    """AN-440: at most 32 cells, every sample in one; under the example's policy p10, p50 and p90 of eight hours come out within a cell of 3 dB.
+
+    The control takes negative cells for zero instead, where the noise is four times as wide for the samples: half a noise in each of twenty
+    empty cells lifts p90 by ten decibels.
     """
-    levels = [55] * 1200 + [60] * 1200 + [68] * 1140 + [80] * 60
-    true = histogram(window(LEVEL, levels))
-    assert true.size <= 32
-    assert true.sum() == 3600
-    variance = histogram_sigma_squared(LEVEL, Fraction(1, 8))
-    assert variance == 3600 * 8
-    law = DiscreteGaussian(variance)
-    found: list[float] = []
-    naive: list[float] = []
+    levels = [55] * 9600 + [60] * 9600 + [68] * 9120 + [80] * 480
+    true = histogram(window(LEVELS, levels))
+    assert true.size == 24
+    assert true.sum() == LEVELS.samples == 28_800
+    assert LEVELS.cell_sigma_squared == 3600 * 40
+    law = gaussian(LEVELS.cell_sigma_squared)
+    found, naive = [], []
     for _ in range(200):
         noisy = true + law.draw(true.size, random_bytes)
-        for exceeded, results in (
-            (Fraction(1, 10), found),
-            (Fraction(1, 2), found),
-            (Fraction(9, 10), found),
-            (Fraction(1, 10), naive),
-        ):
-            cells = np.maximum(noisy, 0) if results is naive else noisy
-            total = int(cells.sum()) if results is naive else 3600
-            results.append(float(str(percentile(cells, total, exceeded, LEVEL))))
-    assert np.all(np.abs(np.median(np.reshape(found, (200, 3)), axis=0) - [68, 60, 55]) <= 3)
+        found.append(percentiles(LEVELS, noisy, 28_800))
+        positive = np.maximum(true + 4 * law.draw(true.size, random_bytes), 0)
+        naive.append(float(str(percentile(positive, int(positive.sum()), 90, LEVELS))))
+    assert np.all(np.abs(np.median(found, axis=0) - [55, 60, 68]) <= 3)
     assert np.median(naive) > 75
 
 
+@given(st.lists(st.integers(-30, 60), min_size=11, max_size=11), st.integers(38, 40))
+def test_percentiles_rise_and_stay_on_the_grid(noisy: list[int], received: int) -> None:
+    """AN-440, I6: whatever the noise; each fits its field."""
+    found = publish_percentiles(np.array(noisy, dtype=np.int64), received, STEADY)
+    assert all(isinstance(value, Decimal) and 0 <= value <= 10 for value in found)
+    assert sorted(found, key=lambda value: Decimal(str(value))) == list(found)
+    cells = fields(NOISE, "mean", STEADY)
+    assert [cell.name for cell in cells] == ["mean", "p10", "p50", "p90"]
+    assert all(cell.fits(value, 0) for cell, value in zip(cells[1:], found, strict=True))
+
+
+def test_percentiles_that_are_not_told() -> None:
+    """AN-440, AN-444: too few samples, or noise too wide; neither asks what was measured."""
+    nothing = (Cell.NOT_COLLECTED,) * 3
+    full = np.full(11, 4, dtype=np.int64)
+    assert publish_percentiles(full, 37, STEADY) == nothing
+    assert not TOLD.steady
+    assert publish_percentiles(full, 40, TOLD) == nothing
+    wide = widened(STEADY, 2 * STEADY.sigma_squared * STEADY.step**2)
+    assert wide.cell_sigma_squared == 2 * STEADY.cell_sigma_squared
+    assert wide.charge == STEADY.charge / 2
+    assert publish_percentiles(full, 40, wide) == nothing
+
+
 def test_histogram_sensitivity() -> None:
-    """AN-440: c replaced samples change the vector by at most sqrt(2) c, attained when all leave one cell for one other."""
-    one, other = window(SMALL, [0] * 40), window(SMALL, [0] * 36 + [10] * 4)
-    assert int(((histogram(one) - histogram(other)) ** 2).sum()) == 2 * SMALL.c**2
-    assert 2 * SMALL.c**2 / (2 * histogram_sigma_squared(SMALL, SMALL.rho)) == SMALL.rho
+    """AN-440: c replaced samples change the vector by at most sqrt(2) c, attained when all leave one cell for one other; with the mean that is rho."""
+    one, other = window(TOLD, [0] * 40), window(TOLD, [0] * 36 + [10] * 4)
+    moved = int(((histogram(one) - histogram(other)) ** 2).sum())
+    assert moved == 2 * TOLD.c**2
+    of_cells = Fraction(moved) / (2 * TOLD.cell_sigma_squared)
+    of_mean = Fraction(TOLD.c * TOLD.span) ** 2 / (2 * TOLD.sigma_squared)
+    assert of_cells == TOLD.percentiles_rho
+    assert of_cells + of_mean == TOLD.rho == TOLD.charge * TOLD.c**2
+
+
+def test_a_histogram_is_drawn_alike_whatever_was_measured() -> None:
+    """AN-41: one draw a cell, of the claimed variance; the control, half the noise, is told from it."""
+    law = gaussian(TOLD.cell_sigma_squared)
+    asked: list[int] = []
+
+    def source(count: int) -> bytes:
+        asked.append(count)
+        return random_bytes(count)
+
+    held = [window(TOLD, [place] * 40) for place in (0, 10)]
+    noises = np.concatenate([release_histogram(each, law, source) - histogram(each) for each in held * 500])
+    assert len(set(asked)) == 1
+
+    def fits(drawn: NDArray[np.int64]) -> bool:
+        return bool(abs(drawn.astype(float).var() / float(TOLD.cell_sigma_squared) - 1) < 0.1)
+
+    assert fits(noises)
+    assert not fits(noises // 2)
 
 
 def test_memory_is_one_counter_a_step() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.anonymizer.log import STEP_BYTES
+from agent.anonymizer.segment import STEP_BYTES
 from agent.contracts.log import RELEASES, Gap, Release
 from tests.anonymizer.stage import Beacon, Unit
 from tests.conftest import MISSING_HARDWARE
@@ -41,7 +41,7 @@ def through_a_full_disk(unit: Unit, fill: Callable[[], Callable[[], None] | None
     lease_until(unit, beacon, lambda: unit.reason() == "open" and len(unit.releases()) >= 2, "windows before")
     unit.stop()
     before = unit.entries()
-    covered = unit.used_bytes()
+    covered = unit.log_bytes()
     os.truncate(unit.log / RELEASES, covered)
     unit.start(counters=False, preexec=fill())
     beacon = unit.beacon()
@@ -71,7 +71,7 @@ def test_a_file_size_limit(unit: Unit) -> None:
     """RLIMIT_FSIZE, lifted from outside: needs no privilege."""
 
     def fill() -> Callable[[], None]:
-        limit = unit.used_bytes() + 4096
+        limit = unit.log_bytes() + 4096
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
 

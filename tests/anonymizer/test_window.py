@@ -10,7 +10,7 @@ from agent.anonymizer.rows import MAX_ROWS, Columns
 from agent.anonymizer.window import NS, Moment, Part, StreamWindows, stepped, window_start
 from agent.contracts.aggregate import NotCollected
 from agent.local.randomness import fill_random
-from agent.policy.enforcement import count_privacy
+from tests.anonymizer.one_window import count_privacy
 from tests.anonymizer.stage import make_policy
 
 STREAM = make_policy(window=5).streams[0]

@@ -29,6 +29,11 @@ START_S = 1_800_000_000
 class World:
     """One unit, offered `policy` at its beginning. `now` moves by `tick`; leases and ALIVE are sent while `on_air` and `board` hold."""
 
+    cbor = False
+    """agent.toml's `encoding`, as the next process finds it."""
+    key = KEY
+    """As the next process finds it too."""
+
     def __init__(
         self, policy: Policy, *, random: RandomBytes = random_bytes, entries: list[Entry] | None = None
     ) -> None:
@@ -49,11 +54,12 @@ class World:
         """A new process on the same log."""
         self.collection = Collection(
             ledger=Ledger(self.entries),
-            key=KEY,
+            key=self.key,
             random_bytes=self.random,
             fill_random=fill_random,
             memory_locked=True,
             disclose=_digest,
+            cbor=self.cbor,
         )
         self.sent = 0
         self._said_hello = False

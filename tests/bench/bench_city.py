@@ -11,16 +11,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.bench.record import best_of, record
 from tests.brokers import Mosquitto
+from tests.memory import resident_kib
+from tests.operations.fleets import ROOT, done, simulate
 from tests.publisher.unit_folders import wait_until
 
-ROOT = Path(__file__).parents[2]
 UNITS = 1000
 SUSTAINED_S = float(os.environ.get("DTPR_BENCH_SUSTAINED_S", "300"))
 RATE = 100.0
@@ -29,6 +32,7 @@ QUIET = ("log_type error", "log_type subscribe", "max_queued_messages 0", "max_i
 """A broker for many: nothing is dropped for a subscriber that is slower than a burst."""
 
 TIMEOUT_S = 120.0
+GROUP = "$share/city/dtpr/v1/+/+/+/agg/+"
 
 
 @pytest.fixture
@@ -45,39 +49,9 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def rss_kib(pid: int) -> int:
-    """Its memory now."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1])
-
-
-def simulate(broker: Mosquitto, keys: Path, *options: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "agent.cli.main",
-        "fleet",
-        "simulate",
-        "--host",
-        broker.host,
-        "--port",
-        str(broker.port),
-    ]
-    options = ("--policy", "config/policy.toml", "--keys-out", str(keys), "--json", *options)
-    return subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-
-
-def done(simulation: subprocess.Popen[str]) -> dict[str, float]:
-    output, _ = simulation.communicate(timeout=SUSTAINED_S + 4 * TIMEOUT_S)
-    assert simulation.returncode == 0
-    return dict(json.loads(output))
-
-
 def make_keys(broker: Mosquitto, keys: Path, *options: str) -> None:
     """The key directory, before any unit is there."""
-    simulation = simulate(broker, keys, *options, "--seconds", "0")
-    output, _ = simulation.communicate(timeout=TIMEOUT_S)
-    assert (simulation.returncode, output) == (0, "")
+    assert done(simulate(broker, keys, *options, "--seconds", "0"), TIMEOUT_S) == {}
 
 
 def quiet(pids: list[int]) -> None:
@@ -117,7 +91,7 @@ def test_subscribe_and_verify_against_raw_paho(broker: Mosquitto, tmp_path: Path
         )
         quiet([ours.pid, raw.pid])
         before = cpu_s(ours.pid), cpu_s(raw.pid)
-        done(simulate(broker, keys, *fleet, "--seconds", "15"))
+        done(simulate(broker, keys, *fleet, "--seconds", "15"), 4 * TIMEOUT_S)
         quiet([ours.pid, raw.pid])
         spent = cpu_s(ours.pid) - before[0], cpu_s(raw.pid) - before[1]
     finally:
@@ -126,7 +100,7 @@ def test_subscribe_and_verify_against_raw_paho(broker: Mosquitto, tmp_path: Path
             process.wait()
     lines = [json.loads(line) for line in ours_out.read_text().splitlines()]
     signed = [line for line in lines if line["type"] in ("release", "checkpoint")]
-    assert len(signed) > 5000
+    assert len(signed) > 2000
     assert all(line["verified"] for line in signed)
     messages = len(lines)
     limit = messages / (spent[1] + len(signed) * verify_s())
@@ -142,40 +116,84 @@ def test_subscribe_and_verify_against_raw_paho(broker: Mosquitto, tmp_path: Path
     assert messages / spent[0] >= min(0.6 * messages / spent[1], 0.75 * limit)
 
 
+@contextmanager
+def group_of(broker: Mosquitto, keys: Path, folder: Path, members: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """So many `subscribe --group` processes, each writing NDJSON into `folder`; ended with the block."""
+    options = ["--host", broker.host, "--port", str(broker.port), "--keys", str(keys), "--group", "city", "--json"]
+    command = [sys.executable, "-m", "agent.cli.main", "subscribe", *options]
+    before = broker.log.count(GROUP)
+    found = []
+    for number in range(members):
+        with (folder / f"{number}.ndjson").open("wb") as out:
+            found.append(subprocess.Popen(command, cwd=ROOT, stdout=out))
+    try:
+        wait_until(lambda: broker.log.count(GROUP) == before + members, "the group", TIMEOUT_S)
+        yield found
+    finally:
+        for process in found:
+            process.terminate()
+            process.wait(TIMEOUT_S)
+
+
+def received(folder: Path, members: int) -> list[list[dict[str, Any]]]:
+    """Every member's lines."""
+    return [
+        [json.loads(line) for line in (folder / f"{number}.ndjson").read_text().splitlines()]
+        for number in range(members)
+    ]
+
+
+def faults(lines: list[list[dict[str, Any]]], releases: float) -> tuple[float, int]:
+    """(lost, twice) among the members; every one of them verified."""
+    found = [line for member in lines for line in member if line["type"] == "release"]
+    assert all(line["verified"] is True for line in found)
+    windows = [(line["unit"], line["stream"], line["window_start"]) for line in found]
+    return releases - len(set(windows)), len(windows) - len(set(windows))
+
+
+@pytest.mark.parametrize("members", [1, 2, 4])
+def test_a_group_divides_the_work(broker: Mosquitto, tmp_path: Path, members: int) -> None:
+    """Each release once among k processes, in equal shares; and what a message costs each of them: more than one alone, for fewer come at a time."""
+    keys = tmp_path / "keys.json"
+    fleet = ("--units", "50", "--rate", "0", "--secret", str(tmp_path / "secret"))
+    make_keys(broker, keys, *fleet)
+    with group_of(broker, keys, tmp_path, members) as group:
+        pids = [process.pid for process in group]
+        quiet(pids)
+        before = sum(map(cpu_s, pids))
+        told = done(simulate(broker, keys, *fleet, "--seconds", "10"), 4 * TIMEOUT_S)
+        quiet(pids)
+        spent = sum(map(cpu_s, pids)) - before
+    lines = received(tmp_path, members)
+    lost, twice = faults(lines, told["releases"])
+    messages = sum(line["type"] in ("release", "checkpoint") for member in lines for line in member)
+    shares = [sum(line["type"] == "release" for line in member) / told["releases"] for member in lines]
+    record(
+        {
+            f"city: group of {members}, messages/s of one core": messages / spent,
+            f"city: group of {members}, largest share of the releases": max(shares),
+            f"city: group of {members}, releases lost or twice": lost + twice,
+        }
+    )
+    assert (lost, twice) == (0, 0)
+    assert min(shares) > 0
+
+
 def test_a_thousand_units_sustained(broker: Mosquitto, tmp_path: Path) -> None:
     """Five minutes at RATE releases a second; three subscribers in a group verify all of it, each release once among them."""
     keys = tmp_path / "keys.json"
     fleet = ("--units", str(UNITS), "--rate", str(RATE), "--secret", str(tmp_path / "secret"))
     make_keys(broker, keys, *fleet)
-    python = [sys.executable, "-m", "agent.cli.main", "subscribe", "--host", broker.host, "--port", str(broker.port)]
-    outputs = [tmp_path / f"{number}.ndjson" for number in range(3)]
-    group = []
-    empty_kib = rss_kib(broker.pid)
-    for output in outputs:
-        with output.open("wb") as out:
-            group.append(
-                subprocess.Popen([*python, "--keys", str(keys), "--group", "city", "--json"], cwd=ROOT, stdout=out)
-            )
-    try:
-        wait_until(lambda: broker.log.count("$share/city/dtpr/v1/+/+/+/agg/+") == 3, "the group", TIMEOUT_S)
-        began = cpu_s(broker.pid)
-        told = done(simulate(broker, keys, *fleet, "--seconds", str(SUSTAINED_S)))
-        quiet([process.pid for process in group])
-        broker_s = cpu_s(broker.pid) - began
-        full_kib = rss_kib(broker.pid)
-    finally:
-        for process in group:
-            process.terminate()
-            process.wait(TIMEOUT_S)
-    releases = [
-        line
-        for output in outputs
-        for line in map(json.loads, output.read_text().splitlines())
-        if line["type"] == "release"
-    ]
-    windows = [(line["unit"], line["stream"], line["window_start"]) for line in releases]
-    assert len(windows) == len(set(windows)) == told["releases"]
-    assert all(line["verified"] is True for line in releases)
+    empty_kib = resident_kib(broker.pid)
+    with group_of(broker, keys, tmp_path, 3) as group:
+        pids = [process.pid for process in group]
+        began, began_group = cpu_s(broker.pid), sum(map(cpu_s, pids))
+        told = done(simulate(broker, keys, *fleet, "--seconds", str(SUSTAINED_S)), SUSTAINED_S + 4 * TIMEOUT_S)
+        quiet(pids)
+        broker_s, group_s = cpu_s(broker.pid) - began, sum(map(cpu_s, pids)) - began_group
+        full_kib = resident_kib(broker.pid)
+    lines = received(tmp_path, 3)
+    lost, twice = faults(lines, told["releases"])
     passed = (
         told["acknowledged"] + 2 * told["messages"] / 2 + 3 * 3 * UNITS
     )  # in, and out once each; what is retained goes to all three
@@ -188,9 +206,9 @@ def test_a_thousand_units_sustained(broker: Mosquitto, tmp_path: Path) -> None:
             "fleet: memory of 1000 simulated units, MiB": told["peak_memory_kib"] / 1024,
             "fleet: mosquitto, messages in and out/s of one core": passed / broker_s,
             "fleet: mosquitto, memory a unit, KiB": (full_kib - empty_kib) / UNITS,
-            "fleet: releases lost or twice in a group of 3": told["releases"]
-            - len(set(windows))
-            + len(windows)
-            - len(set(windows)),
+            "fleet: group of 3, messages/s of one core": sum(map(len, lines)) / group_s,
+            "fleet: releases lost in a group of 3": lost,
+            "fleet: releases twice in a group of 3": twice,
         }
     )
+    assert (lost, twice) == (0, 0)

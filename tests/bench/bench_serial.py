@@ -13,7 +13,6 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.anonymizer import batch
-from agent.anonymizer.govern import govern
 from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.rows import Columns
 from agent.anonymizer.seal import seal
@@ -29,6 +28,7 @@ from firmware_bridge.frame import Decoder, Frame, Type, encode
 from firmware_bridge.schema import SCHEMA_HASH
 from firmware_bridge.simulator.batch import pack
 from firmware_bridge.simulator.timeline import Crossing
+from tests.anonymizer.one_window import govern
 from tests.bench.record import best_of, record
 
 CLASSES = ("bike", "person", "vehicle")

@@ -1,6 +1,8 @@
 """`dtpr-agent sign`: what it writes, and what it refuses before it writes anything."""
 
 import base64
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,49 @@ def test_modules_too_fine_are_refused(
     monkeypatch.setattr(sign_page, "QR_MM", {"a6": 25.0})
     assert sign(tmp_path, "--size", "a6") == 2
     assert "modules of 0.4 mm" in capsys.readouterr().err
+
+
+NO_LIBRARY = """
+import sys, cffi
+opened = cffi.FFI.dlopen
+def dlopen(self, name, *flags):
+    if name and "pango" in name:
+        raise OSError(f"cannot load library {name!r}")
+    return opened(self, name, *flags)
+cffi.FFI.dlopen = dlopen
+from agent.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_pdf_without_its_extra_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    assert sign(tmp_path, "--pdf") == 3
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        error == "error: --pdf: WeasyPrint 68 or newer is not installed; pip install 'weasyprint>=68' (the extra `pdf`)"
+    )
+    assert not (tmp_path / "sign.html").exists()
+
+
+def test_pdf_without_its_libraries_says_what_to_install(tmp_path: Path) -> None:
+    """One line, neither WeasyPrint's page of advice nor a traceback."""
+    ran = subprocess.run(
+        [sys.executable, "-c", NO_LIBRARY, "sign", BIKE, "--page", PAGE, "--pdf", "--out", str(tmp_path / "sign.pdf")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 3, ran.stderr
+    assert ran.stdout == ""
+    assert [line for line in ran.stderr.splitlines() if not line.startswith("note: ")] == [
+        "error: --pdf: WeasyPrint finds no Pango or HarfBuzz; "
+        "apt install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
+    ]
+    assert not (tmp_path / "sign.pdf").exists()
 
 
 def test_markup_in_a_policy_is_text(tmp_path: Path) -> None:

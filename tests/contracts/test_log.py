@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.contracts import log
+from agent.contracts.board_seen import BoardSeen
+from agent.contracts.gate_log import Change, Further, GateChanges
 from agent.contracts.log import (
     Charge,
     Entry,
@@ -19,6 +21,7 @@ from agent.contracts.log import (
     Release,
     StopTaken,
 )
+from agent.contracts.public import Reason
 from agent.errors import LogDamaged
 from agent.wire import cbor
 
@@ -34,6 +37,10 @@ ENTRIES: list[Entry] = [
     GovernanceTaken(b"signed trust root", 1788220800),
     NoticeServed(bytes(32), 900, 1788220800),
     Gap("crossings", 1788220800, 900, 3, Charge(Fraction(1, 32))),
+    GateChanges(1788220800, (Change(1788220800, Reason.NO_LEASE), Change(1788220802, Reason.OPEN))),
+    GateChanges(0, (Change(0, Reason.OPEN),), Further(9, 700, 1788220800, Reason.STOPPED)),
+    BoardSeen(bytes(8), "1.4.2+ge0a1", bytes(32), bytes(32), 1788220800, unsaid=False),
+    BoardSeen(bytes(8), "?", bytes(32), bytes(32), 0, unsaid=True),
 ]
 
 
@@ -48,7 +55,33 @@ def test_entries(entry: Entry) -> None:
     [
         {},
         [],
-        {0: 9},
+        {0: 10},
+        {0: 10, 1: 0, 2: []},
+        {0: 10, 1: 0, 2: [[0, "open"]] * 65},
+        {0: 10, 1: 0, 2: [[0, "ajar"]]},
+        {0: 10, 1: 0, 2: [[0, 1]]},
+        {0: 10, 1: 0, 2: [[True, "open"]]},
+        {0: 10, 1: 0, 2: [[-1, "open"]]},
+        {0: 10, 1: 1 << 40, 2: [[0, "open"]]},
+        {0: 10, 1: 0, 2: [[0, "open", 1]]},
+        {0: 10, 1: 0, 2: "open"},
+        {0: 10, 1: 0, 2: 5},
+        {0: 10, 1: 0, 2: [[0, "open"]], 3: None},
+        {0: 10, 1: 0, 2: [[0, "open"]], 3: [1, 1, 1]},
+        {0: 10, 1: 0, 2: [[0, "open"]], 3: [1, 1, False, "open"]},
+        {0: 10, 1: 0, 2: [[0, "open"]], 4: 1},
+        {0: 11},
+        {0: 11, 1: bytes(7), 2: "1", 3: bytes(32), 4: bytes(32), 5: 1, 6: 0},
+        {0: 11, 1: bytes(8), 2: "", 3: bytes(32), 4: bytes(32), 5: 1, 6: 0},
+        {0: 11, 1: bytes(8), 2: "\u202e", 3: bytes(32), 4: bytes(32), 5: 1, 6: 0},
+        {0: 11, 1: bytes(8), 2: "a" * 33, 3: bytes(32), 4: bytes(32), 5: 1, 6: 0},
+        {0: 11, 1: bytes(8), 2: "1", 3: bytes(31), 4: bytes(32), 5: 1, 6: 0},
+        {0: 11, 1: bytes(8), 2: "1", 3: bytes(32), 4: bytes(32), 5: -1, 6: 0},
+        {0: 11, 1: bytes(8), 2: "1", 3: bytes(32), 4: bytes(32), 5: 1, 6: 2},
+        {0: 11, 1: bytes(8), 2: "1", 3: bytes(32), 4: bytes(32), 5: 1, 6: 0, 7: 0},
+        {0: 99},
+        {0: 9, 1: 1},
+        {0: 9, **dict.fromkeys(range(1, 11), 0)},
         {0: 1},
         {0: 2, 1: b"", 2: b"", 3: 1},
         {0: 2, 1: b"", 2: b"", 3: 1, 4: 1, 5: 1},

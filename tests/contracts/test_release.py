@@ -10,6 +10,8 @@ from agent.contracts.guarantee import NoGuarantee
 from agent.contracts.log import Charge, Release, decode_entry
 from agent.contracts.release import charged, governed
 from agent.errors import LogDamaged
+from agent.wire import senml_cbor
+from agent.wire.senml import Record
 from tests import packs
 from tests.packs import COUNT, changed
 
@@ -41,18 +43,25 @@ def test_a_guarantee_is_charged(window: Aggregate) -> None:
             governed(logged(window, charge))
 
 
-@pytest.mark.parametrize("window", packs.ALL.values())
+@pytest.mark.parametrize("window", [*packs.ALL.values(), *map(aggregate.in_cbor, packs.ALL.values())])
 def test_an_entry_with_a_null_charge_is_read_only_without_a_guarantee(window: Aggregate) -> None:
     """I4: by everyone who reads a log: the ledger on a start, the publisher, an audit. The words must stand in the guarantee itself."""
     entry = logged(window, None).encode()
-    if window in UNPROTECTED:
+    if isinstance(window.terms.guarantee, NoGuarantee):
         assert decode_entry(entry) == logged(window, None)
     else:
         with pytest.raises(LogDamaged, match="charge"):
             decode_entry(entry)
-    elsewhere = logged(window, None, payload=b'[{"n":"state","vs":"none: not a privacy guarantee"}]')
-    with pytest.raises(LogDamaged, match="charge"):
-        decode_entry(elsewhere.encode())
+    words = "none: not a privacy guarantee"
+    for elsewhere in (
+        b'[{"n":"state","vs":"none: not a privacy guarantee"}]',
+        senml_cbor.encode([Record(n="state", vs=words)]),
+        senml_cbor.encode([Record(n="guarantee", vs="none " * 5), Record(n="state", vs=words)]),
+        b"\xa2\x00\x69guarantee\x03\x78",
+        b"",
+    ):
+        with pytest.raises(LogDamaged, match="charge"):
+            decode_entry(logged(window, None, payload=elsewhere).encode())
 
 
 def test_what_has_no_numbers_costs_nothing_but_is_not_free_of_a_charge() -> None:

@@ -15,7 +15,7 @@ from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.plain_language import sentences
 from agent.disclosure.rules import Category, Element, Mark
 from agent.policy import vocabulary
-from agent.policy.enforcement import count_privacy, enforceable
+from agent.policy.enforcement import enforceable
 from agent.policy.model import (
     CoarsePrivacy,
     CountPrivacy,
@@ -29,6 +29,7 @@ from agent.policy.model import (
 from agent.policy.parse import parse_policy
 from agent.policy.vocabulary import TECHNOLOGIES, Identifiability
 from agent.wire import cbor
+from tests.anonymizer.one_window import count_privacy
 from tests.conftest import MISSING_SHARED
 from tests.policy.policies import policies
 from tests.policy.test_parse import DEMO, GOOD, changed

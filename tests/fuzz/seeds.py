@@ -9,8 +9,13 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.anonymizer import extent
+from agent.anonymizer.seal import seal
 from agent.beacon import advertisement, gatt
-from agent.contracts import aggregate, board, health, latest, lease, log, public, reading, status
+from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, rotation, status
+from agent.contracts.board_seen import BoardSeen
+from agent.contracts.gate_log import Change, Further, GateChanges
+from agent.contracts.public import Reason
 from agent.disclosure import compact
 from agent.disclosure.datachain import compile_disclosure, to_datachain
 from agent.disclosure.taxonomy import encode_taxonomy
@@ -24,7 +29,7 @@ from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
 from agent.policy.units import compile_units, parse_units
 from agent.publisher import cursor, tile_progress
-from agent.wire import cbor, cose, cosignature, senml, tiles, tlog
+from agent.wire import cbor, cose, cosignature, senml, senml_cbor, tiles, tlog
 from firmware_bridge import cobs, frame
 from tests import packs
 from tests.packs import COUNT, changed
@@ -91,6 +96,7 @@ LATEST = latest.seal_latest(
 )
 PACK = aggregate.encode(changed(COUNT, window_start=1_790_000_100, disclosure_digest=DISCLOSURE.digest))
 PACKS = tuple(map(aggregate.encode, packs.ALL.values()))
+IN_CBOR = tuple(aggregate.encode(aggregate.in_cbor(window)) for window in packs.ALL.values())
 RELEASE = log.Release(
     "crossings",
     1_790_000_100,
@@ -102,6 +108,9 @@ RELEASE = log.Release(
 ).encode()
 UNPROTECTED = log.Release(
     "air", 1_800_000_000, 900, PACKS[-1], cose.sign1(PACKS[-1], KEYS[0], detached=True), None, bytes(range(32))
+).encode()
+UNPROTECTED_CBOR = log.Release(
+    "air", 1_800_000_000, 900, IN_CBOR[-1], seal(packs.NONE, None, KEYS[0], cbor=True).signature, None, bytes(range(32))
 ).encode()
 _TOPIC = "dtpr/v1/springfield/river-bridge/bridge-01"
 _SIG = (("sig", base64.b64encode(cose.sign1(PACK, KEYS[0], detached=True)).decode()),)
@@ -115,7 +124,32 @@ RECEIVED = tuple(
     )
     for record, message in Verification([KEY_BYTES]).take(Received(topic, payload, properties, False, 0.0))
 )
+GATE = GateChanges(NOW_S, (Change(NOW_S, Reason.ON_NOTICE), Change(NOW_S + 4, Reason.OPEN))).encode()
+SEEN = BoardSeen(bytes(8), "1.4.2+ge0a1", bytes(32), bytes(32), NOW_S, unsaid=True).encode()
+ROTATION = rotation.seal_rotation("springfield/river-bridge/bridge-01", KEYS[0], cose.public_bytes(KEYS[1]), NOW_S)
 NOTICE = log.NoticeServed(DISCLOSURE.digest, 900, NOW_S).encode()
+_RUN = carried.Run("crossings", 1_800_000_000, 900, 96, Fraction(1, 32))
+CARRIED = log.Carried(
+    carried.State(
+        96,
+        (carried.LastWindow("crossings", 1_800_086_400, 255),),
+        0,
+        (0, 2),
+        900,
+        NOW_S,
+        carried.Spent(_RUN.start, Fraction(3, 7), (_RUN,), (carried.Held(20833, "crossings", 96, _RUN.rho),)),
+    )
+).encode()
+
+
+def _logged(size: int, end: int) -> bytes:
+    """A checkpoint as it stands in a log."""
+    origin = "springfield/river-bridge/bridge-01"
+    return tlog.sign_checkpoint(tlog.Checkpoint(origin, size, bytes(32), (f"bytes {end}",)), origin, KEYS[0])
+
+
+_BEGUN = log.pack_checkpoint(_logged(0, 0), 0) + log.pack_record(NOTICE)
+LOG = _BEGUN + log.pack_checkpoint(_logged(1, len(_BEGUN)), len(_BEGUN)) + bytes(64)
 HELLO = board.Board(
     "0011223344", "1.0", bytes(32), SCHEMA_HASH, (board.Channel("crossings", "count", ("bike", "foot")),)
 ).encode()
@@ -197,9 +231,20 @@ AUDITED = (
     log.StopTaken(_signed(Kind.STOP, STOP), ("steward/ana",), 1_790_000_100).encode(),
     log.GovernanceTaken(_signed(Kind.GOVERNANCE, compile_governance(ROOT)), 1_790_000_100).encode(),
     log.Gap("crossings", 1_790_000_100, 900, 3, log.Charge(Fraction(1, 32))).encode(),
+    GATE,
+    GateChanges(NOW_S, (Change(NOW_S, Reason.OPEN),), Further(9, 7, NOW_S + 60, Reason.LEASE_CLOSED)).encode(),
+    SEEN,
     RELEASE,
 )
 """Entries of a log, one of each kind."""
+
+_FIRST = parse_units(UNITS, NAME)
+ROTATED = encode_directory(
+    [
+        _FIRST,
+        replace(_FIRST, version=9, units=(replace(_FIRST.units[0], public_key=bytes(range(32))), *_FIRST.units[1:])),
+    ]
+)
 
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "toml": (b'a.b = 1\n[[c]]\nd = ["x", {e = 0.5}]\n', *POLICIES),
@@ -217,11 +262,29 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         _signed(Kind.GOVERNANCE, compile_governance(ROOT)),
     ),
     "cbor": (HELLO, RELEASE, cbor.encode([1, -1, None, True, {"a": b"b", 1: [[]]}])),
-    "cose_sign1": (cose.sign1(b"payload", KEYS[0]), cose.sign1(b"payload", KEYS[0], detached=True)),
+    "cose_sign1": (
+        cose.sign1(b"payload", KEYS[0]),
+        cose.sign1(b"payload", KEYS[0], detached=True),
+        cose.sign1(b"payload", KEYS[0], detached=True, content_type=senml.SENML_CBOR),
+    ),
     "cose_sign": (cose.sign(b"payload", KEYS, content_type="text/plain"),),
     "senml": (PACK, *PACKS, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
-    "aggregate": (PACK, *PACKS),
-    "log": (RELEASE, UNPROTECTED, NOTICE, log.pack_record(RELEASE) + log.pack_record(NOTICE)),
+    "senml_cbor": (*IN_CBOR, senml_cbor.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=Decimal("1.50"))])),
+    "aggregate": (PACK, *PACKS, *IN_CBOR),
+    "log": (
+        RELEASE,
+        GATE,
+        SEEN,
+        UNPROTECTED,
+        UNPROTECTED_CBOR,
+        NOTICE,
+        CARRIED,
+        log.KeyRotated(ROTATION).encode(),
+        log.pack_record(RELEASE) + log.pack_record(NOTICE),
+    ),
+    "bundles": (b"".join(extent.Bundle(1000 * row, bytes([row]) * 32).encode() for row in range(1, 4)),),
+    "log_end": (LOG,),
+    "rotation": (ROTATION,),
     "checkpoint": (CHECKPOINT, COSIGNED),
     "tiles": (
         tiles.Tile(None, 1_234_067, 17).path.encode(),
@@ -231,7 +294,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     ),
     "received": RECEIVED,
     "audited": AUDITED,
-    "key_directory": (encode_directory([parse_units(UNITS, NAME)]),),
+    "key_directory": (encode_directory([parse_units(UNITS, NAME)]), ROTATED),
     "proof": (CONSISTENCY, INCLUSION),
     "cosignature": (COSIGNED, cosignature.witness_key(WITNESS).encode()),
     "envelope": (ENVELOPE, UPCOMING),
@@ -265,6 +328,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
             tiles.TileBuilder(257, ((bytes(32),), (bytes(32),))),
         ),
     ),
+    "discovery_topics": (b"", b"ha/sensor/dtpr_a_b_c/s_CELL_x/config\nha/sensor/dtpr_a_b_c/s_STATE/config\n"),
     "replay": (REPLAY,),
     "publish": (PUBLISH, PUBLISH + b"\xd0\x00" + PUBLISH),
     "subscriber": (PACK, *PACKS, STATE, CHECKPOINT, cose.sign1(PACK, KEYS[0], detached=True)),

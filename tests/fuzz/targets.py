@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from uuid import UUID
 
-from agent.anonymizer import batch
+from agent.anonymizer import batch, extent
 from agent.beacon import advertisement, gatt
 from agent.beacon.reading import Reading, read_unit
 from agent.beacon.verdict import Trust, Verdict, judge
-from agent.contracts import aggregate, board, health, latest, lease, log, public, reading, release
+from agent.contracts import aggregate, board, health, latest, lease, log, log_end, public, reading, release, rotation
 from agent.contracts.status import BUCKETS
 from agent.disclosure import compact, datachain, validation
 from agent.disclosure.icon import check_icon
@@ -35,18 +35,22 @@ from agent.errors import (
 from agent.local import settings
 from agent.operations import history, keys, received
 from agent.operations.findings import Findings
-from agent.operations.publish import PUBLISH, cut, puback, read_publish
+from agent.operations.publish import PUBLISH, cut, puback, read_mid, read_publish
+from agent.operations.rotations import Course
 from agent.operations.table import MAX_LINE_CHARACTERS, Table
 from agent.operations.verification import Received, Verification
 from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
 from agent.policy.parse import parse_policy
-from agent.publisher import cursor, tile_progress
-from agent.wire import cbor, cose, cosignature, proofs, senml, tiles, tlog, toml
+from agent.publisher import cursor, home_assistant, tile_progress
+from agent.wire import cbor, cose, cosignature, proofs, senml, senml_cbor, tiles, tlog, toml
+from agent.wire.detached import DetachedVerifier, verify_detached
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
-from tests.fuzz.seeds import AUDITED, ENVELOPE, KEY_BYTES, NAME, NOW_S, ROOT, SCHEMA_HASH, WITNESS
+from tests import packs
+from tests.fuzz.seeds import AUDITED, ENVELOPE, KEY_BYTES, NAME, NOW_S, PACK, ROOT, SCHEMA_HASH, WITNESS
 
+UNIT = "springfield/river-bridge/bridge-01"
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {}
 READS: dict[str, tuple[str, ...]] = {}
@@ -65,16 +69,18 @@ def reads(*parsers: str) -> Callable[[Target], Target]:
     return register
 
 
-@reads("agent.operations.publish.read_publish")
+@reads("agent.operations.publish.read_publish", "agent.operations.publish.read_mid")
 def target_publish(data: bytes) -> None:
     """What a broker sends: packet after packet, each within the buffer and further on than the one before."""
     at = 0
     with contextlib.suppress(MessageError):
         while at < len(data):
-            packet = cut(data, at, 64 * 1024)
-            if packet is None:
+            packet = cut(data, at)
+            if packet is not None:
+                assert at < packet.start <= packet.end
+                read_mid(data, packet)
+            if packet is None or packet.end > len(data):
                 return
-            assert at < packet.start <= packet.end <= len(data)
             at = packet.end
             if packet.kind != PUBLISH:  # the rest is paho's
                 continue
@@ -176,7 +182,7 @@ def target_cbor(data: bytes) -> None:
         assert cbor.encode(cbor.decode(data)) == data
 
 
-@reads("agent.wire.cose.decode_sign1", "agent.wire.cose.verify1")
+@reads("agent.wire.cose.decode_sign1", "agent.wire.cose.verify1", "agent.wire.detached.verify_detached")
 def target_cose_sign1(data: bytes) -> None:
     """One signer, attached and detached."""
     with contextlib.suppress(EncodingError, SignatureError):
@@ -184,6 +190,12 @@ def target_cose_sign1(data: bytes) -> None:
     for detached in (None, b"payload"):
         with contextlib.suppress(EncodingError, SignatureError):
             assert isinstance(cose.verify1(data, KEY_BYTES, detached_payload=detached), bytes)
+    for payload in (b"payload", PACK):
+        quick = DetachedVerifier(KEY_BYTES).verify(data, payload)
+        try:
+            verify_detached(data, KEY_BYTES, payload)
+        except (EncodingError, SignatureError):
+            assert quick is not True
 
 
 @reads("agent.wire.cose.decode_sign", "agent.wire.cose.verify_sign")
@@ -205,14 +217,37 @@ def target_senml(data: bytes) -> None:
         assert senml.decode(senml.encode(records)) == records
 
 
+@reads("agent.wire.senml_cbor.decode")
+def target_senml_cbor(data: bytes) -> None:
+    """A pack in CBOR comes back byte for byte."""
+    with contextlib.suppress(EncodingError):
+        assert senml_cbor.encode(senml_cbor.decode(data)) == data
+
+
+TEMPLATES = tuple(
+    aggregate.Template(terms)
+    for window in packs.ALL.values()
+    for terms in (window.terms, aggregate.in_cbor(window).terms)
+)
+
+
 @reads("agent.contracts.aggregate.decode", "agent.contracts.guarantee.read_guarantee")
 def target_aggregate(data: bytes) -> None:
     """A release's payload comes back byte for byte."""
     with contextlib.suppress(EncodingError, MessageError):
         assert aggregate.encode(aggregate.decode(data)) == data
+    for template in TEMPLATES:
+        found = template.decode(data)
+        assert found is None or found == aggregate.decode(data)
 
 
-@reads("agent.contracts.log.decode_entry", "agent.contracts.log.iter_records")
+@reads(
+    "agent.contracts.log.decode_entry",
+    "agent.contracts.log.iter_records",
+    "agent.contracts.carried.decode_state",
+    "agent.contracts.gate_log.decode_gate_changes",
+    "agent.contracts.board_seen.decode_board_seen",
+)
 def target_log(data: bytes) -> None:
     """One encoding an entry; records stop at the first damage and never go past the end."""
     with contextlib.suppress(LogDamaged):
@@ -226,6 +261,22 @@ def target_log(data: bytes) -> None:
         end = end_of_record
         with contextlib.suppress(LogDamaged):
             log.decode_entry(entry)
+
+
+@reads("agent.anonymizer.extent.decode_bundles")
+def target_bundles(data: bytes) -> None:
+    """The file of bundles beside the log: whole rows, in order."""
+    with contextlib.suppress(LogDamaged):
+        rows = extent.decode_bundles(data, NAME)
+        assert b"".join(row.encode() for row in rows) == data[: len(data) // extent.BUNDLE_BYTES * extent.BUNDLE_BYTES]
+
+
+@reads("agent.contracts.log_end.read_last_head")
+def target_log_end(data: bytes) -> None:
+    """The limit of a log that nobody shows it of is a note that stands in it."""
+    with contextlib.suppress(LogDamaged):
+        head = log_end.read_last_head(lambda at, length: data[at : at + length], "log")
+        assert head is None or head.note in data
 
 
 @reads(
@@ -285,7 +336,7 @@ def target_received(data: bytes) -> None:
 @reads("agent.contracts.log.decode_entry")
 def target_audited(data: bytes) -> None:
     """An entry of a log that is audited, behind a policy taken and a Release: it may be a finding, and never an exception."""
-    judged = history.History("springfield/river-bridge/bridge-01", KEY_BYTES, ROOT, Findings())
+    judged = history.History(UNIT, Course(UNIT, (KEY_BYTES,)), ROOT, Findings())
     for entry in (*AUDITED, data, AUDITED[-1]):
         judged.add(entry)
     assert judged.size == len(AUDITED) + 2
@@ -295,7 +346,17 @@ def target_audited(data: bytes) -> None:
 def target_key_directory(data: bytes) -> None:
     """A key directory."""
     with contextlib.suppress(MessageError):
-        assert all(len(key) == 32 for key in keys.decode_directory(data, NAME).values())
+        assert all(len(key) == 32 for key in keys.decode_directory(data, NAME).units.values())
+
+
+@reads("agent.contracts.rotation.read_rotation", "agent.contracts.rotation.open_rotation")
+def target_rotation(data: bytes) -> None:
+    """What an old key said of a new one, from a log or from beside the key."""
+    with contextlib.suppress(EncodingError, SignatureError):
+        said = rotation.read_rotation(data)
+        assert said.old != said.new
+    with contextlib.suppress(EncodingError, SignatureError):
+        assert rotation.open_rotation(data).old == KEY_BYTES
 
 
 @reads("agent.wire.tlog.decode_checkpoint", "agent.wire.tlog.open_checkpoint")
@@ -525,6 +586,15 @@ def target_tile_progress(data: bytes) -> None:
     """How far tiles were published; whatever is accepted is whole."""
     with contextlib.suppress(EncodingError):
         assert tile_progress.encode_progress(*tile_progress.decode_progress(data)) == data
+
+
+@reads("agent.publisher.home_assistant.decode_topics")
+def target_discovery_topics(data: bytes) -> None:
+    """Which discovery topics may be retained; whatever is accepted is whole, and none is one of our own topics."""
+    with contextlib.suppress(EncodingError):
+        found = home_assistant.decode_topics(data)
+        assert home_assistant.encode_topics(found) == data
+        assert all(topic.endswith("/config") and "/sensor/" in topic for topic in found)
 
 
 @reads("firmware_bridge.simulator.replay.parse")

@@ -32,16 +32,18 @@ MAX_PEAK_BYTES = 64 * 1024 * 1024
 SOAK_EXAMPLES = 20_000
 
 EXEMPT = {
-    "agent.anonymizer.checkpoint.read_checkpoint": "a file around tlog.open_checkpoint, which is a target",
+    "agent.anonymizer.rotation.load_rotated": "a file around rotation.open_rotation, which is a target",
+    "agent.anonymizer.checkpoint.read_shown": "a file around tlog.open_checkpoint, which is a target",
     "agent.local.settings.load": "reads a file and calls parse",
     "agent.local.credentials.load_credential": "a file that its owner made; not from outside",
     "agent.local.credentials.load_signing_key": "a file that its owner made; not from outside",
     "agent.local.files.read_capped": "reads a file",
-    "agent.operations.broker.read_small": "reads a file",
+    "agent.local.files.read_given": "reads a file",
     "agent.operations.keys.load_directory": "reads a file and calls decode_directory",
     "agent.operations.log_copy.read_regular": "reads a file",
     "agent.policy.file.load_governance": "reads a file and calls parse_governance or decompile_governance",
     "agent.policy.file.load_policy": "reads a file and calls parse_policy",
+    "agent.policy.file.load_policy_file": "reads a file and calls parse_policy, decompile_policy or read_signed",
     "agent.policy.file.read_policy": "reads a file",
     "agent.operations.subscribe.load_public_key": "a command-line argument",
     "agent.beacon.daemon.open_radio": "opens a radio",

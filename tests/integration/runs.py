@@ -73,6 +73,21 @@ class Demo:
         state = self.state()
         return state.reason.value if state is not None else ""
 
+    def audited(self) -> dict[str, Any]:
+        """What `dtpr-agent audit` says of the run's log, which it must find clean."""
+        copy, log, state = self.folder / "copy", self.folder / "log", self.state()
+        assert state is not None
+        command = [sys.executable, "-m", "agent.cli.main"]
+        for arguments in (
+            ("log", "export", str(copy), "--log", str(log)),
+            ("audit", "--log", str(copy), "--key", state.public_key, "--json"),
+        ):
+            done = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=120)
+            assert done.returncode == 0, done.stdout + done.stderr
+        said: dict[str, Any] = json.loads(done.stdout)
+        assert said["verdict"] == "clean", said["findings"]
+        return said
+
     def end(self) -> None:
         """Ctrl-C, and nothing may be left."""
         if self.process.poll() is None:

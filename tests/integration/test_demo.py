@@ -25,6 +25,9 @@ def test_a_minute_of_the_fremont_bridge_passes_every_condition(folder: Path) -> 
     assert report["restarts"] == {}
     assert 0 < report["seconds_to_first_aggregate"] <= 20
     assert set(report["max_pss_mib"]) == {"firmware-bridge", "anonymizer", "publisher", "beacon"}
+    said = demo.audited()
+    assert 40 <= said["gate"]["open_s"] <= said["gate"]["told_s"]
+    assert [each["firmware"] for each in said["boards"]["newest"]] == ["dtpr-street-simulator 1"]
 
 
 def test_without_the_gates_check_the_report_fails(folder: Path) -> None:

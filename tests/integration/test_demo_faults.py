@@ -35,6 +35,8 @@ def test_killing_any_program_loses_and_repeats_nothing_released(folder: Path) ->
     finally:
         demo.end()
     _, report = demo.wait(30)
+    closings = demo.audited()["gate"]["closings"]
+    assert closings.keys() >= {"lease_closed", "lease_lapsed", "restart"}
     assert report["restarts"] == {"firmware-bridge": 1, "publisher": 1, "anonymizer": 1, "beacon": 1}
     assert report["releases_received"] == report["releases_logged"] > 5
     assert report["releases_verified"] == report["releases_received"]

@@ -73,6 +73,7 @@ def test_what_is_shortened_and_what_is_not(path: Path) -> None:
         if isinstance(one.privacy, ScalarPrivacy):
             assert isinstance(other.privacy, ScalarPrivacy)
             assert other.privacy.rho == one.privacy.rho
+            assert other.privacy.percentiles in ((), one.privacy.percentiles)
             assert other.privacy.samples == one.privacy.samples / by == other.window_s
         elif one.privacy.mode != "coarse":
             assert other.privacy == one.privacy

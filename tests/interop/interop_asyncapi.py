@@ -3,20 +3,18 @@
 import base64
 import json
 import subprocess
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.contracts import aggregate
 from agent.wire.tiles import WIDTH
 from tests import packs
 from tests.brokers import Mosquitto
 from tests.interop.node import NODE, node
-from tests.publisher.unit_folders import PublisherProcess, UnitFolder, wait_until
+from tests.publisher.listeners import Heard, Listener
+from tests.publisher.unit_folders import STREAM, PublisherProcess, UnitFolder, wait_until
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "config" / "asyncapi.yaml").read_text()
@@ -76,39 +74,32 @@ def test_every_kind_of_pack_fits_its_schema_and_no_other_does() -> None:
     assert found["packs"] == [True] * len(good) + [False] * len(wrong)
 
 
-def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path) -> None:
-    """Every message of a connection, MQTT 5: one channel for each topic, payload and user properties by its schemas."""
-    unit = UnitFolder(tmp_path / "unit")
+def as_judged(item: Heard) -> dict[str, Any]:
+    """What tests/node/asyncapi.js takes: text and JSON as they are, octets in base64."""
+    payload: Any = item.payload
+    match item.content_type:
+        case "application/octet-stream" | "application/senml+cbor":
+            payload = base64.b64encode(item.payload).decode()
+        case "application/json" | "application/senml+json" if item.payload:
+            payload = json.loads(item.payload)
+        case _:
+            payload = item.payload.decode()
+    return {"topic": item.topic, "type": item.content_type, "headers": item.user_properties, "payload": payload}
+
+
+@pytest.mark.parametrize("cbor", [False, True])
+def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path, cbor: bool) -> None:
+    """Every message of a connection, MQTT 5: one channel for each topic, one message for its content type, payload and user properties by its schemas."""
+    unit = UnitFolder(tmp_path / "unit", cbor=cbor)
     unit.announce()
     unit.release_windows(0, WIDTH)
-    messages: list[dict[str, Any]] = []
-
-    def take(client: Client, userdata: Any, message: MQTTMessage) -> None:
-        kind = getattr(message.properties, "ContentType", "")
-        octets = "octet-stream" in kind
-        text = base64.b64encode(message.payload).decode() if octets else message.payload.decode()
-        pairs = dict(getattr(message.properties, "UserProperty", ()))
-        is_json = "json" in kind and text
-        messages.append({"topic": message.topic, "headers": pairs, "payload": json.loads(text) if is_json else text})
-
-    def came(ending: str) -> bool:
-        return any(message["topic"].endswith(ending) for message in messages)
-
-    with Mosquitto(tmp_path) as broker:
-        client = Client(CallbackAPIVersion.VERSION2, "reader", protocol=MQTTv5)
-        client.on_message = take
-        client.connect(broker.host, broker.port)
-        client.subscribe("#", 1)
-        client.loop_start()
-        try:
-            wait_until(lambda: "Sending SUBACK to reader" in broker.log, "the subscription")
-            unit.configure(broker.port)
-            with PublisherProcess(unit):
-                for ending in ("/log/entries/000", "/log/tile/0/000", "/health", "/checkpoint"):
-                    wait_until(partial(came, ending), ending)
-        finally:
-            client.loop_stop()
-            client.disconnect()
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            for ending in ("/log/entries/000", "/log/tile/0/000", "/health", "/checkpoint"):
+                wait_until(lambda ending=ending: bool(city.heard(ending)), ending)  # type: ignore[misc]
+            wait_until(lambda: len(city.heard(f"/agg/{STREAM}")) >= WIDTH, "every release")
+        messages = [as_judged(item) for item in city.heard()]
     found = judged(messages=messages)
     assert found["refused"] == []
     seen = {channel["address"].rpartition("{unit}/")[2] for channel in found["channels"] if channel["seen"]}
@@ -122,6 +113,9 @@ def test_all_that_a_real_publisher_sends_fits_its_channel(tmp_path: Path) -> Non
         "log/entries/{number}",
         "log/tile/{level}/{number}",
     }
-    assert sum("/agg/" in message["topic"] for message in messages) == WIDTH
+    releases = [message for message in messages if "/agg/" in message["topic"]]
+    assert len(releases) == WIDTH
+    assert {message["type"] for message in releases} == {f"application/senml+{'cbor' if cbor else 'json'}"}
+    assert len(judged(messages=[each | {"type": "text/csv"} for each in releases])["refused"]) == WIDTH
     wrong = [message | {"payload": {"v": 1}} for message in messages]
     assert len(judged(messages=wrong)["refused"]) >= len(wrong)

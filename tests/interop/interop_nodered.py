@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt import publish
 
 from agent.contracts import aggregate
 from tests import packs
-from tests.brokers import Mosquitto, free_port
-from tests.interop.node import MODULES, NODE
+from tests.brokers import Mosquitto
+from tests.interop import node
+from tests.publisher.listeners import Listener
 from tests.publisher.unit_folders import PublisherProcess, UnitFolder, wait_until
 
 FLOW = Path(__file__).parents[2] / "config" / "node-red.json"
@@ -28,19 +28,11 @@ OTHERS = ("duration", "unique", "scalar", "coarse", "none")
 def node_red(folder: Path, broker: Mosquitto) -> Iterator[None]:
     """Node-RED with the flow, its broker being ours and without TLS."""
     flow = json.loads(FLOW.read_text())
-    (settings,) = (node for node in flow if node["type"] == "mqtt-broker")
+    (settings,) = (each for each in flow if each["type"] == "mqtt-broker")
     settings |= {"broker": broker.host, "port": str(broker.port), "usetls": False, "tls": "", "clientid": "flow"}
-    folder.mkdir()
-    (folder / "flows.json").write_text(json.dumps(flow))
-    (folder / "settings.js").write_text(
-        'module.exports = { flowFile: "flows.json", uiHost: "127.0.0.1", disableEditor: true, telemetry: { enabled: false },'
-        " externalModules: { autoInstall: false } };"
-    )
-    command = [str(MODULES / ".bin" / "node-red"), "--userDir", str(folder), "--settings", str(folder / "settings.js")]
+    command = node.node_red(folder, flow)
     with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--port", str(free_port())], stdout=output, stderr=output, env=NODE, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=node.NODE, start_new_session=True)
     try:
         wait_until(lambda: "Sending SUBACK to flow" in broker.log, "Node-RED", START_S)
         yield
@@ -54,37 +46,31 @@ def test_the_flow_reads_real_releases(tmp_path: Path) -> None:
     unit = UnitFolder(tmp_path / "unit")
     unit.announce()
     unit.release_windows(0, 2)
-    found: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def take(client: Client, userdata: Any, message: MQTTMessage) -> None:
-        payload = json.loads(message.payload)
-        found[message.topic, payload["time"]] = payload
+    def found() -> dict[tuple[str, str], dict[str, Any]]:
+        payloads = ((item.topic, json.loads(item.payload)) for item in city.heard())
+        return {(topic, payload["time"]): payload for topic, payload in payloads}
 
-    with Mosquitto(tmp_path) as broker, node_red(tmp_path / "node-red", broker):
-        client = Client(CallbackAPIVersion.VERSION2, "reader", protocol=MQTTv5)
-        client.on_message = take
-        client.connect(broker.host, broker.port)
-        client.subscribe("city/#", 1)
-        client.loop_start()
-        try:
-            wait_until(lambda: "Sending SUBACK to reader" in broker.log, "the subscription")
-            unit.configure(broker.port)
-            with PublisherProcess(unit):
-                wait_until(lambda: len(found) >= 2, "two windows", START_S)
-            for name in OTHERS:
-                client.publish(f"dtpr/v1/a/b/c/agg/{name}", aggregate.encode(packs.ALL[name]), qos=1)
-            wait_until(lambda: len(found) >= 2 + len(OTHERS), "the other kinds", START_S)
-        finally:
-            client.loop_stop()
-            client.disconnect()
-    own = [payload for (topic, _), payload in found.items() if topic == f"city/{unit.city}/{unit.name}/crossings"]
+    with (
+        Mosquitto(tmp_path) as broker,
+        node_red(tmp_path / "node-red", broker),
+        Listener(broker.port, "city/#") as city,
+    ):
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: len(found()) >= 2, "two windows", START_S)
+        for name in OTHERS:
+            topic = f"dtpr/v1/a/b/c/agg/{name}"
+            publish.single(topic, aggregate.encode(packs.ALL[name]), 1, hostname=broker.host, port=broker.port)
+        wait_until(lambda: len(found()) >= 2 + len(OTHERS), "the other kinds", START_S)
+    own = [payload for (topic, _), payload in found().items() if topic == f"city/{unit.city}/{unit.name}/crossings"]
     first, second = sorted(own, key=lambda payload: str(payload["time"]))
     assert first["time"] == "2027-01-15T08:00:00.000Z"
     assert (first["cells"], first["suppressed"]) == ({"bicycle": 20, "pedestrian": 31}, [])
     assert (second["cells"], second["suppressed"]) == ({"pedestrian": 31}, ["bicycle"])
     assert (first["state"], first["coverage"], first["threshold"], first["log_index"]) == ("complete", 1, 18, 0)
     assert first["guarantee"].startswith("zCDP rho=1/8 ")
-    streams = {payload["stream"]: payload for payload in found.values()}
+    streams = {payload["stream"]: payload for payload in found().values()}
     assert streams["visitors"]["cells"] == {"devices": 412, "devices_sd": 3.79, "devices_is": "estimate"}
     assert streams["co2"]["cells"] == {"mean": 612.5}
     assert streams["parking"]["cells"]["car/median"] == "to_900s"

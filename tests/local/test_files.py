@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import MessageError, StorageUnavailable
-from agent.local.files import ReplacedFile, file_stamp, read_capped, write_atomic
+from agent.local.files import ReplacedFile, file_stamp, read_capped, remove_folder, write_atomic
 
 
 def test_a_replaced_file_makes_its_folder_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -56,3 +56,16 @@ def test_a_stamp_changes_with_every_replacement(tmp_path: Path) -> None:
     assert before == file_stamp(path)
     write_atomic(path, b"2")
     assert file_stamp(path) not in (None, before)
+
+
+def test_a_folder_goes_with_its_files_and_need_not_be_there(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    remove_folder(folder)
+    folder.mkdir()
+    (folder / "one").write_bytes(b"1")
+    (folder / "other").symlink_to(tmp_path)
+    remove_folder(folder)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file"):
+        remove_folder(tmp_path / "file")

@@ -51,6 +51,31 @@ def test_the_example_is_the_default() -> None:
     assert example.boards["street"].baud == 115200
 
 
+def test_home_assistant_is_told_nothing_unless_somebody_says_so() -> None:
+    """PB-43: off by default; outside our own topics; of packs in JSON alone."""
+    assert settings.load(EXAMPLE).mqtt.home_assistant is None
+    assert settings.parse(MINIMAL, "agent.toml").mqtt.home_assistant is None
+    for prefix in ("homeassistant", "city/ha_2"):
+        text = changed("tls = false", f'tls = false\nhome_assistant = "{prefix}"')
+        assert settings.parse(text, "agent.toml").mqtt.home_assistant == prefix
+        with pytest.raises(SettingsError, match=r":7: mqtt\.home_assistant.*json"):
+            settings.parse(f'{text}[release]\nencoding = "cbor"\n', "agent.toml")
+    for wrong in ('"dtpr"', '"dtpr/ha"', '"a/"', '"/a"', '"a//b"', '"a/+"', '"#"', '""', "true", f'"{"a" * 65}"'):
+        with pytest.raises(SettingsError, match=r":7: mqtt\.home_assistant"):
+            settings.parse(changed("tls = false", f"tls = false\nhome_assistant = {wrong}"), "agent.toml")
+
+
+def test_releases_are_json_unless_somebody_says_otherwise() -> None:
+    """DESIGN.md 5; config/agent.toml has the default."""
+    assert not settings.load(EXAMPLE).release_cbor
+    assert not settings.parse(MINIMAL, "agent.toml").release_cbor
+    assert not settings.parse(f'{MINIMAL}[release]\nencoding = "json"\n', "agent.toml").release_cbor
+    assert settings.parse(f'{MINIMAL}[release]\nencoding = "cbor"\n', "agent.toml").release_cbor
+    for wrong in ('encoding = "xml"', "encoding = true", 'format = "cbor"'):
+        with pytest.raises(SettingsError):
+            settings.parse(f"{MINIMAL}[release]\n{wrong}\n", "agent.toml")
+
+
 def test_the_copy_of_the_checkpoint_lies_outside_the_log() -> None:
     """By default beside the log's folder, wherever that is; never in it, where a backup would take both."""
     paths = changed('backend = "bluez"', 'backend = "bluez"\n[paths]\nlog = "/data/log"')
@@ -207,3 +232,40 @@ def test_only_the_documented_error_escapes(text: bytes) -> None:
     """Whatever the bytes."""
     with pytest.raises(SettingsError):
         settings.parse(text, "agent.toml")
+
+
+PIN = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+@pytest.mark.parametrize("spelled", [PIN, PIN.upper(), bytes.fromhex(PIN).hex(":").upper()])
+def test_a_fingerprint_as_openssl_prints_it_or_bare(spelled: str) -> None:
+    """PB-50."""
+    text = changed("tls = false", f'pin_sha256 = ["{spelled}", "{"00" * 32}"]')
+    assert settings.parse(text, "agent.toml").mqtt.pin_sha256 == (bytes.fromhex(PIN), bytes(32))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        f'"{PIN}"',
+        "[]",
+        '[""]',
+        f'["{PIN[:-1]}"]',
+        f'["{PIN[:40]}"]',
+        f'["{PIN}:"]',
+        f'["sha256 Fingerprint={PIN}"]',
+        f'["{PIN}", "{PIN}"]',
+        f"[{', '.join(f'{chr(34)}{number:064x}{chr(34)}' for number in range(9))}]",
+        "[1]",
+    ],
+)
+def test_what_is_no_fingerprint_is_refused_with_its_line(wrong: str) -> None:
+    """PB-50: nothing that was meant to pin is read as no pin."""
+    with pytest.raises(SettingsError, match=r"agent\.toml:6: mqtt\.pin_sha256.*fingerprints"):
+        settings.parse(changed("tls = false", f"pin_sha256 = {wrong}"), "agent.toml")
+
+
+def test_a_fingerprint_without_tls_is_refused() -> None:
+    """PB-50: it would pin nothing."""
+    with pytest.raises(SettingsError, match=r"mqtt\.tls: expected true when certificates are given or pinned"):
+        settings.parse(changed("tls = false", f'tls = false\npin_sha256 = ["{PIN}"]'), "agent.toml")

@@ -1,5 +1,5 @@
-// Reads {document, pack, messages: [{topic, headers, payload}]} on standard input; says on standard output what the official AsyncAPI parser and a JSON
-// Schema validator think of it: {version, diagnostics, channels, examples, refused}. A message is held against every channel whose address its topic has.
+// Reads {document, pack, messages: [{topic, type, headers, payload}]} on standard input; says on standard output what the official AsyncAPI parser and a JSON
+// Schema validator think of it: {version, diagnostics, channels, examples, refused}. A message is held against the one channel whose address its topic has, and the one message there of its content type.
 'use strict';
 const { Parser } = require('@asyncapi/parser');
 const Ajv = require('ajv');
@@ -33,8 +33,10 @@ const pattern = (address) => new RegExp('^' + address.split('/').map((level) => 
     if (fitting.length !== 1) refused.push({ what: message.topic, errors: `fits ${fitting.length} channels` });
     for (const row of fitting) {
       row.seen += 1;
-      judge(message.topic, row.messages[0].payload().json(), message.payload);
-      if (row.messages[0].hasHeaders()) judge(`${message.topic} headers`, row.messages[0].headers().json(), message.headers);
+      const kinds = row.messages.filter((one) => one.contentType() === message.type);
+      if (kinds.length !== 1) { refused.push({ what: message.topic, errors: `fits ${kinds.length} messages of type ${message.type}` }); continue; }
+      judge(message.topic, kinds[0].payload().json(), message.payload);
+      if (kinds[0].hasHeaders()) judge(`${message.topic} headers`, kinds[0].headers().json(), message.headers);
     }
   }
   const pack = new Ajv({ strict: true, strictTypes: false }).compile(given.pack);

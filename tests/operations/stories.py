@@ -10,17 +10,20 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts import aggregate
-from agent.contracts.log import Entry, Release, pack_record
+from agent.contracts.cells import MAX_WIDTH
+from agent.contracts.log import Entry, Release
 from agent.local.randomness import random_bytes
 from agent.operations.log_copy import export
 from agent.operations.subscribe import _json
 from agent.operations.verification import Received, Verification
 from agent.wire import cose, tlog
+from agent.wire.detached import signed_type
 from agent.wire.tlog import Checkpoint, TreeHead
 from tests import packs
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
 from tests.anonymizer.test_kinds import Life
 from tests.anonymizer.worlds import World
+from tests.log_files import write_log
 
 PUBLIC = cose.public_bytes(KEY)
 
@@ -76,46 +79,55 @@ class Street(Life):
             self.on(5)
 
 
+class CborStreet(Street):
+    """The same, set to CBOR."""
+
+    cbor = True
+
+
 @cache
-def street() -> tuple[Entry, ...]:
-    """Every kind and mode: readings, and a restart with a Gap."""
-    life = Street(*KINDS)
+def street(*, cbor: bool = False, cbor_after: bool | None = None) -> tuple[Entry, ...]:
+    """Every kind and mode: readings, and a restart with a Gap; in CBOR, or in CBOR or not after the restart."""
+    life = (CborStreet if cbor else Street)(*KINDS)
     life.busy(80)
     life.boot_ns += 45 * 10**9
+    life.cbor = cbor if cbor_after is None else cbor_after
     life.restart()
     life.on(5)
     life.busy(60)
     return tuple(life.entries)
 
 
-def note_of(entries: Sequence[bytes], *, key: Ed25519PrivateKey = KEY, origin: str = ORIGIN, length: int = 0) -> bytes:
+def note_of(entries: Sequence[bytes], *, key: Ed25519PrivateKey = KEY, origin: str = ORIGIN, more: str = "") -> bytes:
+    """A checkpoint of them, without a word of where they are."""
     head = TreeHead()
     for entry in entries:
         head.append(entry)
-    return tlog.sign_checkpoint(Checkpoint(origin, head.size, head.root(), (f"bytes {length}",)), origin, key)
+    return tlog.sign_checkpoint(Checkpoint(origin, head.size, head.root(), (more,) if more else ()), origin, key)
 
 
-def write_copy(folder: Path, entries: Iterable[Entry | bytes], **signed: Any) -> Path:
-    """The log as its unit signs it (or as `signed` says), exported into `folder`/copy."""
+def write_copy(
+    folder: Path, entries: Iterable[Entry | bytes], *, key: Ed25519PrivateKey = KEY, origin: str = ORIGIN
+) -> Path:
+    """The log as its unit signs it (or another), exported into `folder`/copy."""
     data = [entry if isinstance(entry, bytes) else entry.encode() for entry in entries]
-    records = b"".join(pack_record(each) for each in data)
-    log = folder / "log"
-    log.mkdir(parents=True)
-    (log / "releases").write_bytes(records)
-    (log / "checkpoint").write_bytes(note_of(data, length=len(records), **signed))
-    export(log, folder / "copy")
+    write_log(folder / "log", data, key, origin)
+    export(folder / "log", folder / "copy")
     return folder / "copy"
 
 
 def resealed(release: Release, *, key: Ed25519PrivateKey = KEY, **changes: Any) -> Release:
     """The same Release saying something else, signed again."""
-    payload = aggregate.encode(packs.changed(aggregate.decode(release.payload), **changes))
+    before = aggregate.decode(release.payload)
+    if before.terms.cbor_bytes is not None and "fields" in changes:  # which have no widths in CBOR
+        changes["fields"] = tuple(dataclasses.replace(field, width=MAX_WIDTH) for field in changes["fields"])
+    payload = aggregate.encode(packs.changed(before, **changes))
     said = aggregate.decode(payload)
     return dataclasses.replace(
         release,
         window_start=said.window_start,
         payload=payload,
-        signature=cose.sign1(payload, key, detached=True),
+        signature=cose.sign1(payload, key, detached=True, content_type=signed_type(payload)),
         disclosure_digest=said.terms.disclosure_digest,
     )
 

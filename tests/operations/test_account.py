@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from agent.anonymizer.budget import Budget, terms_of
 from agent.operations.account import Account
-from agent.policy.enforcement import count_privacy
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
+from tests.anonymizer.one_window import count_privacy
 from tests.anonymizer.stage import make_policy
 from tests.anonymizer.test_kinds import text
 

@@ -27,7 +27,7 @@ from agent.operations.findings import WORDS, Kind
 from agent.policy.compile import compile_policy
 from agent.wire import cose, cosignature, tlog
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
-from tests.operations import test_audit_kinds
+from tests.operations import test_audit_kinds, test_gate_audit
 from tests.operations.stories import PUBLIC, note_of, received, renumbered, resealed, story, write_copy
 from tests.signing import signed_policy, trust_root
 from tests.wire.test_tlog import OTHER_KEY
@@ -57,6 +57,11 @@ def place(entries: list[Entry], kind: type[Entry], nth: int = 0) -> int:
     return [i for i, entry in enumerate(entries) if isinstance(entry, kind)][nth]
 
 
+def replaced(entries: list[Entry], index: int, **changes: Any) -> list[Entry]:
+    """One entry has other fields."""
+    return [*entries[:index], dataclasses.replace(entries[index], **changes), *entries[index + 1 :]]
+
+
 def changed(entries: list[Entry], index: int, **changes: Any) -> list[Entry]:
     """One Release says something else."""
     release = entries[index]
@@ -65,10 +70,7 @@ def changed(entries: list[Entry], index: int, **changes: Any) -> list[Entry]:
 
 
 def charged(entries: list[Entry], charge: Charge | None) -> list[Entry]:
-    index = at(entries)
-    release = entries[index]
-    assert isinstance(release, Release)
-    return [*entries[:index], dataclasses.replace(release, charge=charge), *entries[index + 1 :]]
+    return replaced(entries, at(entries), charge=charge)
 
 
 def numbers(entries: list[Entry], index: int) -> list[Entry]:
@@ -100,7 +102,11 @@ def _twice(entries: list[Entry]) -> list[Entry]:
 
 
 def _reordered(entries: list[Entry]) -> list[Entry]:
-    index = place(entries, Release, 3)
+    index = next(
+        index
+        for index in range(place(entries, Release, 3), len(entries))
+        if isinstance(entries[index], Release) and isinstance(entries[index + 1], Release)
+    )
     return renumbered([*entries[:index], entries[index + 1], entries[index], *entries[index + 2 :]])
 
 
@@ -113,24 +119,18 @@ def _impossible_notice(entries: list[Entry]) -> list[Entry]:
     index = place(entries, NoticeServed)
     served = entries[index]
     assert isinstance(served, NoticeServed)
-    return [*entries[:index], dataclasses.replace(served, seconds=served.seconds + 3600), *entries[index + 1 :]]
+    return replaced(entries, index, seconds=served.seconds + 3600)
 
 
 def _not_offered(entries: list[Entry]) -> list[Entry]:
-    index = place(entries, PolicyTaken)
-    taken = entries[index]
-    assert isinstance(taken, PolicyTaken)
     other = compile_policy(make_policy(notice="2 seconds", rho="0.1"))
-    return [*entries[:index], dataclasses.replace(taken, policy=other), *entries[index + 1 :]]
+    return replaced(entries, place(entries, PolicyTaken), policy=other)
 
 
 def _unsigned(entries: list[Entry]) -> list[Entry]:
     """A policy that ana alone signed."""
-    index = place(entries, PolicyOffered)
-    offered = entries[index]
-    assert isinstance(offered, PolicyOffered)
     message = signed_policy(make_policy(notice="2 seconds"), "ana")
-    return [*entries[:index], dataclasses.replace(offered, message=message), *entries[index + 1 :]]
+    return replaced(entries, place(entries, PolicyOffered), message=message)
 
 
 def _version_back(entries: list[Entry]) -> list[Entry]:
@@ -147,7 +147,7 @@ def _begins_early(entries: list[Entry]) -> list[Entry]:
     index = place(entries, PolicyTaken, 2)
     taken = entries[index]
     assert isinstance(taken, PolicyTaken)
-    return [*entries[:index], dataclasses.replace(taken, effective=taken.effective - 4), *entries[index + 1 :]]
+    return replaced(entries, index, effective=taken.effective - 4)
 
 
 def _after_stop(entries: list[Entry]) -> list[Entry]:
@@ -162,17 +162,14 @@ def _stop_removed(entries: list[Entry]) -> list[Entry]:
 
 
 def _cheap_gap(entries: list[Entry]) -> list[Entry]:
-    index = place(entries, Gap)
-    gap = entries[index]
-    assert isinstance(gap, Gap)
-    return [*entries[:index], dataclasses.replace(gap, charge=Charge(Fraction(1, 1000))), *entries[index + 1 :]]
+    return replaced(entries, place(entries, Gap), charge=Charge(Fraction(1, 1000)))
 
 
 def _shorter_gap(entries: list[Entry]) -> list[Entry]:
     index = place(entries, Gap)
     gap = entries[index]
     assert isinstance(gap, Gap)
-    return [*entries[:index], dataclasses.replace(gap, count=gap.count - 2), *entries[index + 1 :]]
+    return replaced(entries, index, count=gap.count - 2)
 
 
 def _signed_by_another(entries: list[Entry]) -> list[Entry]:
@@ -180,29 +177,27 @@ def _signed_by_another(entries: list[Entry]) -> list[Entry]:
 
 
 def _entry_disagrees(entries: list[Entry]) -> list[Entry]:
-    index = at(entries)
-    release = entries[index]
-    assert isinstance(release, Release)
-    return [*entries[:index], dataclasses.replace(release, disclosure_digest=bytes(32)), *entries[index + 1 :]]
+    return replaced(entries, at(entries), disclosure_digest=bytes(32))
 
 
 def _old_clock(entries: list[Entry]) -> list[Entry]:
     index = place(entries, StopTaken)
     stop = entries[index]
     assert isinstance(stop, StopTaken)
-    return [*entries[:index], dataclasses.replace(stop, at=stop.at - 60), *entries[index + 1 :]]
+    return replaced(entries, index, at=stop.at - 60)
 
 
 def _old_policy(entries: list[Entry]) -> list[Entry]:
-    """After version 2 began, a window is released under version 1."""
+    """After the next version began, a window is released under the one before."""
     early = entries[at(entries)]
+    assert isinstance(early, Release)
+    version = aggregate.decode(early.payload).terms.policy_version
     late = next(
         i
         for i, e in enumerate(entries)
-        if isinstance(e, Release) and aggregate.decode(e.payload).terms.policy_version == 2
+        if isinstance(e, Release) and aggregate.decode(e.payload).terms.policy_version > version
     )
     release = entries[late]
-    assert isinstance(early, Release)
     assert isinstance(release, Release)
     said = aggregate.decode(release.payload)
     return [
@@ -288,17 +283,27 @@ def test_each_fraud_is_found_by_name(tmp_path: Path, name: str) -> None:
 def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
     assert len(FRAUDS) > 20
     assert set(WORDS) == set(Kind)
-    planted = {kind for _, kind in (FRAUDS | test_audit_kinds.FRAUDS).values()}
+    planted = {kind for _, kind in (FRAUDS | test_audit_kinds.FRAUDS | test_gate_audit.FRAUDS).values()}
     elsewhere = {
         Kind.CHECKPOINT_SIGNATURE,
         Kind.ROOT,
         Kind.FORKED_LOG,
         Kind.ROLLED_BACK,
+        Kind.FALSE_LOSS,
+        Kind.CARRIED_STATE,
         Kind.MALFORMED,
         Kind.TWO_PAYLOADS,
         Kind.WITHHELD,
+        Kind.OTHER_DISCLOSURE,
     }
-    elsewhere |= {Kind.ALTERED, Kind.NOT_IN_LOG, Kind.FORGED, Kind.AIR_SIGNATURE, Kind.AIR_NOT_IN_LOG}
+    elsewhere |= {
+        Kind.ALTERED,
+        Kind.NOT_IN_LOG,
+        Kind.FORGED,
+        Kind.AIR_SIGNATURE,
+        Kind.AIR_NOT_IN_LOG,
+        Kind.KEY_ROTATION,
+    }
     assert planted | elsewhere == set(Kind)  # the latter have a test each below
 
 
@@ -482,7 +487,7 @@ def test_what_cannot_be_read_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     """Exit 2 or 3, one line that names it."""
-    (tmp_path / "lines").write_bytes(received(story()[3:4]).encode() + b"{}\n")
+    (tmp_path / "lines").write_bytes(received(story()[:6]).encode() + b"{}\n")
     copy = write_copy(tmp_path, story())
     given = [each.format(folder=tmp_path, copy=copy) for each in arguments]
     assert main(["audit", "--key", PUBLIC.hex(), *given]) in (2, 3)
@@ -491,11 +496,7 @@ def test_what_cannot_be_read_is_refused(
 
 def test_nothing_hostile_reaches_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A stop order's signer and a stream's name are whatever the log says."""
-    entries = list(story())
-    index = place(entries, StopTaken)
-    stop = entries[index]
-    assert isinstance(stop, StopTaken)
-    entries[index] = dataclasses.replace(stop, by=("\x1b[2J\u202e",))
+    entries = replaced(list(story()), place(list(story()), StopTaken), by=("\x1b[2J\u202e",))
     gap = Gap("\x1b]0;x\x07", 1_800_000_100, 1, 1, None)
     copy = write_copy(tmp_path, [*entries, gap])
     assert main(["audit", "--log", str(copy), "--key", PUBLIC.hex()]) == 1

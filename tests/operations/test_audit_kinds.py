@@ -17,10 +17,14 @@ from agent.contracts.log import Charge, Entry, Gap, Release
 from agent.operations.audit import Inputs, audit
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
+from agent.operations.rotations import Course
 from agent.policy.parse import parse_policy
-from tests.anonymizer.stage import ORIGIN
+from agent.wire import cose
+from agent.wire.detached import signed_type
+from agent.wire.senml import SENML_CBOR, SENML_JSON, media_type
+from tests.anonymizer.stage import KEY, ORIGIN
 from tests.anonymizer.test_kinds import Life, text
-from tests.operations.stories import PUBLIC, Street, received, resealed, street, write_copy
+from tests.operations.stories import KINDS, PUBLIC, Street, received, resealed, street, write_copy
 from tests.signing import trust_root
 
 Cheat = Callable[[list[Entry]], list[Entry]]
@@ -29,7 +33,7 @@ Cheat = Callable[[list[Entry]], list[Entry]]
 def found(entries: list[Entry]) -> set[Kind]:
     """What the fold of these entries finds."""
     findings = Findings()
-    history = History(ORIGIN, PUBLIC, trust_root(), findings)
+    history = History(ORIGIN, Course(ORIGIN, (PUBLIC,)), trust_root(), findings)
     for entry in entries:
         history.add(entry.encode())
     return findings.kinds
@@ -181,6 +185,56 @@ def test_each_fraud_is_found_by_name(name: str) -> None:
     assert kind in found(cheat(list(street())))
 
 
+def test_the_street_in_cbor_is_clean() -> None:
+    """The same windows, every stream at one length, signed as what they are; also where the setting changes at a restart, either way."""
+    entries = list(street(cbor=True))
+    assert found(entries) == set()
+    releases = [entry for entry in entries if isinstance(entry, Release)]
+    assert {cose.decode_sign1(release.signature).content_type for release in releases} == {SENML_CBOR}
+    for name in KINDS:
+        payloads = [release.payload for release in releases if release.stream == name]
+        assert {media_type(payload) for payload in payloads} == {SENML_CBOR}
+        assert len(set(map(len, payloads))) == 1
+        assert any(said(entry).reason is None for entry in releases if entry.stream == name)
+    for before in (False, True):
+        both = list(street(cbor=before, cbor_after=not before))
+        assert {media_type(entry.payload) for entry in both if isinstance(entry, Release)} == {SENML_JSON, SENML_CBOR}
+        assert found(both) == set()
+
+
+@pytest.mark.parametrize("name", FRAUDS)
+def test_each_fraud_is_found_by_name_in_cbor(name: str) -> None:
+    cheat, kind = FRAUDS[name]
+    assert kind in found(cheat(list(street(cbor=True))))
+
+
+@pytest.mark.parametrize("cbor", [False, True])
+def test_an_encoding_that_changes_without_a_break_is_found(cbor: bool) -> None:
+    """OP-26: else which of the two a window has could say something of it (I6)."""
+    entries = list(street(cbor=cbor))
+    other = next(entry for entry in street(cbor=not cbor) if isinstance(entry, Release) and entry.stream == "leq")
+    index = last(entries, "leq")
+    release = entries[index]
+    assert isinstance(release, Release)
+    whole = said(release)
+    assert whole.coverage_percent == 100
+    terms = dataclasses.replace(said(other).terms, disclosure_digest=whole.terms.disclosure_digest)
+    payload = aggregate.encode(dataclasses.replace(whole, terms=terms))
+    signature = cose.sign1(payload, KEY, detached=True, content_type=signed_type(payload))
+    changed = dataclasses.replace(release, payload=payload, signature=signature)
+    assert found(replaced(entries, index, changed)) == {Kind.WRONG_SHAPE}
+
+
+def test_a_signature_of_another_content_type_is_found() -> None:
+    """A pack in CBOR that is signed as none."""
+    entries = list(street(cbor=True))
+    index = last(entries, "leq")
+    release = entries[index]
+    assert isinstance(release, Release)
+    bare = dataclasses.replace(release, signature=cose.sign1(release.payload, KEY, detached=True))
+    assert found(replaced(entries, index, bare)) == {Kind.RELEASE_SIGNATURE}
+
+
 @cache
 def bare() -> tuple[Entry, ...]:
     """Stays with noise, then a policy that shows them bare: for one period it may not."""
@@ -234,3 +288,30 @@ def test_every_kind_that_was_received_is_confirmed(tmp_path: Path, raw: bool) ->
     verdict = audit(Inputs(ORIGIN, PUBLIC, log=copy, root=trust_root(), received=(lines,)))
     assert verdict.findings.kinds == set()
     assert verdict.facts["confirmed"] == verdict.facts["received"] == sum(isinstance(e, Release) for e in entries)
+
+
+@cache
+def levels() -> tuple[Entry, ...]:
+    """Windows with percentiles, by a unit with zero noise."""
+    life = Life("levels")
+    life.on(20)
+    for _ in range(2):
+        life.bring("levels", values=[50] * 20 + [70] * 20)
+        life.on(40)
+    life.on(1)
+    return tuple(life.entries)
+
+
+@pytest.mark.parametrize(
+    ("cheat", "kinds"),
+    [
+        (list, set()),
+        (charged("levels", Charge(Fraction(1))), {Kind.CHARGE_TOO_SMALL}),
+        (says("levels", values={"p10": Decimal("71.5")}), {Kind.IMPOSSIBLE_NUMBER}),
+        (says("levels", values={"p90": Decimal("100.5")}), {Kind.IMPOSSIBLE_NUMBER}),
+    ],
+    ids=["honest", "the mean alone charged", "falling", "beyond its bounds"],
+)
+def test_percentiles(cheat: Cheat, kinds: set[Kind]) -> None:
+    """AN-441, AN-443: one charge for mean and percentiles, which rise; the control is an honest log."""
+    assert found(cheat(list(levels()))) == kinds

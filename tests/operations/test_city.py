@@ -1,11 +1,11 @@
 """What lets many processes and many units share a broker: groups, key directories, CSV, counts, simulated units. Rules OP-n are SPEC.md's."""
 
+import base64
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,36 +16,51 @@ from hypothesis import strategies as st
 from agent.cli.main import main
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Cell, NotCollected, Template
-from agent.errors import MessageError, PolicyError, SettingsError
+from agent.contracts.cells import SINCE, TOTAL
+from agent.errors import MessageError, SettingsError, SignatureError
 from agent.local.randomness import random_bytes
+from agent.operations.announcements import Record
 from agent.operations.keyring import Keyring
-from agent.operations.keys import decode_directory
-from agent.operations.publish import cut, puback, read_publish
+from agent.operations.keys import decode_directory, write_directory
+from agent.operations.publish import cut, puback, read_mid, read_publish
 from agent.operations.rows import COLUMNS, HEADER, rows
-from agent.operations.simulation import Crowd, SimulatedUnit, counted
-from agent.operations.simulation_command import directory, unit_key
+from agent.operations.simulation import Crowd, SimulatedUnit
+from agent.operations.simulation_command import unit_key
 from agent.operations.subscribe import topic_filters
 from agent.operations.tally import GRACE_S, Silence, Tally
-from agent.operations.verification import Received, Record, Verification
+from agent.operations.verification import Received, Verification
+from agent.policy.cells import cell_names
 from agent.policy.file import load_policy
+from agent.policy.model import Guaranteed
+from agent.policy.parse import parse_policy
 from agent.publisher.message import Message
 from agent.wire import cose
-from agent.wire.detached import DetachedVerifier
+from agent.wire.detached import DetachedVerifier, named_kid, signed_type, verify_detached
+from agent.wire.senml import media_type
 from tests import packs
 from tests.brokers import Mosquitto
+from tests.operations.fleets import POLICY, done, simulate
 from tests.operations.test_subscribe import Subscriber
 from tests.packs import changed
 from tests.publisher.unit_folders import TIMEOUT_S, wait_until
 
-ROOT = Path(__file__).parents[2]
-POLICY = ROOT / "config" / "policy.toml"
 NOW = 1_800_000_000
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 
 
-def crowd_of(count: int) -> list[SimulatedUnit]:
-    crowd = Crowd(load_policy(POLICY), "dtpr", NOW)
+WITH_TOTALS = (
+    POLICY.read_text()
+    .replace('totals = "none"', 'totals = "period"')
+    .replace("\nk = 5 ", "\nk = 0 ")
+    .replace("\nz = 2\n", "\nz = 0\n")
+)
+SIMULATED = {path.stem: load_policy(path) for path in (POLICY, *sorted((POLICY.parent / "examples").glob("*.toml")))}
+SIMULATED["totals"] = parse_policy(WITH_TOTALS, "totals")
+
+
+def crowd_of(count: int, *, cbor: bool = False) -> list[SimulatedUnit]:
+    crowd = Crowd(load_policy(POLICY), "dtpr", NOW, cbor=cbor)
     return [crowd.unit(number, unit_key(bytes(32), number)) for number in range(count)]
 
 
@@ -101,8 +116,9 @@ def test_a_template_is_of_one_stream() -> None:
 @given(st.binary(max_size=300), st.integers(0, 83), st.integers(1, 255))
 @settings(max_examples=200, deadline=None)
 def test_the_quick_check_of_a_signature_says_what_cose_says(payload: bytes, at: int, change: int) -> None:
-    """OP-1: yes only where `cose.verify1` says so; every byte of the message counts."""
-    message = cose.sign1(payload, KEY, detached=True)
+    """OP-1: yes only where `verify_detached` says so; every byte of the message counts, and so does what the payload is signed as."""
+    message = cose.sign1(payload, KEY, detached=True, content_type=signed_type(payload))
+    verify_detached(message, cose.public_bytes(KEY), payload)
     quick = DetachedVerifier(cose.public_bytes(KEY))
     assert quick.verify(message, payload) is True
     assert quick.verify(message, payload + b"x") is False
@@ -114,8 +130,24 @@ def test_the_quick_check_of_a_signature_says_what_cose_says(payload: bytes, at: 
 
 @pytest.mark.parametrize("length", [0, 23, 24, 255, 256, 65_535, 65_536])
 def test_the_quick_check_knows_every_length(length: int) -> None:
-    payload = bytes(length)
-    assert DetachedVerifier(cose.public_bytes(KEY)).verify(cose.sign1(payload, KEY, detached=True), payload)
+    payload = b"[" * length
+    message = cose.sign1(payload, KEY, detached=True, content_type=signed_type(payload))
+    assert DetachedVerifier(cose.public_bytes(KEY)).verify(message, payload)
+    assert named_kid(message) == cose.key_id(cose.public_bytes(KEY))
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"\x80", b""])
+def test_what_is_signed_as_one_thing_counts_for_no_other(payload: bytes) -> None:
+    """OP-1: a pack in CBOR is signed under its content type, one in JSON without any."""
+    public_key = cose.public_bytes(KEY)
+    for content_type in (None, "application/senml+cbor", "application/senml+json", "text/plain"):
+        message = cose.sign1(payload, KEY, detached=True, content_type=content_type)
+        right = content_type == signed_type(payload)
+        assert DetachedVerifier(public_key).verify(message, payload) is (True if right else None)
+        assert Keyring([public_key]).release("a/b/c", payload, base64.b64encode(message).decode())[0] is right
+        if not right:
+            with pytest.raises(SignatureError, match="content type"):
+                verify_detached(message, public_key, payload)
 
 
 def test_in_a_directory_only_a_units_own_key_counts() -> None:
@@ -138,8 +170,8 @@ def test_in_a_directory_only_a_units_own_key_counts() -> None:
 def test_a_key_directory_is_read_strictly(tmp_path: Path) -> None:
     """OP-9, I8."""
     units = crowd_of(3)
-    good = directory("springfield", 1, units)
-    assert decode_directory(good, "d") == {unit.path: unit.public_key for unit in units}
+    good = write_directory("springfield", 1, {each.path: each.public_key for each in units})
+    assert decode_directory(good, "d").units == {unit.path: unit.public_key for unit in units}
     for bad in (
         b"",
         b"[]",
@@ -239,12 +271,13 @@ def test_a_publish_is_cut_and_read(topic: str, payload: bytes, qos: int, pairs: 
         return
     packet = published(topic.encode(), payload, properties, qos, 7 if qos else 0)
     buffer = b"\xd0\x00" + packet + b"\x30"
-    found = cut(buffer, 2, 10_000)
+    found = cut(buffer, 2)
     assert found is not None
     assert found.end == len(buffer) - 1
     read = read_publish(buffer, found, mqtt5=True)
     assert (read.topic, read.payload, read.qos, read.user_properties) == (topic, payload, qos, tuple(pairs))
-    assert all(cut(buffer[:end], 2, 10_000) is None for end in range(2, len(buffer) - 1))
+    assert all(cut(buffer[:end], 2) in (None, found) for end in range(2, len(buffer) - 1))
+    assert read_mid(buffer, found) == read.mid
     assert puback(read.mid) == b"\x40\x02\x00" + bytes([read.mid])
 
 
@@ -253,8 +286,8 @@ def test_a_publish_is_cut_and_read(topic: str, payload: bytes, qos: int, pairs: 
 def test_nothing_but_the_documented_error_escapes(octets: bytes, mqtt5: bool) -> None:
     """OP-8, I8."""
     try:
-        packet = cut(b"\x32" + octets, 0, 1000)
-        if packet is not None:
+        packet = cut(b"\x32" + octets, 0)
+        if packet is not None and packet.end <= len(octets) + 1:
             read_publish(b"\x32" + octets, packet, mqtt5=mqtt5)
     except MessageError:
         pass
@@ -263,9 +296,10 @@ def test_nothing_but_the_documented_error_escapes(octets: bytes, mqtt5: bool) ->
 # Simulated units
 
 
-def test_a_simulated_unit_is_what_a_subscriber_expects() -> None:
+@pytest.mark.parametrize("cbor", [False, True])
+def test_a_simulated_unit_is_what_a_subscriber_expects(cbor: bool) -> None:
     """OP-17: everything verifies, nothing is missing, repeated or in conflict, and its numbers are noisy."""
-    units = crowd_of(3)
+    units = crowd_of(3, cbor=cbor)
     verification = Verification(Keyring((), {unit.path: unit.public_key for unit in units}))
     for unit in units:
         for message in unit.announcements("0" * 16):
@@ -275,18 +309,52 @@ def test_a_simulated_unit_is_what_a_subscriber_expects() -> None:
                 assert record.get("verified", True) is True
     for number in range(5):
         for unit in units:
-            record = take(verification, unit.release(random_bytes)[0])
+            (message,) = unit.release(random_bytes)
+            assert message.content_type == ("application/senml+cbor" if cbor else "application/senml+json")
+            assert media_type(message.payload) == message.content_type
+            record = take(verification, message)
             assert (record["verified"], record["disclosure_announced"], record["notes"]) == (True, True, [])
             assert (record["log_index"], record["missing_before"], record["conflict"]) == (number + 1, 0, False)
             head = take(verification, unit.checkpoint())
             assert (head["size"], head["verified"], head["notes"]) == (number + 2, True, [])
 
 
-def test_only_counts_can_be_simulated() -> None:
-    """OP-17: any other policy is refused by name."""
-    assert counted(load_policy(POLICY)).streams == load_policy(POLICY).streams
-    with pytest.raises(PolicyError):
-        counted(load_policy(ROOT / "config" / "examples" / "visitors.toml"))
+WINDOWS = 12
+"""Few enough to be quick, and too many for a stream of coarse steps to give one number by chance."""
+
+
+@pytest.mark.parametrize("cbor", [False, True])
+@pytest.mark.parametrize("name", SIMULATED)
+def test_every_kind_can_be_simulated(name: str, cbor: bool) -> None:
+    """OP-17: each unit's packs are of the policy's kinds, under its labels, with its noise; nothing is missing or in conflict."""
+    policy = SIMULATED[name]
+    crowd = Crowd(policy, "dtpr", NOW, cbor=cbor)
+    units = [crowd.unit(number, unit_key(bytes(32), number)) for number in range(2)]
+    verification = Verification(Keyring((), {unit.path: unit.public_key for unit in units}))
+    made: dict[tuple[str, str], list[Record]] = {}
+    for unit in units:
+        for message in unit.announcements("0" * 16):
+            if message.payload:
+                take(verification, message)
+        for _ in range(WINDOWS * len(policy.streams)):
+            (message,) = unit.release(random_bytes)
+            record = take(verification, message)
+            assert (record["verified"], record["notes"], record["missing_before"]) == (True, [], 0)
+            made.setdefault((unit.path, record["stream"]), []).append(record)
+    assert {stream for _, stream in made} == {stream.name for stream in policy.streams}
+    for (_, name), records in made.items():
+        stream = next(stream for stream in policy.streams if stream.name == name)
+        assert [record["kind"] for record in records] == [stream.kind] * WINDOWS
+        assert all(tuple(record["cells"]) == cell_names(stream) for record in records)
+        assert isinstance(stream.privacy, Guaranteed) is ("not a privacy guarantee" not in records[0]["guarantee"])
+        numbers = [value for record in records for value in record["cells"].values() if not isinstance(value, str)]
+        assert len(set(numbers)) > 1, "always the same"
+        if stream.kind == "count" and SINCE in cell_names(stream):
+            assert len({record["cells"][SINCE] for record in records}) == 1
+            for cell in stream.classes:
+                steps = [record["cells"][cell] for record in records]
+                totals = [record["cells"][f"{cell}/{TOTAL}"] for record in records]
+                assert [after - before for before, after in pairwise(totals)] == steps[1:], "another unit's totals"
 
 
 @pytest.mark.parametrize("wrong", [("--units", "0"), ("--units", "60000"), ("--seconds", "-1"), ("--rate", "-1")])
@@ -302,29 +370,17 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield running
 
 
-def simulate(broker: Mosquitto, tmp_path: Path, *options: str) -> str:
-    command = [
-        sys.executable,
-        "-m",
-        "agent.cli.main",
-        "fleet",
-        "simulate",
-        "--host",
-        broker.host,
-        "--port",
-        str(broker.port),
-    ]
-    files = ("--policy", str(POLICY), "--secret", str(tmp_path / "secret"), "--keys-out", str(tmp_path / "keys.json"))
-    ran = subprocess.run(
-        [*command, *files, *options], cwd=ROOT, capture_output=True, text=True, timeout=4 * TIMEOUT_S, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+def simulated(broker: Mosquitto, folder: Path, *options: str) -> dict[str, float]:
+    """A fleet from its first to its last message."""
+    return done(simulate(broker, folder / "keys.json", "--secret", str(folder / "secret"), *options), 4 * TIMEOUT_S)
 
 
-def test_three_subscribers_of_a_group_get_each_release_once_among_them(tmp_path: Path, broker: Mosquitto) -> None:
+@pytest.mark.parametrize("encoding", ["json", "cbor"])
+def test_three_subscribers_of_a_group_get_each_release_once_among_them(
+    tmp_path: Path, broker: Mosquitto, encoding: str
+) -> None:
     """OP-14, OP-17: real units' bytes at a real mosquitto; every one verified by its unit's own key."""
-    assert simulate(broker, tmp_path, "--units", "30", "--seconds", "0") == ""
+    assert simulated(broker, tmp_path, "--units", "30", "--seconds", "0") == {}
     folders = [tmp_path / str(number) for number in range(3)]
     members = []
     for folder in folders:
@@ -333,18 +389,18 @@ def test_three_subscribers_of_a_group_get_each_release_once_among_them(tmp_path:
         members.append(Subscriber(folder, broker.port, *options))
     try:
         wait_until(lambda: broker.log.count("$share/city/dtpr/v1/+/+/+/agg/+") == 3, "the group")
-        done = json.loads(simulate(broker, tmp_path, "--units", "30", "--rate", "150", "--seconds", "4", "--json"))
-        assert done["releases"] > 100
+        told = simulated(broker, tmp_path, "--units", "30", "--rate", "150", "--seconds", "4", "--encoding", encoding)
+        assert told["releases"] > 100
         wait_until(
-            lambda: sum(len(member.records("release")) for member in members) >= done["releases"], "all releases"
+            lambda: sum(len(member.records("release")) for member in members) >= told["releases"], "all releases"
         )
         shares = [member.records("release") for member in members]
         windows = [(r["unit"], r["stream"], r["window_start"]) for share in shares for r in share]
-        assert len(windows) == len(set(windows)) == done["releases"]
+        assert len(windows) == len(set(windows)) == told["releases"]
         assert all(share for share in shares)
         assert all(r["verified"] and r["disclosure_announced"] and not r["retry"] for share in shares for r in share)
         assert all(len({r["unit"] for r in member.records("disclosure")}) == 30 for member in members)
-        assert sum(len(member.records("checkpoint")) for member in members) >= done["releases"]
+        assert sum(len(member.records("checkpoint")) for member in members) >= told["releases"]
         wait_until(lambda: all("releases/s now" in member.errors for member in members), "the rates")
     finally:
         for member in members:
@@ -353,14 +409,14 @@ def test_three_subscribers_of_a_group_get_each_release_once_among_them(tmp_path:
 
 def test_csv_of_a_real_run(tmp_path: Path, broker: Mosquitto) -> None:
     """OP-15: a folder of key files; what is no release goes to standard error."""
-    simulate(broker, tmp_path, "--units", "2", "--seconds", "0")
+    simulated(broker, tmp_path, "--units", "2", "--seconds", "0")
     keys = tmp_path / "keys"
     keys.mkdir()
     for name, key in json.loads((tmp_path / "keys.json").read_text())["units"].items():
         (keys / f"{name.rpartition('/')[2]}.pub").write_text(key + "\n")
     with Subscriber(tmp_path, broker.port, "--csv", "--keys", str(keys), "--count", "4") as subscriber:
         wait_until(lambda: "dtpr/v1/+/+/+/#" in broker.log, "the subscription")
-        simulate(broker, tmp_path, "--units", "2", "--rate", "20", "--seconds", "1")
+        simulated(broker, tmp_path, "--units", "2", "--rate", "20", "--seconds", "1")
         assert subscriber.process.wait(TIMEOUT_S) == 0
         read = list(csv.DictReader(subscriber.text.splitlines(), strict=True))
         assert len(read) >= 8

@@ -43,6 +43,41 @@ def test_every_kind_of_pack_fits_the_cddl(cddl: Validator, name: str) -> None:
     assert fits(cddl, json.loads(aggregate.encode(packs.ALL[name])))
 
 
+CBOR = cbor2.loads(aggregate.encode(aggregate.in_cbor(packs.COUNT)))
+
+
+def fits_in_cbor(cddl: Validator, pack: bytes) -> bool:
+    return bool(cddl.validate(pack, root_type="cbor-pack").valid)
+
+
+@pytest.mark.parametrize("name", packs.ALL)
+def test_every_kind_of_pack_in_cbor_fits_the_cddl(cddl: Validator, name: str) -> None:
+    """The very octets that are signed."""
+    assert fits_in_cbor(cddl, aggregate.encode(aggregate.in_cbor(packs.ALL[name])))
+    assert not fits_in_cbor(cddl, cbor2.dumps(json.loads(aggregate.encode(packs.ALL[name]))))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        CBOR[:-1],
+        [*CBOR[:-3], CBOR[-1]],
+        [*CBOR, CBOR[-1]],
+        [CBOR[1], CBOR[0], *CBOR[2:]],
+        [CBOR[0] | {2: -1}, *CBOR[1:]],
+        [CBOR[0] | {"x": 1}, *CBOR[1:]],
+        [CBOR[0], CBOR[1] | {2: 0.95}, *CBOR[2:]],
+        [*CBOR[:2], {0: "state", 3: "fine"}, *CBOR[3:]],
+        [*CBOR[:-1], {0: "filler", 8: "AAAA"}],
+        *([*CBOR[:place], *CBOR[place + 1 :]] for place in range(10)),
+    ],
+)
+def test_nothing_else_fits_the_cddl_in_cbor(cddl: Validator, wrong: Any) -> None:
+    """Positive control."""
+    assert not fits_in_cbor(cddl, cbor2.dumps(wrong))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

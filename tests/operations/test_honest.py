@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from agent.errors import PolicyError
 from agent.operations.findings import Findings
 from agent.operations.history import History
+from agent.operations.rotations import Course
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
 from tests.anonymizer.stage import ORIGIN, make_policy
@@ -87,11 +88,28 @@ def test_a_clock_corrected_backwards_while_notice_is_served() -> None:
     world.offset_ns -= 3 * NS
     world.run(12)
     findings = Findings()
-    history = History(ORIGIN, PUBLIC, trust_root(), findings)
+    history = History(ORIGIN, Course(ORIGIN, (PUBLIC,)), trust_root(), findings)
     for entry in world.entries:
         history.add(entry.encode())
     assert findings.shown == []
     assert history.windows["complete"]
+
+
+def test_windows_of_a_policy_that_ended_may_follow_the_first_of_the_next() -> None:
+    """A unit that stood still over a change of policy: one stream's Gap under the new one is logged before the last windows of others under the old."""
+    life = Street(*KINDS)
+    life.offer(
+        parse_policy(text("stays", version=2).replace('notice = "5 seconds"', 'notice = "3 seconds"'), "policy.toml")
+    )
+    life.on(1)
+    life.busy(5)
+    life.boot_ns += 500 * NS
+    life.on(13)
+    findings = Findings()
+    history = History(ORIGIN, Course(ORIGIN, (PUBLIC,)), trust_root(), findings)
+    for entry in life.entries:
+        history.add(entry.encode())
+    assert findings.shown == []
 
 
 ALTERED = {
@@ -156,7 +174,7 @@ def test_an_honest_life_of_all_kinds_is_clean(events: list[str], data: st.DataOb
         version = live_on_the_street(life, event, data, version)
     life.on(12)
     findings = Findings()
-    history = History(ORIGIN, PUBLIC, trust_root(), findings)
+    history = History(ORIGIN, Course(ORIGIN, (PUBLIC,)), trust_root(), findings)
     for entry in life.entries:
         history.add(entry.encode())
     assert findings.shown == []
@@ -172,7 +190,7 @@ def test_an_honest_life_is_clean(events: list[str], data: st.DataObject) -> None
         version = live(world, event, data, version)
         world.tick()
     findings = Findings()
-    history = History(ORIGIN, PUBLIC, trust_root(), findings)
+    history = History(ORIGIN, Course(ORIGIN, (PUBLIC,)), trust_root(), findings)
     for entry in world.entries:
         history.add(entry.encode())
     assert findings.shown == []

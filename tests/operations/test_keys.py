@@ -7,7 +7,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.errors import MessageError, SettingsError
-from agent.operations.keys import decode_directory, encode_directory, find_key
+from agent.operations.keys import decode_directory, encode_directory, find_keys
 from agent.policy.signed import Kind
 from agent.policy.units import Units, VouchedUnit, compile_units
 from agent.wire import cose
@@ -25,10 +25,10 @@ def units(*of: VouchedUnit, version: int = 1, city: str = "springfield") -> Unit
 
 def test_the_directory_of_several_files(tmp_path: Path) -> None:
     found = decode_directory(encode_directory([units(UNIT), units(OTHER, version=4)]), "keys.json")
-    assert found == {ORIGIN: PUBLIC, "springfield/bridge/bridge-02": OTHER.public_key}
-    assert find_key(found, ORIGIN) == PUBLIC
+    assert found.units == {ORIGIN: PUBLIC, "springfield/bridge/bridge-02": OTHER.public_key}
+    assert find_keys(found, ORIGIN) == (PUBLIC,)
     with pytest.raises(SettingsError, match="expected a key for a/b/c"):
-        find_key(found, "a/b/c")
+        find_keys(found, "a/b/c")
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,27 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
-from agent.contracts.log import iter_records, pack_record
+from agent.contracts.log import iter_log, iter_records, pack_record
 from agent.errors import LogDamaged, StorageUnavailable
-from agent.operations.log_copy import LogCopy, export
+from agent.operations.copies import Copies
+from agent.operations.log_copy import export, read_regular
 from agent.wire import tlog
+from tests.log_files import write_log
 from tests.wire.test_sumdb import ORIGIN, log_of
 from tests.wire.test_tlog import KEY
 
 
 def read(folder: Path) -> list[bytes]:
-    copy = LogCopy(folder)
-    return list(copy.entries(tlog.decode_checkpoint(copy.note()).size))
+    note = read_regular(folder / "checkpoint", tlog.MAX_NOTE_BYTES)
+    return list(Copies(folder, tlog.decode_checkpoint(note).size).entries())
 
 
 def logged(folder: Path) -> list[bytes]:
     return [entry for _, entry in iter_records((folder / "releases").read_bytes())]
+
+
+def last_note(folder: Path) -> bytes:
+    return [each.body for each in iter_log((folder / "releases").read_bytes()) if each.is_checkpoint][-1]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -37,7 +43,7 @@ def test_the_copy_holds_the_log(tmp_path: Path, size: int) -> None:
     done = export(log, tmp_path / "copy")
     assert (done.checkpoint.size, done.before) == (size, 0)
     assert read(tmp_path / "copy") == logged(log)
-    assert (tmp_path / "copy/checkpoint").read_bytes() == (log / "checkpoint").read_bytes()
+    assert (tmp_path / "copy/checkpoint").read_bytes() == last_note(log)
 
 
 def test_a_grown_log_brings_the_copy_up_to_date(tmp_path: Path) -> None:
@@ -54,8 +60,10 @@ def test_a_grown_log_brings_the_copy_up_to_date(tmp_path: Path) -> None:
 def test_what_follows_the_checkpoint_is_not_exported(tmp_path: Path) -> None:
     """An entry that no checkpoint covers has not been released."""
     log = log_of(tmp_path / "log", 3)
-    longer = (log_of(tmp_path / "longer", 5) / "releases").read_bytes()
-    (log / "releases").write_bytes(longer)
+    with (log / "releases").open("r+b") as file:
+        file.seek(max(each.end for each in iter_log((log / "releases").read_bytes())))
+        file.write(pack_record(b"not yet"))
+    assert len(logged(log)) == 4
     export(log, tmp_path / "copy")
     assert len(read(tmp_path / "copy")) == 3
 
@@ -66,24 +74,27 @@ def _flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
-def _resign(log: Path, size: int, extension: str) -> None:
+def _lies(log: Path, *extensions: str, **signed: object) -> None:
+    write_log(log, logged(log), KEY, ORIGIN, *extensions, **signed)
+
+
+def _resign(copy: Path, size: int, extension: str) -> None:
     note = tlog.sign_checkpoint(tlog.Checkpoint(ORIGIN, size, bytes(32), (extension,)), ORIGIN, KEY)
-    (log / "checkpoint").write_bytes(note)
+    (copy / "checkpoint").write_bytes(note)
 
 
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda log: (log / "checkpoint").unlink(), "No such file"),
         (lambda log: (log / "releases").unlink(), "No such file"),
-        (lambda log: (log / "checkpoint").write_bytes(b"x" * 100), "a checkpoint"),
-        (lambda log: (log / "checkpoint").write_bytes(b"x" * 5000), "at most 4096 bytes"),
-        (lambda log: _flip(log / "releases", 40), "damage at byte"),
-        (lambda log: _resign(log, 20, "bytes 10"), "damage at byte"),
-        (lambda log: _resign(log, 20, "size 10"), "bytes N"),
-        (lambda log: _resign(log, 20, "bytes " + "9" * 30), "bytes N"),
-        (lambda log: _resign(log, 20, "bytes 0"), "20 entries under the checkpoint's root"),
-        (lambda log: os.truncate(log / "releases", 100), "damage at byte"),
+        (lambda log: os.truncate(log / "releases", 0), "a log that has begun"),
+        (lambda log: _flip(log / "releases", 40), "a log that begins with its checkpoint"),
+        (lambda log: _lies(log, "bytes 10"), "damage at byte"),
+        (lambda log: _lies(log, "size 10"), "bytes N"),
+        (lambda log: _lies(log, "bytes " + "9" * 30), "bytes N"),
+        (lambda log: _lies(log, "bytes 0"), "20 entries under the checkpoint's root"),
+        (lambda log: _lies(log, size=21), "21 entries under the checkpoint's root"),
+        (lambda log: _lies(log, root=bytes(32)), "20 entries under the checkpoint's root"),
     ],
 )
 def test_a_damaged_log_is_not_exported(tmp_path: Path, damage: Callable[[Path], object], words: str) -> None:
@@ -100,17 +111,7 @@ def test_a_rewritten_log_does_not_overwrite_its_copy(tmp_path: Path) -> None:
     export(log_of(tmp_path / "log", 20), tmp_path / "copy")
     before = files(tmp_path / "copy")
     forked = log_of(tmp_path / "forked", 20)
-    data = (forked / "releases").read_bytes()
-    entries = logged(forked)
-    head = tlog.TreeHead()
-    changed = [b"another", *entries[1:], b"more"]
-    for entry in changed:
-        head.append(entry)
-    records = b"".join(pack_record(entry) for entry in changed)
-    assert records != data
-    (forked / "releases").write_bytes(records)
-    checkpoint = tlog.Checkpoint(ORIGIN, 21, head.root(), (f"bytes {len(records)}",))
-    (forked / "checkpoint").write_bytes(tlog.sign_checkpoint(checkpoint, ORIGIN, KEY))
+    write_log(forked, [b"another", *logged(forked)[1:], b"more"], KEY, ORIGIN)
     with pytest.raises(LogDamaged, match="begins with the 20 entries"):
         export(forked, tmp_path / "copy")
     with pytest.raises(LogDamaged, match="at most 19 entries"):
@@ -130,7 +131,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda c: os.truncate(c / "tile/entries/000", 1 << 40),
         "tile/entries/000: expected at most",
     ),
-    "a missing bundle": (lambda c: (c / "tile/entries/001.p/44").unlink(), "entries/001.p/44: .*No such file"),
+    "a missing bundle": (lambda c: (c / "tile/entries/001.p/44").unlink(), "none as tile/entries/001.p/44"),
     "a bundle with an entry less": (
         lambda c: (c / "tile/entries/001.p/44").write_bytes(b""),
         "entries/001.p/44: expected 44 entries",
@@ -142,9 +143,9 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a hash tile that is longer": (lambda c: _append(c / "tile/0/001.p/44"), "001.p/44: expected at most 1408 bytes"),
     "a tile folder that is a file": (
         lambda c: _file_for_folder(c / "tile"),
-        "Not a directory",
+        "none as tile/entries/000",
     ),
-    "a size beyond any log": (lambda c: _resign(c, 2**62, "bytes 1"), "entries/001: .*No such file"),
+    "a size beyond any log": (lambda c: _resign(c, 2**62, "bytes 1"), "none as tile/entries/001, "),
 }
 
 
@@ -181,4 +182,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["log", "export", str(tmp_path / "copy"), "--log", str(log)]) == 0
     assert f"5 entries of {ORIGIN}, 5 new" in capsys.readouterr().out
     assert main(["log", "export", str(tmp_path / "copy"), "--log", str(tmp_path / "none")]) == 2
-    assert "checkpoint: expected a file of the log" in capsys.readouterr().err
+    assert "releases: expected a file of the log" in capsys.readouterr().err

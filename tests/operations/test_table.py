@@ -7,8 +7,9 @@ import pytest
 from agent.cli.demo.panes import cells_words, noise_words
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Field, NotCollected
+from agent.operations.announcements import Record
 from agent.operations.table import MAX_LINE_CHARACTERS, Table
-from agent.operations.verification import Received, Record, Verification
+from agent.operations.verification import Received, Verification
 from tests import packs
 from tests.packs import COUNT, DURATION, NONE, SCALAR, TOTALS, UNIQUE, changed
 

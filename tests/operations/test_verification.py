@@ -14,11 +14,18 @@ from hypothesis import strategies as st
 from agent.contracts import aggregate
 from agent.contracts.public import ENVELOPE, Envelope, Reason, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
+from agent.operations.announcements import Record
 from agent.operations.gaps import MAX_GAPS_A_STREAM, Gap
 from agent.operations.placement import Placement
 from agent.operations.table import Table
 from agent.operations.tally import Silence, Tally
-from agent.operations.verification import MAX_PAYLOAD_BYTES, SIGNATURE_WITHIN_S, Received, Record, Verification
+from agent.operations.verification import (
+    MAX_PAYLOAD_BYTES,
+    MAX_UNSIGNED_BYTES,
+    SIGNATURE_WITHIN_S,
+    Received,
+    Verification,
+)
 from agent.publisher.message import (
     Message,
     checkpoint_message,
@@ -406,3 +413,49 @@ def test_gaps_conserve_windows_and_stay_bounded(arrivals: list[int]) -> None:
         assert set(missing) == set(range(1, 500)) - {1 + n for n in arrivals}
     else:
         assert set(missing) >= set(range(1, 500)) - {1 + n for n in arrivals}
+
+
+@pytest.mark.parametrize(("before_s", "after_s"), [(900, 300), (300, 900), (900, 60), (60, 86_400)])
+def test_another_length_of_windows_is_no_gap(before_s: int, after_s: int) -> None:
+    """OP-5: a policy with longer or shorter windows begins where a window of both does; what is missing around it is told as what it is."""
+    change = 10 * 86_400
+    placement = Placement()
+    assert placement.place("unit", "s", change - before_s, before_s, bytes(32), believed=True).missing_before == 0
+    assert placement.place("unit", "s", change, after_s, bytes(32), believed=True).missing_before == 0
+    placement.says("unit", backlog=True)
+    last = change + 2 * 86_400
+    placement.place("unit", "s", last - 5 * before_s, before_s, bytes(32), believed=True)
+    found = placement.place("unit", "s", last + after_s, after_s, bytes(32), believed=True)
+    assert found.awaited
+    late = [(last - n * before_s, before_s) for n in (4, 3, 2, 1)] + [(last, after_s)]
+    for start, window_s in late:
+        assert not placement.place("unit", "s", start, window_s, bytes(32), believed=True).lost
+    lost = [gap for _, gap in placement.says("unit", backlog=False)]
+    assert [gap.first_start for gap in lost] == [
+        change + after_s
+    ]  # what came before the five is missing, and nothing else
+
+
+def test_a_flood_of_releases_that_wait_for_a_signature_is_bounded(unit: UnitFolder, topics: Topics) -> None:
+    """OP-44: from as many names as there are topics, each as long as a payload may be; none is forgotten silently."""
+    verification = Verification([PUBLIC])
+    base = topics.base.rpartition("/")[0]
+    sent = 2 * MAX_UNSIGNED_BYTES // MAX_PAYLOAD_BYTES
+    told = 0
+    payload = b"x" * MAX_PAYLOAD_BYTES
+    for number in range(sent):
+        told += len(verification.take(Received(f"{base}/u{number}/agg/s", payload, (), False, 0.0)))
+    waiting = len(verification.overdue(SIGNATURE_WITHIN_S))
+    assert told + waiting == sent
+    assert waiting <= MAX_UNSIGNED_BYTES // MAX_PAYLOAD_BYTES
+    record = take(verification, release_messages(topics, unit.release(0), log_index=0, expiry_s=60, mqtt5=True)[0])
+    assert record["verified"] is True
+
+
+def test_names_and_sessions_that_are_remembered_are_short(unit: UnitFolder, topics: Topics) -> None:
+    """OP-44: a hundred thousand are kept."""
+    ((record, _),) = Verification().take(Received(f"dtpr/v1/{'a' * 60_000}/b/c/state", b"{}", (), False, 0.0))
+    assert (record["type"], record["where"]) == ("fault", "topic")
+    assert len(record["topic"]) <= 300
+    message = state_message(topics, unit.state, session="s" * 60_000, connection="online", publisher="ok")
+    assert take(Verification(), message)["type"] == "fault"

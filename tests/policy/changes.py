@@ -45,6 +45,7 @@ def changes(policy: Policy) -> Iterator[tuple[str, Policy]]:
         ("Audience.name", _renamed(policy)),
         ("Stream.kind", _of_another_kind(policy)),
         ("CountPrivacy.totals", _with_or_without_totals(policy)),
+        ("ScalarPrivacy.percentiles", _without_percentiles(policy)),
     )
     for name, candidates in chain(_within(policy), together):  # each is used up before the next is made
         for candidate in candidates:
@@ -86,6 +87,14 @@ def _with_or_without_totals(policy: Policy) -> Iterator[Policy]:
         if isinstance(stream.privacy, model.CountPrivacy) and stream.kind == "count":
             totals = 0 if stream.privacy.totals else policy.period_s // stream.window_s
             privacy = dataclasses.replace(stream.privacy, totals=totals)
+            yield _at_stream(policy, place, dataclasses.replace(stream, privacy=privacy))
+
+
+def _without_percentiles(policy: Policy) -> Iterator[Policy]:
+    """Percentiles and what they cost go together."""
+    for place, stream in enumerate(policy.streams):
+        if isinstance(stream.privacy, model.ScalarPrivacy) and stream.privacy.percentiles:
+            privacy = dataclasses.replace(stream.privacy, percentiles=(), percentiles_rho=Fraction(0))
             yield _at_stream(policy, place, dataclasses.replace(stream, privacy=privacy))
 
 
@@ -161,6 +170,8 @@ def _others(part: Any, name: str, value: Any) -> Iterator[Any]:
             yield f"{value}1"
         case tuple() if name == "Stream.bins_s":
             yield (*value, value[-1] + 60) if value else ()
+        case tuple() if name == "ScalarPrivacy.percentiles":
+            yield from (value[:-1], (*value, 99)) if value else ()
         case tuple() if name in _LISTS:
             yield value[:-1]
             yield from ((*value, word) for word in _LISTS[name] if word not in value)

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from agent.policy import vocabulary
+from agent.policy.model import ceil_sqrt
 
 _WINDOWS_S = [60, 300, 900, 3600, 86_400]
 _TEXT = st.text(alphabet="abcdefgh ÄéЖ中'\"\\-,.", min_size=1, max_size=40).map(lambda text: f"x{text}y")
@@ -160,7 +161,15 @@ def _privacy(draw: Any, kind: str, mode: str, window_s: int) -> tuple[dict[str, 
     rho = Fraction(draw(st.integers(1, 40)), draw(st.sampled_from([80, 72, 1000])))
     rho = min(rho, Fraction(whole * c**2 + rest**2, 2))
     if kind == "scalar":
-        return {"rho": ratio(rho), "m": m, "c": c, **values, "samples": samples}, rho
+        told: dict[str, Any] = {}
+        if draw(st.booleans()):  # as many samples as make the noise in a cell small enough
+            part = rho * Fraction(draw(st.integers(1, 3)), 4)
+            least = ceil_sqrt((whole * c**2 + rest**2) / part * 1600)
+            if least <= window_s and part.denominator <= 1_000_000:
+                samples = least
+                told["percentiles"] = sorted(draw(st.sets(st.integers(1, 99), min_size=1, max_size=5)))
+                told["percentiles_rho"] = ratio(part)
+        return {"rho": ratio(rho), "m": m, "c": c, **values, "samples": samples, **told}, rho
     counted = {"rho": ratio(rho), "m": m, "c": c, **threshold, "max_count": draw(st.integers(100_000, 2_000_000))}
     if kind == "count":
         possible = ["none", "period"] if 2 <= 86_400 // window_s <= 1440 else ["none"]

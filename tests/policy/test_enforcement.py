@@ -9,7 +9,7 @@ from agent.anonymizer.kinds import terms_for
 from agent.contracts.aggregate import MAX_PACK_BYTES, pack_bytes
 from agent.disclosure.datachain import compile_disclosure
 from agent.errors import PolicyError
-from agent.policy.enforcement import ENFORCED, count_privacy, enforceable
+from agent.policy.enforcement import ENFORCED, enforceable
 from agent.policy.model import CoarsePrivacy, CountPrivacy, Policy
 from agent.policy.parse import parse_policy
 from agent.policy.vocabulary import KIND_MODES
@@ -18,11 +18,9 @@ from tests.vectors.policy import generate as vectors
 
 
 def test_what_is_enforced() -> None:
-    """Counts with mode dp, of which `count_privacy` speaks."""
+    """Counts with mode dp."""
     for text in (GOOD, DEMO):
-        policy = parse_policy(text, "p")
-        enforceable(policy)
-        assert count_privacy(policy.streams[0]) is policy.streams[0].privacy
+        enforceable(parse_policy(text, "p"))
 
 
 @pytest.mark.parametrize("stream", vectors.OTHERS)
@@ -31,8 +29,6 @@ def test_every_other_kind_and_mode(stream: str) -> None:
     policy = parse_policy(GOOD.replace(*vectors.instead(stream, "other", "other")), "p")
     compile_disclosure(policy)
     enforceable(policy)
-    with pytest.raises(PolicyError, match="stream other: expected kind count with mode dp"):
-        count_privacy(policy.streams[0])
 
 
 def test_one_stream_of_two_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from agent.policy.governance import compile_governance, decompile_governance, pa
 from agent.policy.standing import standing, stop_standing
 from agent.wire import cbor
 from agent.wire.cose import key_id, public_bytes
+from tests.policy.replaced import replaced
 from tests.policy.roots import KEYS, TWO_OF_THREE, root, with_keys
 
 CONFIG = Path(__file__).parents[2] / "config/governance.toml"
@@ -169,12 +170,7 @@ stop = {{signatures = {data.draw(st.integers(1, min(may, needed)))}, roles = {st
 
 def changed(*path: int, to: Any) -> bytes:
     """The compiled root with one value replaced."""
-    item = cbor.decode(compile_governance(root()))
-    inner = item
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = to
-    return cbor.encode(item)
+    return replaced(cbor.decode(compile_governance(root())), *path, to=to)
 
 
 @pytest.mark.parametrize(

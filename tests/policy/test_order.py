@@ -113,6 +113,7 @@ S, L, I = Direction.STRICTER, Direction.LAXER, Direction.INCOMPARABLE  # noqa: E
 NOISIER = dataclasses.replace(COUNT, rho=Fraction(1, 32))
 UNIQUE = UniquePrivacy(Fraction(1), 4, 2, Threshold(5, Fraction(2)))
 SCALAR = ScalarPrivacy(Fraction(1, 8), 60, 60, Fraction(30), Fraction(100), Fraction(1), 900)
+LEVELS = dataclasses.replace(SCALAR, percentiles=(10, 50, 90), percentiles_rho=Fraction(1, 16))
 AS_MEASURED = NoPrivacy(Fraction(30), Fraction(100), Fraction(1))
 CASES: list[tuple[str, Any, Any, Direction]] = [
     ("title", "Counter", "Other counter", I),
@@ -178,6 +179,9 @@ CASES: list[tuple[str, Any, Any, Direction]] = [
     ("streams.1.privacy", SCALAR, dataclasses.replace(SCALAR, high=Fraction(120)), I),
     ("streams.1.privacy", SCALAR, dataclasses.replace(SCALAR, samples=1800), L),
     ("streams.1.privacy", SCALAR, dataclasses.replace(SCALAR, step=Fraction(2)), S),
+    ("streams.1.privacy", LEVELS, dataclasses.replace(LEVELS, percentiles=(10, 90)), S),
+    ("streams.1.privacy", LEVELS, dataclasses.replace(LEVELS, percentiles_rho=Fraction(1, 32)), I),
+    ("streams.1.privacy", LEVELS, dataclasses.replace(LEVELS, rho=Fraction(7, 64)), S),
     ("streams.1.privacy.step", Fraction(1), Fraction(5, 2), I),
     ("streams.1.privacy.step", Fraction(1), Fraction(1, 2), L),
     ("streams.1.privacy.min_samples", 60, 100, S),
@@ -276,6 +280,7 @@ PRIVACIES = st.one_of(
     st.builds(ThresholdOnly, st.sampled_from([5, 11]), st.sampled_from([100, 5000])),
     st.builds(UniquePrivacy, st.sampled_from([Fraction(1, 2), Fraction(1)]), st.sampled_from([2, 4]), st.sampled_from([1, 2]), THRESHOLDS),
     st.builds(ScalarPrivacy, FRACTIONS, st.sampled_from([30, 60]), st.sampled_from([10, 30]), EDGES, HIGHS, STEPS, st.sampled_from([60, 900])),
+    st.builds(ScalarPrivacy, FRACTIONS, st.sampled_from([30, 60]), st.sampled_from([10, 30]), EDGES, HIGHS, STEPS, st.just(900), st.sampled_from([(10, 90), (10, 50, 90)]), st.sampled_from([Fraction(1, 64), Fraction(1, 48)])),
     st.builds(CoarsePrivacy, st.sampled_from(["mean", "median"]), st.sampled_from([2, 60]), EDGES, HIGHS, STEPS),
     st.builds(NoPrivacy, EDGES, HIGHS, STEPS),
 )  # fmt: skip
@@ -410,6 +415,10 @@ def _weaker_stream(old: Stream, new: Stream) -> Iterator[str]:
         case ScalarPrivacy(), ScalarPrivacy():
             if other.charge * times > one.charge or other.mean_sigma_squared < one.mean_sigma_squared:
                 yield "noise"
+            if set(other.percentiles) - set(one.percentiles):
+                yield "percentiles"
+            if other.percentiles and other.cell_sigma_squared < one.cell_sigma_squared:
+                yield "noise of percentiles"
         case CoarsePrivacy(), CoarsePrivacy():
             if (
                 other.min_samples < one.min_samples

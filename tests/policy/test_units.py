@@ -12,6 +12,7 @@ from agent.errors import PolicyError
 from agent.policy.units import compile_units, decompile_units, parse_units
 from agent.wire import cbor
 from agent.wire.cose import public_bytes
+from tests.policy.replaced import replaced
 from tests.policy.roots import KEYS, with_keys
 
 CONFIG = Path(__file__).parents[2] / "config/units.toml"
@@ -91,12 +92,7 @@ def test_a_city_of_five_hundred_fits() -> None:
 
 
 def changed(*path: int, to: Any) -> bytes:
-    item = cbor.decode(compile_units(UNITS))
-    inner = item
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = to
-    return cbor.encode(item)
+    return replaced(cbor.decode(compile_units(UNITS)), *path, to=to)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
     python -m tests.privacy.crash --runs 50                 what happened, as JSON; exit 1 when a promise was broken
     python -m tests.privacy.crash --variant "checkpoint before sync"
     python -m tests.privacy.crash --runs 3 --command        `python -m agent.anonymizer` as it is, in real time
+    python -m tests.privacy.crash --bundles-of 8            so few entries a bundle that most starts begin at a state (AN-66)
 
 One run is one life of the daemon over a folder that goes on: it starts on what the last crash left, an auditor reads the log, windows
 close, and at the n-th call after a draw SIGKILL ends it. What then lies on the disk is what the kill left, or what a power cut at the
 same moment could have left (crash_disk). The clock may be set back before the next start. The tracer is the only peer, and gives its
-messages when the daemon asks for some, so nothing here waits, and a run takes a tenth of a second.
+messages when the daemon asks for some, so nothing here waits, and a run takes a tenth of a second. The file of bundles, which is derived, is
+absent, old, torn or forged when the next life finds it.
 """
 
 import argparse
@@ -21,13 +23,17 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from agent.anonymizer.bundle_file import BUNDLES
+from agent.anonymizer.known import Known
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import CHECKPOINT, RELEASES, Gap
+from agent.contracts.log import LOGGED, RELEASES, Gap, iter_log
 from agent.errors import DtprError
+from agent.wire.tiles import WIDTH
+from tests.anonymizer.small_bundles import bundles_of
 from tests.anonymizer.stage import KEY, ORIGIN, Unit
 from tests.privacy.crash_audit import Publisher, Violation, audit, whole_entries
-from tests.privacy.crash_disk import IMAGES, KILLED, RENAMES, Disk, Image, Picks, write
+from tests.privacy.crash_disk import BEGUN, IMAGES, KILLED, RENAMES, Derived, Disk, Image, Picks, write
 from tests.privacy.crash_stage import NS, TURN_NS, VARIANTS, HeldClock, Peers, RunningClock, executed, forked
 from tests.privacy.crash_tracer import Call, Tracee
 
@@ -61,18 +67,24 @@ class Report:
     tails_kept: int = 0
     windows_seen: int = 0
     windows_charged_as_lost: int = 0
+    derived: Counter[str] = field(default_factory=Counter)
+    """What the file of bundles was when a log was opened, by kind."""
+    starts_at_a_state: int = 0
     violations: list[str] = field(default_factory=list)
 
 
 class Attack:
     """Lives of one unit, one after another. `command` starts the real command, which then runs in real time."""
 
-    def __init__(self, folder: Path, seed: int, variant: str | None = None, *, command: bool = False) -> None:
+    def __init__(
+        self, folder: Path, seed: int, variant: str | None = None, *, command: bool = False, longest: bool = False
+    ) -> None:
         self.report = Report()
         self._root = folder
         self._picks = Picks(seed)
         self._variant = variant
         self._command = command
+        self._longest = longest
         self._begin()
 
     def run(self, runs: int, *, until_caught: bool = False) -> Report:
@@ -104,9 +116,11 @@ class Attack:
         self._lives = 0
         self._unit = Unit(folder)
         self._clock = RunningClock() if self._command else HeldClock(START_UTC_NS)
-        self._publisher = Publisher(self._unit.log)
+        shown = folder / "public" / LOGGED
+        self._publisher = Publisher(self._unit.log, shown)
         self._whole: list[bytes] = []
-        self._disk = Disk(self._unit.log / RELEASES, (self._unit.log / CHECKPOINT, folder / "checkpoint"))
+        self._disk = Disk(self._unit.log / RELEASES, folder / "checkpoint", shown)
+        self._derived = Derived(self._unit.log / BUNDLES)
 
     # --- lives --------------------------------------------------------------------------------------------------------
 
@@ -139,7 +153,8 @@ class Attack:
                         self._audit()
                     peers.speak()
                 elif peers.turns and stretch.ends_at(call):
-                    self.report.calls = self.report.calls or stretch.calls
+                    if not self.report.calls or (self._longest and len(stretch.calls) > len(self.report.calls)):
+                        self.report.calls = stretch.calls
                     self.report.killed_at[len(stretch.calls) - 1] += 1
                     return True
         finally:
@@ -148,8 +163,12 @@ class Attack:
         raise Violation(f"the daemon ended by itself: {self._unit.errors()[-300:]}")
 
     def _position(self) -> int | None:
-        """Where to kill now; at the end of the stretch the first time, which tells how long it is."""
-        return self.report.runs % len(self.report.calls) if self.report.calls else None
+        """Where to kill now; at the end of the stretch the first time, which tells how long it is. Once each call had its turn, every third time
+        between the write and its sync, where a whole entry may be on the disk without its checkpoint."""
+        calls, runs = self.report.calls, self.report.runs
+        if runs > len(calls) and runs % 3 == 0 and "fdatasync" in calls:
+            return calls.index("fdatasync")
+        return runs % len(calls) if calls else None
 
     def _last_life(self) -> None:
         """It starts, releases two more windows, and ends when asked to."""
@@ -182,13 +201,18 @@ class Attack:
     def _crash(self) -> None:
         """The daemon is dead. Every image of the disk must recover; one of them is what the next life finds."""
         images = self._disk.images(self._picks.below)
+        self._derived.look()
         names = (KILLED,) if self._command else IMAGES
         for name in names:
             self._recover(name, images[name])
         chosen = names[self._picks.below(len(names))]
+        if chosen != KILLED and BEGUN in names and _ends_in_an_entry(images[BEGUN][self._disk.releases] or b""):
+            chosen = BEGUN
         self.report.images[chosen] += 1
         self._whole = whole_entries(images[chosen][self._disk.releases] or b"")
         self._disk.become(images[chosen])
+        if not self._command:
+            write({self._derived.path: self._derived.form(self._picks.below)[1]})
         if isinstance(self._clock, HeldClock) and self._picks.below(3) == 0:
             self.report.clock_set_back += 1
             back = (1 + self._picks.below(24)) * TURN_NS
@@ -197,13 +221,28 @@ class Attack:
     def _recover(self, name: str, image: Image) -> None:
         """The daemon's own recovery over a copy of the image, and the auditor over that."""
         scratch = self._root / "scratch"
+        kind, derived = self._derived.form(self._picks.below)
+        image = image | {self._derived.path: derived}
         write({scratch / path.relative_to(self._unit.folder): content for path, content in image.items()})
-        ledger = Ledger()
+        known = Known()
         try:
-            opened = ReleaseLog(scratch / "log", ORIGIN, KEY, ledger.fold, copy=scratch / "checkpoint")
+            opened = ReleaseLog(
+                scratch / "log",
+                ORIGIN,
+                KEY,
+                known.fold,
+                copy=scratch / "checkpoint",
+                shown=scratch / "public" / LOGGED,
+                resume=known.resume,
+            )
+            said = Ledger(opened.entries()).state
             opened.close()
         except DtprError as bad:
             raise Violation(f"{name}: the log does not open: {bad}") from bad
+        if said != known.ledger.state:
+            raise Violation(f"{name}, bundles {kind}: a start knows something else than the log says")
+        self.report.derived[kind] += 1
+        self.report.starts_at_a_state += opened.unread > 0
         self.report.tails_kept += "entries kept" in (opened.recovered or "")
         self.report.images_recovered += 1
         audit(scratch / "log", ORIGIN, PUBLIC_KEY, self._publisher.seen)
@@ -215,6 +254,12 @@ class Attack:
         entries = audit(self._unit.log, ORIGIN, PUBLIC_KEY, self._publisher.seen)
         if [entry.encode() for entry in entries[: len(self._whole)]] != self._whole:
             raise Violation("an entry that was whole on the disk is no longer in the log")
+
+
+def _ends_in_an_entry(releases: bytes) -> bool:
+    """Is there an entry that no checkpoint covers?"""
+    records = list(iter_log(releases))
+    return bool(records) and not records[-1].is_checkpoint
 
 
 class _Stretch:
@@ -261,9 +306,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--variant", choices=VARIANTS, help="a daemon that is broken on purpose")
     parser.add_argument("--command", action="store_true", help="the real command in real time")
+    parser.add_argument("--bundles-of", type=int, default=WIDTH, help="entries a bundle, not with --command")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
-        attack = Attack(Path(folder), options.seed, options.variant, command=options.command)
+    few = options.bundles_of != WIDTH
+    with tempfile.TemporaryDirectory(dir=memory_folder()) as folder, bundles_of(options.bundles_of):
+        attack = Attack(Path(folder), options.seed, options.variant, command=options.command, longest=few)
         report = attack.run(options.runs, until_caught=options.variant is not None)
     print(json.dumps({each.name: getattr(report, each.name) for each in fields(report)}))
     return bool(report.violations)

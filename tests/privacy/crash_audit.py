@@ -9,13 +9,16 @@ from pathlib import Path
 
 from agent.anonymizer.ledger import Ledger
 from agent.contracts import aggregate
-from agent.contracts.log import CHECKPOINT, RELEASES, Charge, Entry, Gap, PolicyTaken, Release, iter_records
+from agent.contracts.log import RELEASES, Charge, Entry, Gap, PolicyTaken, Release, iter_log, iter_records
 from agent.errors import DtprError
-from agent.policy.enforcement import count_privacy
+from agent.operations.findings import Findings, Kind
+from agent.operations.history import History
+from agent.operations.rotations import Course
 from agent.policy.model import Policy
 from agent.publisher.cursor import START, Cursor
 from agent.publisher.follow import Follower
 from agent.wire import cose, tlog
+from tests.anonymizer.one_window import count_privacy
 
 Window = tuple[str, int]
 
@@ -25,16 +28,17 @@ class Violation(AssertionError):
 
 
 class Publisher:
-    """Reads on whenever it is told, as the publisher does, and never forgets what it saw."""
+    """Reads on whenever it is told, as the publisher does, and never forgets what it saw. `shown` None: a log that nobody writes now."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shown: Path | None = None) -> None:
         self._folder = folder
+        self._shown = shown
         self.seen: dict[Window, bytes] = {}
         self.reopen()
 
     def reopen(self) -> None:
         """From the first entry on, as one who comes new."""
-        self._follower = Follower(self._folder)
+        self._follower = Follower(self._folder, self._shown)
         self._cursor: Cursor = START
 
     def look(self) -> list[Entry]:
@@ -74,7 +78,18 @@ def audit(folder: Path, origin: str, public_key: bytes, seen: dict[Window, bytes
             raise Violation("a window that was visible is not in the log as it was")
     _require_no_hole(windows)
     _require_charges(entries)
+    _require_gate(entries, origin, public_key)
     return entries
+
+
+def _require_gate(entries: Sequence[Entry], origin: str, public_key: bytes) -> None:
+    """What the log tells of the gate covers every Release (OP-50, OP-51), whatever the crash took."""
+    findings = Findings()
+    history = History(origin, Course(origin, (public_key,)), None, findings)
+    for entry in entries:
+        history.add(entry.encode())
+    if accused := findings.kinds & {Kind.WHILE_CLOSED, Kind.GATE_UNTOLD, Kind.GATE_BACK}:
+        raise Violation(f"an honest unit is accused of {', '.join(sorted(accused))}")
 
 
 def whole_entries(releases: bytes) -> list[bytes]:
@@ -83,16 +98,22 @@ def whole_entries(releases: bytes) -> list[bytes]:
 
 
 def _require_checkpoint(folder: Path, origin: str, public_key: bytes) -> None:
-    try:
-        checkpoint = tlog.open_checkpoint((folder / CHECKPOINT).read_bytes(), origin, public_key)
-    except (DtprError, ValueError) as bad:
-        raise Violation(f"the checkpoint does not verify: {bad}") from bad
-    covered = int(checkpoint.extensions[0].removeprefix("bytes "))
+    """Every one in the log covers what is before it, and the last one all that is there."""
     head = tlog.TreeHead()
-    for entry in whole_entries((folder / RELEASES).read_bytes()[:covered]):
-        head.append(entry)
-    if (head.size, head.root()) != (checkpoint.size, checkpoint.root):
-        raise Violation("the checkpoint covers other entries than the log has")
+    covered = -1
+    for record in iter_log((folder / RELEASES).read_bytes()):
+        if not record.is_checkpoint:
+            head.append(record.body)
+            continue
+        try:
+            checkpoint = tlog.open_checkpoint(record.body, origin, public_key)
+        except (DtprError, ValueError) as bad:
+            raise Violation(f"a checkpoint does not verify: {bad}") from bad
+        if (head.size, head.root()) != (checkpoint.size, checkpoint.root):
+            raise Violation("a checkpoint covers other entries than the log has")
+        covered = head.size
+    if covered != head.size:
+        raise Violation("the log has entries that no checkpoint covers")
 
 
 def _require_release(release: Release, number: int, public_key: bytes) -> None:

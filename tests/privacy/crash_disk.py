@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.contracts.log import iter_log
 from tests.privacy.crash_tracer import Call, Tracee
 
 SECTOR_BYTES = 512
@@ -21,7 +22,8 @@ Image = dict[Path, bytes | None]
 """A file's content; None: it is absent."""
 
 KILLED, CUT, RENAMED, SECTORS = "killed", "cut", "cut, renames kept", "cut, some sectors kept"
-IMAGES = (KILLED, CUT, RENAMED, SECTORS)
+BEGUN = "cut, the beginning of a write kept"
+IMAGES = (KILLED, CUT, RENAMED, SECTORS, BEGUN)
 
 
 class Picks:
@@ -47,12 +49,18 @@ class _Pending:
 
 
 class Disk:
-    """Follows the log's file, its checkpoint and the copy of that through the system calls of the process that writes them."""
+    """Follows the log's file, the copy of its checkpoint and the one that is shown through the system calls of the process that writes them.
 
-    def __init__(self, releases: Path, replaced: tuple[Path, ...]) -> None:
+    `written` are written in place, once they are there; `replaced` by renames only; `forgotten` is in memory and gone after a power cut.
+    """
+
+    def __init__(self, releases: Path, copy: Path, forgotten: Path) -> None:
         self.releases = releases
-        self.replaced = replaced
+        self.written = (releases, copy)
+        self.replaced = (copy,)
+        self._forgotten = forgotten
         self._syncing: str = ""
+        self._at_an_end = True
         self._begin()
 
     def see(self, tracee: Tracee, call: Call) -> None:
@@ -71,8 +79,19 @@ class Disk:
         kept = dict(self._durable)
         renamed = {**kept, **{pending.path: pending.content for pending in self._pending}}
         some = {**kept, **{pending.path: pending.content for pending in self._pending if pick(2)}}
-        some[self.releases] = _some_sectors(kept[self.releases], now[self.releases], pick)
-        return {KILLED: now, CUT: kept, RENAMED: renamed, SECTORS: some}
+        for path in self.written:
+            some[path] = _some_sectors(some[path], now[path], pick)
+        cut = _beginning(kept[self.releases], now[self.releases], pick, at_an_end=self._at_an_end)
+        self._at_an_end ^= cut != kept[self.releases]
+        begun = {**kept, self.releases: cut}
+        gone: Image = {self._forgotten: None}
+        return {
+            KILLED: now,
+            CUT: kept | gone,
+            RENAMED: renamed | gone,
+            SECTORS: some | gone,
+            BEGUN: begun | gone,
+        }
 
     def become(self, image: Image) -> None:
         """The disk after the cut: the files hold `image`, all of it durable."""
@@ -86,11 +105,13 @@ class Disk:
         self._pending: list[_Pending] = []
 
     def _now(self) -> Image:
-        return {path: path.read_bytes() if path.exists() else None for path in (self.releases, *self.replaced)}
+        paths = (*self.written, self._forgotten)
+        return {path: path.read_bytes() if path.exists() else None for path in paths}
 
     def _synced(self, path: Path) -> None:
-        if path == self.releases:
+        if path in self.written:
             self._durable[path] = path.read_bytes()
+            self._pending = [one for one in self._pending if one.path != path]
         elif path.is_dir():
             for pending in [one for one in self._pending if one.path.parent == path]:
                 self._durable[pending.path] = pending.content
@@ -104,6 +125,38 @@ class Disk:
             if inode != self._inodes[path]:
                 self._inodes[path] = inode
                 self._pending.append(_Pending(path, self._contents.get(inode, b"")))
+
+
+class Derived:
+    """A file that the log's writer makes and does not rely on: the next start may find it in any of these forms."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: list[bytes | None] = [None]
+
+    def look(self) -> None:
+        """Keep what it is now."""
+        now = self.path.read_bytes() if self.path.exists() else None
+        if now != self._seen[-1]:
+            self._seen.append(now)
+
+    def form(self, pick: Callable[[int], int]) -> tuple[str, bytes | None]:
+        """As it is, absent, as it once was, torn, or forged."""
+        now = self._seen[-1] or b""
+        at = pick(len(now)) if now else 0
+        match pick(6):
+            case 0:
+                return "absent", None
+            case 1:
+                return "stale", self._seen[pick(len(self._seen))]
+            case 2:
+                return "torn", now[:at]
+            case 3:
+                return "forged", now[:at] + bytes([now[at] ^ 1 << pick(8)]) + now[at + 1 :] if now else bytes(40)
+            case 4:
+                return "longer", now + hashlib.sha256(now).digest() + now[-8:]
+            case _:
+                return "as it is", self._seen[-1]
 
 
 def write(image: Image) -> None:
@@ -121,6 +174,17 @@ def _inode(path: Path) -> int:
         return os.stat(path).st_ino
     except FileNotFoundError:
         return 0
+
+
+def _beginning(old: bytes | None, new: bytes | None, pick: Callable[[int], int], *, at_an_end: bool) -> bytes | None:
+    """A write of which only the beginning is there, cut at any byte, or where an entry ends: sectors are not trusted."""
+    if old is None or new is None or old == new or len(old) != len(new):
+        return old
+    first = next(at for at, (before, after) in enumerate(zip(old, new, strict=True)) if before != after)
+    ends = [record.end for record in iter_log(new, first // SECTOR_BYTES * SECTOR_BYTES) if not record.is_checkpoint]
+    last = max(at for at in range(first, len(new)) if old[at] != new[at]) + 1
+    cut = ends[pick(len(ends))] if ends and at_an_end else first + pick(last - first)
+    return new[:cut] + old[cut:]
 
 
 def _some_sectors(old: bytes | None, new: bytes | None, pick: Callable[[int], int]) -> bytes | None:

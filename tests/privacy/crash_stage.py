@@ -7,15 +7,19 @@ import mmap
 import os
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from agent.anonymizer import daemon as daemon_module
+from agent.anonymizer.budget import Budget
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.regime import Regime
+from agent.anonymizer.segment import Segment
+from agent.contracts.carried import Spent
 from agent.contracts.lease import Lease, OnAir
-from agent.contracts.log import Charge, Entry, pack_record
+from agent.contracts.log import Charge, Entry, Record
 from agent.contracts.reading import Kind
 from agent.local import memory, settings
 from agent.local.clock import boot_ns
@@ -150,18 +154,24 @@ def _say_to(err: Path) -> None:
 # --- broken on purpose ----------------------------------------------------------------------------------------------------
 
 
-def _checkpoint_before_sync() -> None:
-    def append(log: ReleaseLog, entries: Sequence[Entry]) -> None:
-        encoded = [entry.encode() for entry in entries]
-        data = b"".join(map(pack_record, encoded))
-        log._write(data, log.end)
-        for entry in encoded:
-            log._head.append(entry)
-        log.end += len(data)
-        log._cover()
-        log._sync()
+def _shown_before_sync() -> None:
+    """The order of the two is exchanged: readers see what a power cut may still take."""
+    sync, cover = Segment.sync, ReleaseLog._cover
+    append = ReleaseLog.append
 
-    _replace(ReleaseLog, "append", append)
+    def appending(log: ReleaseLog, entries: Sequence[Entry]) -> None:
+        _replace(Segment, "sync", lambda segment: None)
+
+        def covering(log: ReleaseLog, **how: bool) -> None:
+            cover(log, **how)
+            sync(log._segment)
+
+        _replace(ReleaseLog, "_cover", covering)
+        append(log, entries)
+        _replace(Segment, "sync", sync)
+        _replace(ReleaseLog, "_cover", cover)
+
+    _replace(ReleaseLog, "append", appending)
 
 
 def _draws_again_after_restart() -> None:
@@ -186,7 +196,17 @@ def _draws_again_after_restart() -> None:
 
 def _drops_the_tail() -> None:
     """What is whole on the disk and not yet covered is thrown away on start, so that its window could be drawn again."""
-    _replace(ReleaseLog, "_tail", lambda log, start: [])
+    records = Segment.records
+
+    def covered(segment: Segment, start: int = 0) -> Iterator[Record]:
+        batch: list[Record] = []
+        for record in records(segment, start):
+            batch.append(record)
+            if record.is_checkpoint:
+                yield from batch
+                batch = []
+
+    _replace(Segment, "records", covered)
 
 
 def _forgets_lost_windows() -> None:
@@ -194,9 +214,17 @@ def _forgets_lost_windows() -> None:
     _replace(Ledger, "gaps", lambda ledger, until, now_s: iter(()))
 
 
+def _forgets_what_was_spent() -> None:
+    """A start at a state does not take over the charges that it carries."""
+    restored = Budget.restored
+    nothing = Spent(0, Fraction(0), (), ())
+    _replace(Budget, "restored", lambda terms, spent: restored(terms, nothing))
+
+
 VARIANTS: dict[str, Callable[[], None]] = {
-    "checkpoint before sync": _checkpoint_before_sync,
+    "checkpoint before sync": _shown_before_sync,
     "window drawn again after restart": _draws_again_after_restart,
     "whole record behind the checkpoint dropped": _drops_the_tail,
     "no charge for a lost window": _forgets_lost_windows,
+    "charges in a state forgotten": _forgets_what_was_spent,
 }

@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
+from agent.anonymizer.checkpoint import logged_origin
 from agent.anonymizer.closing import Due
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import CHECKPOINT, RELEASES, Release, decode_entry, iter_records
-from agent.errors import DtprError
+from agent.anonymizer.successor import begin_successor
+from agent.contracts.log import LOGGED, RELEASES, Release, decode_entry, iter_records
+from agent.errors import DtprError, LogShortened
 from agent.policy.model import Policy
 from agent.wire import tlog
 from tests.anonymizer.stage import BIKE, KEY, ORIGIN
@@ -25,16 +27,24 @@ class DiskWorld(World):
         self.log_folder = folder / "log"
         self.copy = folder / "checkpoint" if copied else None
         self.published = published
+        self.followed = 0
         self._release_log: ReleaseLog | None = None
         super().__init__(policy)
 
     def restart(self) -> None:
         """A new process on the files as they are now; raises what a start raises."""
         self.end()
-        ledger = Ledger()
-        self._release_log = ReleaseLog(self.log_folder, ORIGIN, KEY, ledger.fold, copy=self.copy)
+        self._release_log = self._open(logged_origin(self.log_folder, self.copy) or ORIGIN)
         self.entries = list(self._release_log.entries())
         super().restart()
+
+    def _open(self, origin: str) -> ReleaseLog:
+        """As the daemon does."""
+        try:
+            return ReleaseLog(self.log_folder, origin, KEY, Ledger().fold, copy=self.copy)
+        except LogShortened as short:
+            self.followed += 1
+            return self._open(begin_successor(self.log_folder, origin, KEY, short, lambda: None)[0])
 
     def _log(self, due: Due) -> Due:
         """On the disk; the attacker reads what the checkpoint covers."""
@@ -47,7 +57,8 @@ class DiskWorld(World):
 
     def read(self) -> None:
         """What a reader of the folder gets."""
-        checkpoint = tlog.open_checkpoint((self.log_folder / CHECKPOINT).read_bytes(), ORIGIN, PUBLIC)
+        checkpoint = tlog.decode_checkpoint((self.log_folder / LOGGED).read_bytes())
+        tlog.open_checkpoint((self.log_folder / LOGGED).read_bytes(), checkpoint.origin, PUBLIC)
         covered = int(checkpoint.extensions[0].removeprefix("bytes "))
         data = (self.log_folder / RELEASES).read_bytes()[:covered]
         for _, record in iter_records(data):

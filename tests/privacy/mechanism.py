@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.anonymizer.counts import CountTerms
-from agent.anonymizer.govern import govern
 from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.noise import RandomBytes, thresholds
 from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Cell
 from agent.contracts.log import Charge
 from agent.local.randomness import random_bytes
-from agent.policy.enforcement import count_privacy
 from agent.policy.model import CountPrivacy, Policy
+from tests.anonymizer.one_window import count_privacy, govern
 from tests.anonymizer.stage import make_policy
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -1,4 +1,4 @@
-"""R9: a crash at any system call between draw and publication releases no window twice and loses no charge (AN-50 to AN-58, I4, I5)."""
+"""R9: a crash at any system call between draw and publication releases no window twice and loses no charge (AN-50 to AN-58, AN-66, I4, I5)."""
 
 import json
 import os
@@ -21,7 +21,10 @@ FINDS = {
     "window drawn again after restart": "a window was released twice with other bytes",
     "whole record behind the checkpoint dropped": "an entry that was whole on the disk is no longer in the log",
     "no charge for a lost window": "a window is neither released nor charged as lost",
+    "charges in a state forgotten": "what the entries before it come to, as the first of a bundle, got another state",
 }
+OPTIONS = {"charges in a state forgotten": ("--bundles-of", "8")}
+"""What a broken daemon needs to be caught."""
 
 
 def crash(*options: str) -> dict[str, Any]:
@@ -90,7 +93,7 @@ COUNTED = {"window drawn again after restart": (1, 0), "no charge for a lost win
 def caught(*variants: str) -> list[str]:
     """Broken daemons, each of them caught for what it does."""
     for variant in variants:
-        report = crash("--runs", "58", "--variant", variant)
+        report = crash("--runs", "58", "--variant", variant, *OPTIONS.get(variant, ()))
         assert len(report["violations"]) == 1, variant
         assert FINDS[variant] in report["violations"][0]
         kept = figures(report)
@@ -102,6 +105,19 @@ def test_a_crash_at_every_call_between_draw_and_publication() -> None:
     """50 runs; each broken daemon is caught for what it does. What is picked is picked by a seed: nothing here is left to chance."""
     require_whole_attack(crash("--runs", "50"), 50)
     assert caught(*VARIANTS) == list(FINDS)
+
+
+def test_a_crash_where_most_starts_begin_at_a_state() -> None:
+    """AN-66: bundles of 8 entries, and a file of bundles that is absent, old, torn or forged at any start: no promise is broken, and what a
+    start knows is what the log says."""
+    report = crash("--runs", "40", "--bundles-of", "8")
+    assert report["violations"] == []
+    assert report["runs"] == 40
+    assert set(report["derived"]) == {"absent", "stale", "torn", "forged", "longer", "as it is"}
+    assert report["images_recovered"] >= 200
+    assert report["starts_at_a_state"] > 40
+    for happened in ("clock_set_back", "tails_kept", "killed_while_starting", "windows_charged_as_lost"):
+        assert report[happened] > 0, happened
 
 
 def test_the_command_makes_the_same_calls() -> None:
@@ -136,4 +152,8 @@ def test_a_thousand_crashes(soak_record: Callable[[str, object], None]) -> None:
         soak_record("crash_between_draw_and_publication", figures(report))
         soak_record("crash_of_the_command", figures(command))
     require_whole_attack(report, runs)
+    few = crash("--runs", str(runs // 2), "--bundles-of", "8")
+    if runs == 1000:
+        soak_record("crash_where_starts_begin_at_a_state", figures(few) | {"starts": few["starts_at_a_state"]})
+    assert few["violations"] == []
     assert command["violations"] == []

@@ -67,7 +67,7 @@ def test_backups_and_clocks_bring_no_second_draw(
     published = provoke(tmp_path / "real", 2)
     assert published.most == 1
     alone = spread(published)
-    monkeypatch.setattr(Past, "require_size", lambda self, size: None)
+    monkeypatch.setattr(Past, "require_size", lambda self, head, decided: None)
     monkeypatch.setattr(Past, "require_root", lambda self: None)
     again = provoke(tmp_path / "broken", 16)
     assert again.most > 5

@@ -7,7 +7,7 @@ RUNS = 8
 
 
 def test_a_crash_between_draw_and_publication(record: Record) -> None:
-    """AN-50 to AN-58, I4, I5: at the first calls from the draw on, and in two of the four broken daemons. Picked by a seed."""
+    """AN-50 to AN-58, I4, I5: at the first calls from the draw on, and in two of the five broken daemons. Picked by a seed."""
     report = crash("--runs", str(RUNS))
     assert report["violations"] == []
     assert report["runs"] == RUNS

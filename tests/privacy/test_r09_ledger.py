@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.anonymizer.checkpoint import Past
-from agent.contracts.log import CHECKPOINT, RELEASES
+from agent.contracts.log import LOGGED, RELEASES
 from agent.wire import tlog
 from tests.anonymizer.stage import ORIGIN, make_policy
 from tests.privacy.disk_world import PUBLIC, DiskWorld
@@ -28,7 +28,7 @@ Damage = Callable[[DiskWorld], None]
 
 def used(world: DiskWorld) -> int:
     """Bytes that the checkpoint covers."""
-    note = tlog.open_checkpoint((world.log_folder / CHECKPOINT).read_bytes(), ORIGIN, PUBLIC)
+    note = tlog.open_checkpoint((world.log_folder / LOGGED).read_bytes(), ORIGIN, PUBLIC)
     return int(note.extensions[0].removeprefix("bytes "))
 
 
@@ -65,14 +65,14 @@ def damages(whole: DiskWorld, backups: list[Path]) -> Iterator[tuple[str, Damage
     for at in [*range(0, end, end // 40), end - 1, end, end + 10]:
         yield "truncated", truncate(RELEASES, at)
         yield "flipped", flip(RELEASES, at)
-    for at in range(0, (whole.log_folder / CHECKPOINT).stat().st_size, 9):
-        yield "truncated", truncate(CHECKPOINT, at)
-        yield "flipped", flip(CHECKPOINT, at)
+    for at in range(0, (whole.log_folder / LOGGED).stat().st_size, 9):
+        yield "truncated", truncate(LOGGED, at)
+        yield "flipped", flip(LOGGED, at)
     for names in (
         ("log/releases",),
-        ("log/checkpoint",),
+        ("log/logged",),
         ("log",),
-        ("log/releases", "log/checkpoint"),
+        ("log/releases", "log/logged"),
     ):
         yield "deleted", delete(*names)
     for kept in backups:
@@ -131,7 +131,7 @@ def test_no_damage_makes_a_window_cost_twice(tmp_path: Path, record: Record, mon
     without_copy.run(("rolled back", roll_back(kept)) for kept in without_copy.backups)
     found["no copy of the checkpoint"] = without_copy.worst
 
-    monkeypatch.setattr(Past, "require_size", lambda self, size: None)
+    monkeypatch.setattr(Past, "require_size", lambda self, head, decided: None)
     monkeypatch.setattr(Past, "require_root", lambda self: None)
     unread = Attack(tmp_path / "unread")
     unread.run(("rolled back", roll_back(kept)) for kept in unread.backups)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.disclosure.bound import Noise, right_in_100, total_variation
-from agent.policy.enforcement import count_privacy
+from tests.anonymizer.one_window import count_privacy
 from tests.privacy.mechanism import Ints, broken, policy_of, release, wide_terms
 from tests.privacy.statistics import confirmed, lower, upper
 from tests.privacy.table import Record

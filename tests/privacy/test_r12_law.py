@@ -12,7 +12,7 @@ from agent.policy.enforcement import ENFORCED
 from agent.policy.file import load_policy
 from agent.policy.model import CountPrivacy, Privacy, ScalarPrivacy, UniquePrivacy
 from tests.anonymizer.chi_square import exact_law, p_value
-from tests.anonymizer.test_noise import Script
+from tests.anonymizer.script import Script
 from tests.privacy.mechanism import POLICIES, Ints, Table, runs, wide_terms
 from tests.privacy.statistics import confirmed
 from tests.privacy.table import Record

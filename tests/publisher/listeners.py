@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,17 +25,22 @@ class Heard:
 
 
 class Listener:
-    """Subscribed to everything under `filter_` while the block runs; comes back after a lost connection."""
+    """Subscribed to everything under `filter_` while the block runs; comes back after a lost connection. `where` is a loopback port, or a Unix socket."""
 
     def __init__(
-        self, port: int, filter_: str = "#", *, mqtt5: bool = True, login: tuple[str, str] | None = None
+        self, where: int | Path, filter_: str = "#", *, mqtt5: bool = True, login: tuple[str, str] | None = None
     ) -> None:
-        self._port = port
+        self._where = where
         self._filter = filter_
         self._heard: list[Heard] = []
         self._lock = threading.Lock()
         self._ready = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, "", protocol=MQTTv5 if mqtt5 else MQTTv311)
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            "",
+            protocol=MQTTv5 if mqtt5 else MQTTv311,
+            transport="unix" if isinstance(where, Path) else "tcp",
+        )
         self._client.reconnect_delay_set(1, 1)
         if login:
             self._client.username_pw_set(*login)
@@ -71,7 +77,10 @@ class Listener:
             self._heard.append(item)
 
     def __enter__(self) -> Self:
-        self._client.connect("127.0.0.1", self._port, 30)
+        if isinstance(self._where, Path):
+            self._client.connect(str(self._where), keepalive=30)
+        else:
+            self._client.connect("127.0.0.1", self._where, 30)
         self._client.loop_start()
         assert self._ready.wait(10)
         time.sleep(0.05)  # retained messages follow the SUBACK

@@ -1,15 +1,19 @@
 """PB-9, PB-10: the cursor's two slots, and that no damage to them goes unnoticed."""
 
+import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import LogDamaged
-from agent.publisher.cursor import BEGIN, MAX_CURSOR_BYTES, SLOT_BYTES, START, Cursor, Progress, at, decode, encode
+from agent.publisher.cursor import BEGIN, FILE_BYTES, SLOT_BYTES, START, Cursor, Progress, at, decode, encode
 from agent.publisher.cursor_file import CursorFile
+from tests.local.test_sectors import WORLDS
 
 numbers = st.integers(0, 2**63)
 cursors = st.builds(Cursor, numbers, numbers, numbers, st.binary(min_size=32, max_size=32))
@@ -31,7 +35,7 @@ def test_round_trip_newest_first(serial: int, progress: Progress, previous: Prog
     known, damage = decode(data, "cursor")
     assert known == ((serial, progress), (serial - 1, previous))
     assert damage is None
-    assert len(data) == MAX_CURSOR_BYTES == 2 * SLOT_BYTES
+    assert len(data) == FILE_BYTES == 3 * SLOT_BYTES
 
 
 @given(progresses())
@@ -74,6 +78,7 @@ def test_follows_chains_the_positions() -> None:
     assert second.last_hash != first.last_hash
 
 
+@settings(deadline=None)  # every write waits for the disk
 @given(st.lists(progresses(), min_size=1, max_size=6), st.integers(0, SLOT_BYTES - 1))
 def test_a_torn_write_costs_one_step(steps: list[Progress], torn: int) -> None:
     """PB-10: whatever part of the last write is on the disk, the progress before it is still there, and the next writes heal the file."""
@@ -101,5 +106,28 @@ def test_a_torn_write_costs_one_step(steps: list[Progress], torn: int) -> None:
         assert CursorFile(path).damage is None
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_same_file_with_and_without_sectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    """PB-37: whatever the file system takes, and nothing is written where the file ends."""
+    path, steps = tmp_path / "cursor", [at(Cursor(number, 100 * number, 0, bytes(32))) for number in range(1, 5)]
+    file = CursorFile(path)
+    file.write(steps[0])
+    world(monkeypatch)
+    real, ends = os.pwrite, list[int]()
+
+    def noting(fd: int, data: bytes, offset: int) -> int:
+        ends.append(offset + len(data))
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", noting)
+    for step in steps[1:]:
+        file.write(step)
+    assert path.read_bytes() == encode(4, steps[3], steps[2])
+    assert {end % SLOT_BYTES for end in ends} == {0}
+    assert max(ends) < FILE_BYTES
+
+
 def slots(data: bytes) -> tuple[bytes, bytes]:
-    return data[:SLOT_BYTES], data[SLOT_BYTES:]
+    return data[:SLOT_BYTES], data[SLOT_BYTES : 2 * SLOT_BYTES]

@@ -1,4 +1,4 @@
-"""PB-13, PB-16: whatever a broker sends, whenever: a named fault, bounded memory, another attempt. Nothing else."""
+"""PB-13, PB-16, PB-41: whatever a broker sends, whenever: a named fault, bounded memory, another attempt. Nothing else."""
 
 import hashlib
 import re
@@ -14,8 +14,10 @@ from agent.publisher.connection import Connection, Login
 from agent.publisher.faults import BrokerFault, Code, VersionRefused
 from agent.publisher.inbound import MAX_PACKET_BYTES, Inbound, ProtocolBroken
 from agent.publisher.message import JSON, Message
+from tests.brokers import Mosquitto
 from tests.publisher.hostile_broker import CONNACK_5, CONNACK_311, HostileBroker, hear_out
-from tests.publisher.unit_folders import PublisherProcess, UnitFolder, wait_until
+from tests.publisher.listeners import Listener
+from tests.publisher.unit_folders import STREAM, PublisherProcess, UnitFolder, wait_until
 
 GROWTH_KIB = 8 * 1024
 LONGEST = b"\xff\xff\xff\x7f"
@@ -117,6 +119,56 @@ def test_attack_is_named_and_bounded_and_tried_again(
             assert pauses[3] >= 0.5  # the fourth failure waits half of 2 s at least, and a connection's own time
             assert "Traceback" not in publisher.log
             assert publisher.stop() == 0
+
+
+@pytest.mark.parametrize("mqtt5", [True, False])
+def test_a_session_that_was_to_be_forgotten_is_refused(tmp_path: Path, mqtt5: bool) -> None:
+    """PB-41: session present after a clean start (MQTT-3.2.2-4): named, nothing is sent into it, another attempt."""
+    unit = UnitFolder(tmp_path / "unit")
+    unit.announce()
+    unit.release_windows(0, 3)
+    sent: list[bytes] = []
+
+    def script(client: socket.socket, number: int) -> None:
+        if not mqtt5 and number % 2 == 0:
+            client.sendall(bytes.fromhex("2003008400"))  # no MQTT 5 here
+            return
+        client.sendall(bytes.fromhex("2003010000" if mqtt5 else "20020100"))
+        sent.append(client.recv(65536))
+
+    with HostileBroker(script) as broker:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: '"broker_protocol"' in unit.status(), "the fault in the status")
+            wait_until(lambda: len(sent) >= 3, "further attempts")
+            assert "it kept a session that it was told to forget" in publisher.log
+            assert all(len(octets) <= 4 for octets in sent), "at most a DISCONNECT"
+            assert publisher.stop() == 0
+
+
+def test_what_was_not_sent_cannot_be_acknowledged(tmp_path: Path) -> None:
+    """PB-41: PUBACKs for every identifier there is, before the first PUBLISH: the cursor stays, and a better broker gets all."""
+    unit = UnitFolder(tmp_path / "unit")
+    unit.announce()
+    expected = unit.release_windows(0, 5)
+    published = threading.Event()
+
+    def script(client: socket.socket, number: int) -> None:
+        client.sendall(CONNACK_5 + b"".join(b"\x40\x02" + mid.to_bytes(2, "big") for mid in range(1, 65536)))
+        while octets := client.recv(65536):
+            if f"agg/{STREAM}".encode() in octets:
+                published.set()
+
+    with HostileBroker(script) as hostile:
+        unit.configure(hostile.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(published.is_set, "a release")
+            assert publisher.stop() == 0
+    assert unit.passed() == 0
+    with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit):
+            wait_until(lambda: set(city.payloads(f"agg/{STREAM}")) == set(expected), "every release")
 
 
 def test_greatest_packet_is_announced(tmp_path: Path) -> None:

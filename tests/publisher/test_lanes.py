@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.contracts.log import NoticeServed
+from agent.contracts.log import RELEASES, NoticeServed
 from agent.local.clock import OPERATOR, Clock
 from agent.publisher.backlog import Backlog, Due
 from agent.publisher.message import expiry_s
@@ -30,7 +30,7 @@ def unit(tmp_path: Path) -> UnitFolder:
 
 def connected(unit: UnitFolder) -> Backlog:
     """A backlog over the unit's files, as when a connection begins."""
-    backlog = Backlog(unit.log, unit.cursor)
+    backlog = Backlog(unit.log, unit.shown, unit.cursor)
     backlog.look()
     return backlog
 
@@ -183,8 +183,8 @@ def test_a_log_put_in_the_others_place_is_sent_whole(tmp_path: Path, unit: UnitF
     other = UnitFolder(tmp_path / "other")
     other.append(NoticeServed(unit.disclosure.digest, 5, 1))
     other.release_windows(100, 9)
-    for name in ("releases", "checkpoint"):
-        (other.log / name).rename(unit.log / name)
+    (other.log / RELEASES).rename(unit.log / RELEASES)
+    other.shown.rename(unit.shown)
     sent: set[int] = set()
     deadline = time.monotonic() + 25
     while len(sent) < 9 and time.monotonic() < deadline:

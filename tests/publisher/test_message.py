@@ -19,7 +19,7 @@ from agent.publisher.faults import backoff_s
 from agent.publisher.message import disclosure_message, release_messages, state_message
 from agent.publisher.topics import Topics
 from agent.wire import tlog
-from agent.wire.cose import public_bytes, verify1
+from agent.wire.cose import decode_sign1, public_bytes, verify1
 from tests.publisher.unit_folders import KEY, UnitFolder
 
 SPEC = Path(message_module.__file__).with_name("SPEC.md")
@@ -52,8 +52,20 @@ def test_a_release_carries_the_logs_bytes_and_a_detached_signature(unit: UnitFol
     assert json.loads(following.payload)["sig"] == properties["sig"]
 
 
-def test_all_messages_of_a_stream_have_one_length(unit: UnitFolder) -> None:
+@pytest.mark.parametrize("cbor", [False, True])
+def test_a_release_says_what_it_is_written_in(unit: UnitFolder, cbor: bool) -> None:
+    """PB-6: in the content type, and in CBOR under the signature too."""
+    unit.cbor = cbor
+    (message,) = release_messages(TOPICS, unit.release(3), log_index=9, expiry_s=60, mqtt5=True)
+    assert message.content_type == ("application/senml+cbor" if cbor else "application/senml+json")
+    signature = base64.b64decode(dict(message.user_properties)["sig"])
+    assert decode_sign1(signature).content_type == (message.content_type if cbor else None)
+
+
+@pytest.mark.parametrize("cbor", [False, True])
+def test_all_messages_of_a_stream_have_one_length(unit: UnitFolder, cbor: bool) -> None:
     """I6: nothing that the publisher adds depends on the cells either."""
+    unit.cbor = cbor
     sizes = set()
     for number in range(6):
         messages = release_messages(TOPICS, unit.release(number), log_index=7, expiry_s=60, mqtt5=True)

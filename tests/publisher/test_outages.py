@@ -1,150 +1,29 @@
 """The outage matrix (issue 5): whatever fails, every Release that was logged reaches the city, and none with other bytes.
 
-One row a fault, with a real mosquitto and a real publisher process. The anonymizer's side of the same faults (disk full and power cut under
-the log, kill -9 at each system call, clock steps, a log put back) is in tests/anonymizer and tests/privacy. A pulled cable is a line that
-swallows: to both ends that is what a cut network is.
+One row a fault, with a real mosquitto and a real publisher process. Which test shows what of the anonymizer's side of the same faults (disk full
+and power cut under the log, kill -9 at each system call, clock steps, a log put back) says the table of PB-40 in agent/publisher/SPEC.md.
+A pulled cable is a line that swallows: a half-open connection to both ends.
 """
 
-import base64
 import contextlib
 import datetime
-import json
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from agent.contracts.log import CHECKPOINT, RELEASES, iter_records
-from agent.errors import SignatureError
+from agent.contracts.log import RELEASES, iter_log
 from agent.local.clock import OPERATOR, Clock
-from agent.wire.cose import public_bytes, verify1
-from agent.wire.tlog import TreeHead
-from tests.brokers import MOSQUITTO_PASSWD, Mosquitto, free_port
-from tests.publisher.certificates import Authority, Issued
-from tests.publisher.lines import Line, Mode
-from tests.publisher.listeners import Heard, Listener
-from tests.publisher.unit_folders import KEY, ROOT, STREAM, WINDOW_S, PublisherProcess, UnitFolder, wait_until
-
-DATA = f"agg/{STREAM}"
-WITHIN_S = 60.0
-KEEPALIVE_S = 5
-CITY = ("city", "the city's")
-PASSWORDS = ("the first", "the second")
-
-
-@dataclass(slots=True)
-class World:
-    """One run: a unit, a publisher, a line, a broker, a city. `log` releases, `settle` waits until the city has all."""
-
-    folder: Path
-    unit: UnitFolder
-    broker: Mosquitto
-    line: Line
-    city: Listener
-    publisher: PublisherProcess
-    within_s: float = WITHIN_S
-    expected: list[bytes] = field(default_factory=list)
-    number: int = 0
-
-    def log(self, count: int) -> None:
-        """Release so many windows."""
-        self.expected += self.unit.release_windows(self.number, count)
-        self.number += count
-
-    def reached(self) -> set[bytes]:
-        """The payloads that the city has."""
-        return set(self.city.payloads(DATA))
-
-    def signatures(self, message: Heard) -> list[bytes]:
-        """Of its properties; after a broker hung up without an answer the publisher tries MQTT 3.1.1, where they follow (PB-6)."""
-        if "sig" in message.user_properties:
-            return [base64.b64decode(message.user_properties["sig"])]
-        index = next(record["v"] for record in json.loads(message.payload) if record["n"] == "log_index")
-        items = [json.loads(payload) for payload in self.city.payloads(f"{DATA}/sig")]
-        return [base64.b64decode(item["sig"]) for item in items if item["log_index"] == index]
-
-    def part(self, count: int) -> None:
-        """Wait until the city has so many."""
-        wait_until(lambda: len(self.reached()) >= count, f"{count} releases", self.within_s)
-
-    def settle(self) -> None:
-        """Wait until the city has all, with signatures."""
-        wait_until(lambda: self.reached() >= set(self.expected), "every release", self.within_s)
-        wait_until(lambda: all(map(self.signatures, self.city.heard(DATA))), "every signature", self.within_s)
-
-    def status(self, code: str) -> None:
-        """Wait until the status names it."""
-        wait_until(lambda: f'"{code}"' in self.unit.status(), f"{code} in the status", WITHIN_S)
-
-    def restart_broker(self, *, wipe: bool = False) -> None:
-        """The line stays closed until the city is back: what a broker forgets while nobody listens is not the publisher's to keep."""
-        before = self.city.subscriptions
-        if wipe:
-            self.broker.wipe()
-        self.broker.start()
-        wait_until(lambda: self.city.subscriptions > before, "the city", WITHIN_S)
-
-    @contextlib.contextmanager
-    def outage(self) -> Iterator[None]:
-        """Some releases arrive before, some are logged meanwhile and after; the line is closed until the block ends."""
-        self.log(3)
-        self.settle()
-        self.line.mode = Mode.REFUSE
-        self.line.cut()
-        self.log(3)
-        yield
-        self.log(9)
-        self.line.mode = Mode.PASS
-        self.settle()
-        self.log(2)
-
-    def configure(self, mqtt: str = "tls = false") -> None:
-        """agent.toml for this line."""
-        self.unit.configure(self.line.port, f"keepalive_s = {KEEPALIVE_S}\n{mqtt}")
-
-    def replace_log(self, octets: bytes, note: bytes) -> None:
-        """Put another log in the place of this one; what is appended then follows it."""
-        (self.unit.log / RELEASES).write_bytes(octets)
-        (self.unit.log / CHECKPOINT).write_bytes(note)
-        self.unit.head, self.unit.bytes = TreeHead(), len(octets)
-        for _, entry in iter_records(octets):
-            self.unit.head.append(entry)
-
-
-@contextlib.contextmanager
-def world(
-    folder: Path, *, tls: Issued | None = None, authority: Path | None = None, login: bool = False, tree: Path = ROOT
-) -> Iterator[World]:
-    """Everything but the publisher runs; with `tls` the unit's listener speaks it and asks for a client's certificate by `authority`."""
-    unit = UnitFolder(folder / "unit")
-    unit.announce()
-    port = free_port()
-    extra: tuple[str, ...] = ()
-    if tls is not None:
-        extra = (f"listener {port} 127.0.0.1", f"cafile {authority}", f"certfile {tls.certificate}", f"keyfile {tls.key}",
-                 "require_certificate true")  # fmt: skip
-    with contextlib.ExitStack() as stack:
-        broker = Mosquitto(folder, persistence=True, login=("unit", PASSWORDS[0]) if login else None, extra=extra)
-        if login:
-            set_password(broker, *CITY)
-        stack.enter_context(broker)
-        line = stack.enter_context(Line(broker.port if tls is None else port))
-        city = stack.enter_context(Listener(broker.port, f"{unit.base}/#", login=CITY if login else None))
-        made = World(folder, unit, broker, line, city, PublisherProcess(unit, tree=tree))
-        made.configure()
-        with made.publisher:
-            yield made
-
-
-def set_password(broker: Mosquitto, user: str, password: str) -> None:
-    """In the broker's file; it reads it when it starts."""
-    passwords = str(broker.folder / "passwords")
-    subprocess.run([MOSQUITTO_PASSWD, "-b", passwords, user, password], check=True, capture_output=True)
+from tests.namespaces import CannotBeMade
+from tests.publisher.certificates import Authority
+from tests.publisher.lines import Mode
+from tests.publisher.outage_world import DATA, PASSWORDS, WITHIN_S, Verdict, World, judge, read, set_password, world
+from tests.publisher.unit_folders import ROOT, WINDOW_S, wait_until
 
 
 def broker_stopped(run: World) -> None:
@@ -175,6 +54,21 @@ def cable_pulled(run: World) -> None:
     wait_until(lambda: run.line.swallowed > 4000, "messages to be lost", WITHIN_S)
     run.status("broker_lost")
     run.line.mode = Mode.PASS
+
+
+def network_cut(run: World) -> None:
+    """No carrier, as both kernels see it, until both sides have given the connection up: the broker says the will, the unit `broker_lost`."""
+    assert run.cable is not None
+    run.log(3)
+    run.settle()
+    run.cable.cut()
+    run.log(12)
+    run.status("broker_lost")
+    wait_until(lambda: b'"offline"' in run.city.payloads("/state")[-1], "the will", WITHIN_S)
+    run.log(3)
+    run.cable.mend()
+    run.settle()
+    run.log(2)
 
 
 def slow_reader(run: World) -> None:
@@ -248,10 +142,6 @@ def disk_full_under_the_cursor(run: World) -> None:
         subprocess.run(["/usr/bin/umount", str(disk)], check=True)
 
 
-def read(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
-
-
 def cursor_lost(run: World) -> None:
     """Nothing says what was acknowledged: everything is sent again, late, with the same bytes."""
     run.log(10)
@@ -260,6 +150,26 @@ def cursor_lost(run: World) -> None:
     run.unit.cursor.unlink(missing_ok=True)
     run.publisher.start()
     wait_until(lambda: len(run.city.heard(DATA)) >= 20, "every release twice", WITHIN_S)
+
+
+def power_cut(run: World) -> None:
+    """The cursor's newest writes were not synced and are gone; so is /run, until the anonymizer is up again."""
+    run.log(10)
+    wait_until(lambda: run.unit.passed() == 10, "the cursor", WITHIN_S)
+    synced = read(run.unit.cursor)
+    run.log(10)
+    run.settle()
+    wait_until(lambda: run.unit.passed() == 20, "the cursor", WITHIN_S)
+    run.publisher.kill()
+    run.unit.cursor.write_bytes(synced)
+    for path in run.unit.public.iterdir():
+        path.unlink()
+    run.publisher.start()
+    run.status("waiting_for_unit")
+    run.unit.announce()
+    run.unit.checkpoint()
+    wait_until(lambda: len(run.city.heard(DATA)) >= 30, "ten releases twice", WITHIN_S)
+    run.log(3)
 
 
 def disk_full_under_the_log(run: World) -> None:
@@ -276,7 +186,7 @@ def disk_full_under_the_log(run: World) -> None:
 def log_truncated_then_whole(run: World) -> None:
     with run.outage():
         whole = (run.unit.log / RELEASES).read_bytes()
-        (run.unit.log / RELEASES).write_bytes(whole[:-200])
+        (run.unit.log / RELEASES).write_bytes(whole[: run.unit.bytes - 200])
         run.line.mode = Mode.PASS
         run.status("log_damaged")
         (run.unit.log / RELEASES).write_bytes(whole)
@@ -285,7 +195,7 @@ def log_truncated_then_whole(run: World) -> None:
 def log_bit_flipped_then_whole(run: World) -> None:
     with run.outage():
         whole = (run.unit.log / RELEASES).read_bytes()
-        place = len(whole) - 2000
+        place = [each for each in iter_log(whole) if not each.is_checkpoint][-2].start + 100
         (run.unit.log / RELEASES).write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         run.line.mode = Mode.PASS
         run.status("log_damaged")
@@ -295,7 +205,7 @@ def log_bit_flipped_then_whole(run: World) -> None:
 def log_rolled_back(run: World) -> None:
     """An old log in the place of the newer one grows on, with windows that were never released before (I5)."""
     run.log(4)
-    old = read(run.unit.log / RELEASES), read(run.unit.log / CHECKPOINT)
+    old = read(run.unit.log / RELEASES), read(run.unit.shown)
     run.log(6)
     run.settle()
     wait_until(lambda: run.unit.passed() == 10, "the cursor")
@@ -371,10 +281,12 @@ ROWS: tuple[Callable[[World], None], ...] = (
     broker_killed_and_wiped,
     connection_cut_again_and_again,
     cable_pulled,
+    network_cut,
     slow_reader,
     killed_at_any_step,
     killed_while_the_cable_is_out,
     cursor_lost,
+    power_cut,
     disk_full_under_the_cursor,
     disk_full_under_the_log,
     log_truncated_then_whole,
@@ -387,17 +299,6 @@ ROWS: tuple[Callable[[World], None], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is wrong after a run: by default nothing. Counts of windows; `stuck` is what was waited for in vain."""
-
-    lost: int = 0
-    changed: int = 0
-    unlogged: int = 0
-    forged: int = 0
-    stuck: str = ""
-
-
 def run_row(row: Callable[[World], None], folder: Path, *, tree: Path = ROOT, within_s: float = WITHIN_S) -> Verdict:
     """The outage, and then all that was logged must arrive."""
     tls = authority = None
@@ -406,7 +307,8 @@ def run_row(row: Callable[[World], None], folder: Path, *, tree: Path = ROOT, wi
         maker = Authority(folder / "ca")
         tls = maker.issue("localhost", until=datetime.datetime(2021, 1, 1, tzinfo=datetime.UTC))
         authority = maker.certificate
-    with world(folder, tls=tls, authority=authority, login=row is credentials_revoked, tree=tree) as run:
+    login, apart = row is credentials_revoked, row is network_cut
+    with world(folder, tls=tls, authority=authority, login=login, apart=apart, tree=tree) as run:
         run.within_s = within_s
         try:
             row(run)
@@ -416,31 +318,13 @@ def run_row(row: Callable[[World], None], folder: Path, *, tree: Path = ROOT, wi
     return judge(run, stuck)
 
 
-def judge(run: World, stuck: str) -> Verdict:
-    """Lost, changed (one unit, stream and window with several payloads), never logged, signed by another."""
-    windows: dict[tuple[str, int], set[bytes]] = {}
-    forged = 0
-    for message in run.city.heard(DATA):
-        first = json.loads(message.payload)[0]
-        windows.setdefault((first["bn"], first["bt"]), set()).add(message.payload)
-        forged += not any(true(signature, message.payload) for signature in run.signatures(message))
-    reached, logged = run.reached(), set(run.expected)
-    changed = sum(len(payloads) > 1 for payloads in windows.values())
-    return Verdict(len(logged - reached), changed, len(reached - logged), forged, stuck)
-
-
-def true(signature: bytes, payload: bytes) -> bool:
-    try:
-        verify1(signature, public_bytes(KEY), detached_payload=payload)
-    except SignatureError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
 def test_nothing_is_lost_and_nothing_changes(tmp_path: Path, row: Callable[[World], None]) -> None:
-    """PB-7, PB-9 to PB-12, PB-19, PB-20."""
-    assert run_row(row, tmp_path) == Verdict()
+    """PB-7, PB-9 to PB-12, PB-19, PB-20, PB-40."""
+    try:
+        assert run_row(row, tmp_path) == Verdict()
+    except CannotBeMade as bad:
+        pytest.skip(f"two network namespaces cannot be made here: {bad}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,11 +363,8 @@ CONTROLS = {
 }
 
 
-@pytest.mark.parametrize("mistake", CONTROLS)
-def test_the_matrix_catches(tmp_path: Path, mistake: str) -> None:
-    """Positive controls: the same row, the same judge, and a publisher that is wrong in one place."""
-    control = CONTROLS[mistake]
-    tree = tmp_path / "tree"
+def build_with(control: Control, tree: Path) -> Path:
+    """A copy of the agent in which nothing but this mistake is different."""
     shutil.copytree(ROOT / "agent", tree / "agent", ignore=shutil.ignore_patterns("__pycache__"))
     path = tree / control.file
     text = path.read_text()
@@ -498,5 +379,13 @@ def test_the_matrix_catches(tmp_path: Path, mistake: str) -> None:
         check=True,
     )
     assert where.stdout.startswith(str(tree))
+    return tree
+
+
+@pytest.mark.parametrize("mistake", CONTROLS)
+def test_the_matrix_catches(tmp_path: Path, mistake: str) -> None:
+    """Positive controls: the same row, the same judge, and a publisher that is wrong in one place."""
+    control = CONTROLS[mistake]
+    tree = build_with(control, tmp_path / "tree")
     verdict = run_row(control.row, tmp_path / "run", tree=tree, within_s=15.0)
     assert control.finds(verdict), verdict

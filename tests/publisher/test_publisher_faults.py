@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.contracts.log import CHECKPOINT, RELEASES, iter_records
+from agent.contracts.log import RELEASES, iter_records
 from agent.contracts.public import ENVELOPE, STATE
 from agent.local.files import write_atomic
+from agent.publisher.cursor import SLOT_BYTES
+from agent.wire.tiles import WIDTH
 from agent.wire.tlog import TreeHead
 from tests.brokers import Mosquitto, free_port
 from tests.publisher.listeners import Listener
@@ -76,6 +78,24 @@ def test_refused_topic_is_not_taken_for_delivery(tmp_path: Path, unit: UnitFolde
                 assert city.payloads(DATA)[:2] == expected
 
 
+def test_tiles_that_a_broker_refuses_cost_nothing_else(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-48: an access list of before there were tiles; the connection lasts, and what is logged goes out at once."""
+    expected = unit.release_windows(0, WIDTH)
+    allowed = "".join(
+        f"topic write {unit.base}/{level}\n" for level in ("agg/#", "state", "disclosure/#", "checkpoint", "health")
+    )
+    with Mosquitto(tmp_path, acl=f"{allowed}topic read #\n") as broker, Listener(broker.port) as city:
+        unit.configure(broker.port)
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: "takes no bundles and tiles" in publisher.log, "the refusal")
+            expected += unit.release_windows(WIDTH, 3)
+            wait_until(lambda: len(city.heard(DATA)) >= WIDTH + 3, "the releases")
+            assert city.payloads(DATA) == expected
+            assert not city.heard("log/entries/000")
+        assert publisher.log.count("connected to the MQTT broker") == 1
+        assert publisher.log.count("takes no bundles and tiles") <= 2
+
+
 @pytest.mark.parametrize("damage", ["half", "empty", "flipped", "long"])
 def test_damaged_cursor_is_said_and_nothing_is_lost(tmp_path: Path, unit: UnitFolder, damage: str) -> None:
     """PB-10: cursor_damaged is shown, and sending resumes from the last whole position."""
@@ -90,7 +110,7 @@ def test_damaged_cursor_is_said_and_nothing_is_lost(tmp_path: Path, unit: UnitFo
             whole = unit.cursor.read_bytes()
             flipped = whole.replace(b" 31 ", b" 21 ", 1)
             unit.cursor.write_bytes(
-                {"half": whole[: len(whole) // 3], "empty": b"", "flipped": flipped, "long": whole * 20}[damage]
+                {"half": whole[: SLOT_BYTES // 2], "empty": b"", "flipped": flipped, "long": whole * 20}[damage]
             )
             expected += unit.release_windows(31, 1)
             with Listener(broker.port) as city:
@@ -151,7 +171,7 @@ def test_shorter_log_is_said_and_sent_from_where_it_can_be_proven(
             other = UnitFolder(tmp_path / "other")
             expected = other.release_windows(100, 5)
             (other.log / RELEASES).rename(unit.log / RELEASES)
-            (other.log / CHECKPOINT).rename(unit.log / CHECKPOINT)
+            other.shown.rename(unit.shown)
             if not running:
                 publisher.start()
             wait_until(lambda: len(city.heard(DATA)) >= 25, "the new log")
@@ -194,7 +214,7 @@ def test_envelope_that_is_none_is_named(tmp_path: Path, unit: UnitFolder) -> Non
 def test_stream_that_is_no_topic_level_is_log_damaged(tmp_path: Path, unit: UnitFolder) -> None:
     """PB-11: the record is whole, its stream is not one: what is before it is sent, nothing of it, and the process lives."""
     expected = unit.release_windows(0, 2)
-    whole = (unit.log / RELEASES).read_bytes(), (unit.log / CHECKPOINT).read_bytes()
+    whole = (unit.log / RELEASES).read_bytes(), unit.shown.read_bytes()
     with Mosquitto(tmp_path) as broker, Listener(broker.port) as city:
         unit.configure(broker.port)
         with PublisherProcess(unit) as publisher:
@@ -205,7 +225,7 @@ def test_stream_that_is_no_topic_level_is_log_damaged(tmp_path: Path, unit: Unit
                 assert publisher.process is not None
                 assert publisher.process.poll() is None
                 (unit.log / RELEASES).write_bytes(whole[0])
-                write_atomic(unit.log / CHECKPOINT, whole[1])
+                write_atomic(unit.shown, whole[1])
                 unit.head, unit.bytes = TreeHead(), len(whole[0])
                 for _, entry in iter_records(whole[0]):
                     unit.head.append(entry)
@@ -373,7 +393,7 @@ print(json.dumps([code, sorted(sys.modules)]))
             timeout=25,
             check=True,
         )
-        assert len(city.heard(DATA)) == 2  # it did its whole job
+        assert city.heard(DATA)  # it did its job; SIGTERM may come between two releases
     status, modules = json.loads(done.stdout)
     assert status == 0
     forbidden = (

@@ -16,14 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Field
-from agent.contracts.log import CHECKPOINT, RELEASES, Charge, Entry, Release, pack_record
+from agent.contracts.log import LOGGED, RELEASES, Charge, Entry, Release, pack_checkpoint, pack_record
 from agent.contracts.public import ENVELOPE, STATE, Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import Disclosure, compile_disclosure
 from agent.local.files import write_atomic
 from agent.policy.file import load_policy
 from agent.publisher.cursor import decode
 from agent.wire.cose import public_bytes, sign1
+from agent.wire.detached import signed_type
 from agent.wire.tlog import Checkpoint, TreeHead, sign_checkpoint
+from tests.log_files import said
 from tests.packs import COUNT, changed
 
 ROOT = Path(__file__).parents[2]
@@ -46,9 +48,11 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_
 class UnitFolder:
     """`log/`, `public/`, `status/` and a cursor below `folder`; `append` logs, `announce` writes state and envelope."""
 
-    def __init__(self, folder: Path, transport: str = "any") -> None:
+    def __init__(self, folder: Path, transport: str = "any", *, cbor: bool = False) -> None:
+        self.cbor = cbor
         self.folder = folder
         self.log, self.public = folder / "log", folder / "public"
+        self.shown = self.public / LOGGED
         self.cursor = folder / "cursor"
         self.offer = folder / "offer"
         self.config = folder / "agent.toml"
@@ -115,8 +119,8 @@ class UnitFolder:
     def release(self, number: int, **changes: object) -> Release:
         """A sealed Release of window `number`."""
         governed = self.aggregate(number, **changes)
-        payload = aggregate.encode(governed)
-        signature = sign1(payload, KEY, detached=True)
+        payload = aggregate.encode(aggregate.in_cbor(governed) if self.cbor else governed)
+        signature = sign1(payload, KEY, detached=True, content_type=signed_type(payload))
         charge = Charge(Fraction(1, 32))
         return Release(
             governed.terms.stream,
@@ -129,13 +133,15 @@ class UnitFolder:
         )
 
     def append(self, *entries: Entry) -> None:
-        """Append records, then replace the checkpoint, as the anonymizer does."""
+        """Append records and their checkpoint, then show it, as the anonymizer does."""
         with (self.log / RELEASES).open("ab") as file:
+            if not file.tell():
+                file.write(pack_checkpoint(self._note(), 0))
             for entry in entries:
                 file.write(pack_record(entry.encode()))
                 self.head.append(entry.encode())
-            file.flush()
             self.bytes = file.tell()
+            file.write(pack_checkpoint(self._note(), self.bytes))
         self.checkpoint()
 
     def release_windows(self, first: int, count: int) -> list[bytes]:
@@ -148,15 +154,26 @@ class UnitFolder:
         return payloads
 
     def checkpoint(self, **changes: int) -> bytes:
-        """Sign and replace the checkpoint; `entries` and `bytes` may be given to lie."""
-        size = changes.get("entries", self.head.size)
-        head = Checkpoint(self.origin, size, self.head.root(), (f"bytes {changes.get('bytes', self.bytes)}",))
-        note = sign_checkpoint(head, self.origin, KEY)
-        write_atomic(self.log / CHECKPOINT, note)
+        """Sign and show a checkpoint; `entries` and `bytes` may be given to lie."""
+        note = self._note(**changes)
+        write_atomic(self.shown, note)
         return note
 
-    def configure(self, port: int, mqtt: str = "tls = false", *, backlog_per_s: int = 1000, policy: str = "") -> None:
-        """Write agent.toml for a broker on loopback; `mqtt` and `policy` are further lines of their tables."""
+    def _note(self, **changes: int) -> bytes:
+        size = changes.get("entries", self.head.size)
+        head = Checkpoint(self.origin, size, self.head.root(), said(changes.get("bytes", self.bytes)))
+        return sign_checkpoint(head, self.origin, KEY)
+
+    def configure(
+        self,
+        port: int,
+        mqtt: str = "tls = false",
+        *,
+        host: str = "localhost",
+        backlog_per_s: int = 1000,
+        policy: str = "",
+    ) -> None:
+        """Write agent.toml for a broker; `mqtt` and `policy` are further lines of their tables."""
         self.config.write_text(
             f"""schema = 1
 [paths]
@@ -168,7 +185,7 @@ offer = "{self.offer}"
 [clock]
 trusted_when = "operator"
 [mqtt]
-host = "localhost"
+host = "{host}"
 port = {port}
 backlog_per_s = {backlog_per_s}
 {mqtt}
@@ -194,12 +211,19 @@ backend = "bluez"
 
 
 class PublisherProcess:
-    """`python -m agent.publisher` over a UnitFolder; ended with the block."""
+    """`python -m agent.publisher` over a UnitFolder; ended with the block. With `at` it starts behind these words, in another network namespace."""
 
-    def __init__(self, unit: UnitFolder, *options: str, pass_fds: tuple[int, ...] = (), tree: Path = ROOT) -> None:
+    def __init__(
+        self,
+        unit: UnitFolder,
+        *options: str,
+        pass_fds: tuple[int, ...] = (),
+        tree: Path = ROOT,
+        at: tuple[str, ...] = (),
+    ) -> None:
         self._unit = unit
         self._tree = tree
-        self._command = [sys.executable, "-m", "agent.publisher", "--config", str(unit.config), *options]
+        self._command = [*at, sys.executable, "-m", "agent.publisher", "--config", str(unit.config), *options]
         self._fds = pass_fds
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -20,7 +20,7 @@ def main() -> None:
     log = root / "var/lib/dtpr/log"
     with open(os.open(log / "releases", os.O_RDWR | os.O_CREAT, 0o640), "wb") as releases:
         releases.write(b"a release")
-    write_atomic(log / "checkpoint", b"a checkpoint", mode=0o640)
+    write_atomic(root / "run/dtpr-public/checkpoint", b"a checkpoint")
     write_atomic(root / "run/dtpr-public/state", b"a state")
     held = ctypes.create_string_buffer(b"a reading")
     print(ctypes.addressof(held), flush=True)

@@ -111,13 +111,14 @@ def test_keys_are_closed_to_everyone_but_their_reader(installed: Installation) -
     installed.create_accounts()
     keys = installed.root / "etc/dtpr"
     keys.mkdir()
-    for name in ("unit-key", "tls-key.pem", "mqtt-password"):
+    for name in ("unit-key", "unit-key.next", "tls-key.pem", "mqtt-password"):
         (keys / name).write_text("a secret, carelessly copied here")
         (keys / name).chmod(0o644)
     installed.create_folders()
     publisher = installed.account("dtpr-publisher")
     for name, owner in (
         ("unit-key", (0, 0)),
+        ("unit-key.next", (0, 0)),
         ("tls-key.pem", (publisher.uid, publisher.gid)),
         ("mqtt-password", (publisher.uid, publisher.gid)),
     ):

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.contracts.log import pack_record
 from agent.operations.log_copy import export
-from agent.wire import cose, tlog
-from agent.wire.tlog import Checkpoint, TreeHead
+from agent.wire import cose
+from tests.log_files import write_log
 from tests.wire.notes import verifier_key
 from tests.wire.test_tlog import KEY, OTHER_KEY
 
@@ -48,15 +47,7 @@ def _sumdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def log_of(folder: Path, size: int) -> Path:
     """A log folder with `size` entries of no meaning, as the anonymizer writes one."""
-    folder.mkdir(exist_ok=True)
-    head, records = TreeHead(), b""
-    for number in range(size):
-        entry = b"entry %d" % number + bytes(number % 300)
-        head.append(entry)
-        records += pack_record(entry)
-    (folder / "releases").write_bytes(records + bytes(4096))
-    checkpoint = Checkpoint(ORIGIN, size, head.root(), (f"bytes {len(records)}",))
-    (folder / "checkpoint").write_bytes(tlog.sign_checkpoint(checkpoint, ORIGIN, KEY))
+    write_log(folder, (b"entry %d" % number + bytes(number % 300) for number in range(size)), KEY, ORIGIN)
     return folder
 
 

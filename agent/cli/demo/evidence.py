@@ -13,7 +13,7 @@ from agent.cli.demo.processes import Line
 from agent.cli.demo.report import Report
 from agent.cli.demo.stage import CITY, SITE, UNIT, Stage
 from agent.contracts.aggregate import Aggregate, Cell
-from agent.contracts.log import CHECKPOINT, RELEASES, Release, decode_entry, iter_records
+from agent.contracts.log import RELEASES, Release, decode_entry, iter_log
 from agent.contracts.public import read_envelope
 from agent.contracts.release import governed
 from agent.disclosure.datachain import decode_disclosure
@@ -178,25 +178,28 @@ def releases_of(stage: Stage) -> list[Release]:
 
     Raises LogDamaged, EncodingError or SignatureError.
     """
-    folder = stage.log
-    if not (folder / CHECKPOINT).exists():
+    path = stage.log / RELEASES
+    records = list(iter_log(path.read_bytes())) if path.exists() else []
+    notes = [record.body for record in records if record.is_checkpoint]
+    if not notes:
         return []
     origin = f"{CITY}/{SITE}/{UNIT}"
-    checkpoint = open_checkpoint((folder / CHECKPOINT).read_bytes(), origin, stage.public_key)
+    checkpoint = open_checkpoint(notes[-1], origin, stage.public_key)
     if checkpoint.origin != origin:
-        raise LogDamaged(str(folder / CHECKPOINT), expected=f"the log of {origin}", got=checkpoint.origin)
-    octets = (folder / RELEASES).read_bytes()
+        raise LogDamaged(str(path), expected=f"the log of {origin}", got=checkpoint.origin)
     head = TreeHead()
     releases = []
-    for _, entry in iter_records(octets):
+    for record in records:
         if head.size == checkpoint.size:
             break
-        head.append(entry)
-        item = decode_entry(entry)
+        if record.is_checkpoint:
+            continue
+        head.append(record.body)
+        item = decode_entry(record.body)
         if isinstance(item, Release):
             releases.append(item)
     if head.size != checkpoint.size or head.root() != checkpoint.root:
-        raise LogDamaged(str(folder / RELEASES), expected="the entries of its checkpoint", got="others")
+        raise LogDamaged(str(path), expected="the entries of its checkpoint", got="others")
     return releases
 
 

@@ -65,11 +65,15 @@ def _stream(stream: Stream, by: Fraction) -> Stream:
 
 
 def _privacy(privacy: Privacy, by: Fraction) -> Privacy:
-    """Samples come once a second, in the demo too: fewer of them, of a person as well."""
+    """Samples come once a second, in the demo too: fewer of them, of a person as well. A person costs what the policy says, all of it the mean's
+    where percentiles are left out."""
     match privacy:
         case ScalarPrivacy():
             samples, m, c = (_part(count, by) for count in (privacy.samples, privacy.m, privacy.c))
-            return replace(privacy, samples=samples, m=m, c=c)
+            short = replace(privacy, samples=samples, m=m, c=c)
+            if privacy.percentiles and not short.steady:  # the few samples of a demo's window cannot tell them
+                short = replace(short, percentiles=(), percentiles_rho=Fraction(0))
+            return short
         case CoarsePrivacy():
             return replace(privacy, min_samples=max(2, _part(privacy.min_samples, by)))
         case _:

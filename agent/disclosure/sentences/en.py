@@ -98,6 +98,8 @@ _TEXTS = {
     "dp.noise_value": "Chance changes each value, at least nine times in ten by {amount} or less.",
     "dp.noise_marks": "Chance changes the number of marks, at least nine times in ten by {amount} or less.",
     "dp.mean": "Each value is the average of {samples}.",
+    "dp.percentiles": "It also sends the values that {percentiles} of 100 readings do not exceed.",
+    "dp.noise_percentiles": "Chance changes how many readings had each value, at least nine times in ten by {amount} or less.",
     "dp.threshold": "Numbers below {tau} after that are not shown.",
     "dp.no_threshold": "Small numbers are shown too, so some are below zero.",
     "dp.totals": "It also sends running totals, which begin anew {every} and include the numbers not shown.",

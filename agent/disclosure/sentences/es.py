@@ -98,6 +98,8 @@ _TEXTS = {
     "dp.noise_value": "El azar cambia cada valor; al menos nueve de cada diez veces, en {amount} o menos.",
     "dp.noise_marks": "El azar cambia el número de marcas; al menos nueve de cada diez veces, en {amount} o menos.",
     "dp.mean": "Cada valor es el promedio de {samples}.",
+    "dp.percentiles": "También envía los valores que {percentiles} de cada 100 lecturas no superan.",
+    "dp.noise_percentiles": "El azar cambia cuántas lecturas tuvo cada valor; al menos nueve de cada diez veces, en {amount} o menos.",
     "dp.threshold": "Después, los números menores que {tau} no se muestran.",
     "dp.no_threshold": "También se muestran los números pequeños, así que algunos son menores que cero.",
     "dp.totals": "También envía totales acumulados, que empiezan de nuevo {every} e incluyen los números no mostrados.",

@@ -98,6 +98,8 @@ _TEXTS = {
     "dp.noise_value": "Le hasard modifie chaque valeur, au moins neuf fois sur dix de {amount} ou moins.",
     "dp.noise_marks": "Le hasard modifie le nombre de marques, au moins neuf fois sur dix de {amount} ou moins.",
     "dp.mean": "Chaque valeur est la moyenne de {samples}.",
+    "dp.percentiles": "Il envoie aussi les valeurs que {percentiles} mesures sur 100 ne dépassent pas.",
+    "dp.noise_percentiles": "Le hasard modifie le nombre de mesures par valeur, au moins neuf fois sur dix de {amount} ou moins.",
     "dp.threshold": "Ensuite, les nombres inférieurs à {tau} ne sont pas montrés.",
     "dp.no_threshold": "Les petits nombres sont montrés aussi : certains sont donc inférieurs à zéro.",
     "dp.totals": "Il envoie aussi des totaux cumulés, qui repartent de zéro {every} et comprennent les nombres non montrés.",

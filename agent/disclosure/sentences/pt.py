@@ -98,6 +98,8 @@ _TEXTS = {
     "dp.noise_value": "O acaso muda cada valor; pelo menos nove em cada dez vezes, em {amount} ou menos.",
     "dp.noise_marks": "O acaso muda o número de marcas; pelo menos nove em cada dez vezes, em {amount} ou menos.",
     "dp.mean": "Cada valor é a média de {samples}.",
+    "dp.percentiles": "Também envia os valores que {percentiles} de cada 100 leituras não ultrapassam.",
+    "dp.noise_percentiles": "O acaso muda quantas leituras teve cada valor; pelo menos nove em cada dez vezes, em {amount} ou menos.",
     "dp.threshold": "Depois disso, números menores que {tau} não são mostrados.",
     "dp.no_threshold": "Os números pequenos também são mostrados; por isso, alguns são menores que zero.",
     "dp.totals": "Também envia totais acumulados, que recomeçam {every} e incluem os números não mostrados.",

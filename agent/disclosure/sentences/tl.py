@@ -98,6 +98,8 @@ _TEXTS = {
     "dp.noise_value": "Binabago ng pagkakataon ang bawat halaga, nang {amount} o mas kaunti sa siyam man lang sa sampung beses.",
     "dp.noise_marks": "Binabago ng pagkakataon ang bilang ng marka, nang {amount} o mas kaunti sa siyam man lang sa sampung beses.",
     "dp.mean": "Ang bawat halaga ay karaniwan ng {samples}.",
+    "dp.percentiles": "Ipinapadala rin nito ang mga halagang hindi nalalampasan ng {percentiles} sa 100 sukat.",
+    "dp.noise_percentiles": "Binabago ng pagkakataon ang bilang ng sukat sa bawat halaga, nang {amount} o mas kaunti sa siyam man lang sa sampung beses.",
     "dp.threshold": "Pagkatapos nito, hindi ipinapakita ang mga numerong mas mababa sa {tau}.",
     "dp.no_threshold": "Ipinapakita rin ang maliliit na numero, kaya may ilang mas mababa sa zero.",
     "dp.totals": "Nagpapadala rin ito ng tumatakbong kabuuan, na nagsisimulang muli {every} at kasama ang mga numerong hindi ipinapakita.",

@@ -1,5 +1,6 @@
 """The channels of config/asyncapi.yaml: one row a topic. A new topic is a schema, an example and a row."""
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from agent.contracts.log import Release
 from agent.contracts.public import Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
 from agent.policy.file import load_policy
+from agent.publisher.home_assistant import cleared, entities
 from agent.publisher.message import (
     Message,
     checkpoint_message,
@@ -44,7 +46,9 @@ class Example:
     message: Message
 
     def payload(self) -> Any:
-        """As a JSON value; text stays text."""
+        """As a JSON value; text stays text, octets are in base64."""
+        if "cbor" in self.message.content_type:
+            return base64.b64encode(self.message.payload).decode()
         text = self.message.payload.decode()
         return json.loads(text) if "json" in self.message.content_type and text else text
 
@@ -55,7 +59,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`address` is what follows `{root}/v1/{city}/{site}/{unit}/`."""
+    """`address` is what follows `{root}/v1/{city}/{site}/{unit}/`, or all of it where it begins with `{prefix}/`; `others` are further messages that may come there."""
 
     name: str
     address: str
@@ -68,6 +72,7 @@ class Channel:
     action: Literal["send", "receive"] = "send"
     """As the unit does it."""
     qos: int = 1
+    others: tuple["Channel", ...] = ()
 
 
 def channels() -> tuple[Channel, ...]:
@@ -110,6 +115,7 @@ def channels() -> tuple[Channel, ...]:
         expiry_s = policy.collect_within_s
         return release_messages(topics, release, log_index=17, expiry_s=expiry_s, mqtt5=mqtt5, late=late)
 
+    told = entities(topics, disclosure, "homeassistant")
     well = {name: (Report(True, True, {}),) for name in DAEMONS}
     troubled = well | {"firmware_bridge": (Report(False, True, {"missing_frames": "10+"}),), "beacon": (None,)}
 
@@ -126,6 +132,18 @@ def channels() -> tuple[Channel, ...]:
                 Example("count-late", sent(releases["count"], mqtt5=True, late=True)[0]),
             ),
             schemas.HEADERS,
+            others=(
+                Channel(
+                    "release-cbor",
+                    "agg/{stream}",
+                    "The same in CBOR, from a unit that is set to it.",
+                    False,
+                    "application/senml+cbor",
+                    schemas.CBOR_PACK,
+                    tuple(Example(name, sent(_sealed(name, cbor=True), mqtt5=True)[0]) for name in packs.ALL),
+                    schemas.HEADERS,
+                ),
+            ),
         ),
         Channel(
             "signature",
@@ -206,6 +224,18 @@ def channels() -> tuple[Channel, ...]:
             (),
         ),
         Channel(
+            "entity",
+            "{prefix}/sensor/{node}/{object}/config",
+            "What Home Assistant is told of one cell; only from units whose operator wants it. Empty when the cell is no more.",
+            True,
+            "application/json",
+            schemas.ENTITY,
+            (
+                *(Example(message.topic.split("/")[3], message) for message in told),
+                Example("no more", cleared(told[0].topic)),
+            ),
+        ),
+        Channel(
             "policy",
             "policy",
             "Where a city may leave a signed policy or stop order; only units whose operator allows it read it.",
@@ -219,6 +249,6 @@ def channels() -> tuple[Channel, ...]:
     )
 
 
-def _sealed(name: str) -> Release:
+def _sealed(name: str, *, cbor: bool = False) -> Release:
     window = packs.ALL[name]
-    return seal(window, None if isinstance(window.terms.guarantee, NoGuarantee) else packs.CHARGE, KEY)
+    return seal(window, None if isinstance(window.terms.guarantee, NoGuarantee) else packs.CHARGE, KEY, cbor=cbor)

@@ -73,7 +73,12 @@ _OPTIONAL = {
     ),
 }
 _CELLS = [
-    record("A number in unit `u`.", n=_CELL, u=UNIT, v=_NUMBER),
+    record(
+        "A number in unit `u`: of a class, a class's running `total`, a bin, `devices`, an average, or a percentile `p1` to `p99`.",
+        n=_CELL,
+        u=UNIT,
+        v=_NUMBER,
+    ),
     record(
         "`suppressed`, `not_collected`; or words where a cell holds words: a bin, `estimate`, `at_least`.",
         n=_CELL,
@@ -175,10 +180,51 @@ HEALTH = message(
     memory_locked={"type": "boolean"},
     **{name: {"enum": list(BUCKETS)} for name in COUNTERS},
 )
+CBOR_PACK = _OCTETS | {
+    "contentMediaType": "application/senml+cbor",
+    "description": (
+        "The records of a pack in JSON under the integer labels of RFC 8428 section 6, and a filler that makes all packs of a stream equally long: "
+        "rule `cbor-pack` of pack.cddl. The signature's protected header names the content type."
+    ),
+}
 ENTRIES = _OCTETS | {
     "description": "256 entries of the release log, each behind its length (u16, big endian); C2SP tlog-tiles."
 }
 TILE = _OCTETS | {"description": "256 SHA-256 hashes of 32 bytes; C2SP tlog-tiles."}
+ENTITY: Schema = {
+    "oneOf": [
+        {
+            "type": "object",
+            "description": "An MQTT sensor of Home Assistant's discovery; the templates read a pack in JSON.",
+            "properties": {
+                **{name: _TEXT for name in ("name", "unique_id", "state_topic", "value_template")},
+                **{
+                    name: _TEXT for name in ("json_attributes_topic", "json_attributes_template", "unit_of_measurement")
+                },
+                **{
+                    name: _TEXT for name in ("availability_topic", "availability_template", "last_reset_value_template")
+                },
+                "qos": {"const": 1},
+                "state_class": {"enum": ["measurement", "total"]},
+                "entity_category": {"const": "diagnostic"},
+                "expire_after": {"type": "integer", "minimum": 1, "description": "seconds"},
+                "device": {"type": "object", "required": ["identifiers", "name", "manufacturer"]},
+                "origin": {"type": "object", "required": ["name"]},
+            },
+            "required": [
+                "name",
+                "unique_id",
+                "state_topic",
+                "value_template",
+                "availability_topic",
+                "device",
+                "origin",
+            ],
+            "additionalProperties": False,
+        },
+        {"const": "", "description": "The entity is no more: an empty payload."},
+    ]
+}
 POLICY = _OCTETS | {
     "description": "A signed policy or stop order, as `dtpr-agent policy sign` writes it: COSE_Sign. At most 64 KiB."
 }

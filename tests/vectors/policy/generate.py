@@ -134,6 +134,8 @@ SOUND = another(
     *("scalar", "dp", "sound_level_meter", 'quantity = "sound_level"', "", "rho = 0.125", "m = 60", "c = 60"),
     *("low = 30", "high = 100", "step = 0.1", "samples = 3600"),
 )
+PERCENTILES = SOUND.replace('"1 hour"', '"8 hours"').replace("samples = 3600", "samples = 28800")
+PERCENTILES += "percentiles = [10, 50, 90]\npercentiles_rho = 0.0625\n"
 COARSE = another(
     *("scalar", "coarse", "sound_level_meter", 'quantity = "sound_level"', "", 'aggregation = "mean"'),
     *("min_samples = 600", "low = 30", "high = 100", "step = 5"),
@@ -141,7 +143,7 @@ COARSE = another(
 NONE = another(
     *("scalar", "none", "air_quality", 'quantity = "pm2_5"', "", "low = 0", "high = 1000", "step = 0.1"),
 )
-OTHERS = (DURATION, THRESHOLD_ONLY, UNIQUE, SOUND, COARSE, NONE)
+OTHERS = (DURATION, THRESHOLD_ONLY, UNIQUE, SOUND, PERCENTILES, COARSE, NONE)
 """Good streams of the other kinds and modes."""
 
 
@@ -485,6 +487,33 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "samples-missing": (*instead(SOUND, "samples = 3600\n", ""), "[stream.privacy]", "privacy.samples: expected"),
     "samples-beyond-the-window": (*instead(SOUND, "3600", "3601"), "samples", "at most one a second, 3600 in a window"),
     "c-beyond-the-samples": (*instead(SOUND, "3600", "59"), "c = 60", "at most samples = 59, got 60"),
+    "percentiles-falling": (
+        *instead(PERCENTILES, "[10, 50, 90]", "[90, 50, 10]"),
+        "percentiles = ",
+        "expected 1 to 5 whole numbers from 1 to 99, rising",
+    ),
+    "percentile-of-a-hundred": (*instead(PERCENTILES, "90]", "100]"), "percentiles = ", "whole numbers from 1 to 99"),
+    "percentiles-none": (*instead(PERCENTILES, "[10, 50, 90]", "[]"), "percentiles = ", "1 to 5 whole numbers"),
+    "percentiles-without-rho": (
+        *instead(PERCENTILES, "percentiles_rho = 0.0625\n", ""),
+        "[stream.privacy]",
+        "privacy.percentiles_rho: expected a number",
+    ),
+    "rho-of-no-percentiles": (
+        *instead(PERCENTILES, "percentiles = [10, 50, 90]\n", ""),
+        "percentiles_rho",
+        "expected a known key, got 'percentiles_rho'",
+    ),
+    "percentiles-take-all": (
+        *instead(PERCENTILES, "percentiles_rho = 0.0625", "percentiles_rho = 0.125"),
+        "percentiles_rho",
+        "less than rho = 0.125, of which the mean needs a part too, got 0.125",
+    ),
+    "percentiles-lost-in-noise": (
+        *instead(PERCENTILES, "percentiles_rho = 0.0625", "percentiles_rho = 0.00390625"),
+        "percentiles_rho",
+        "a standard deviation of at most 720, 1 in 40 of the samples, got 960",
+    ),
     "aggregation-maximum": (
         *instead(COARSE, '"mean"', '"max"'),
         "aggregation",

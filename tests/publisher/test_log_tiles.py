@@ -1,0 +1,28 @@
+"""PB-30, PB-31: what becomes of the log's bundles where the disk is full."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.publisher.log_tiles import LogTiles
+from agent.publisher.topics import Topics
+from agent.wire.tiles import WIDTH
+from tests.publisher.unit_folders import UnitFolder
+
+
+def test_a_file_that_cannot_be_written_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """PB-31: bundle and tile go out once in this process; a restart sends them again."""
+    unit = UnitFolder(tmp_path / "unit")
+    unit.append(*(unit.release(number) for number in range(WIDTH)))
+    topics = Topics("dtpr", unit.city, unit.site, unit.name)
+    for _ in range(2):
+        tiles = LogTiles(unit.log, unit.shown, tmp_path / "absent" / "tiles")
+        sent = []
+        while (message := tiles.next_message(topics, 60, 0)) is not None:
+            sent.append(message.topic.removeprefix(f"{unit.base}/"))
+            tiles.sent(len(sent))
+        assert sent == ["log/entries/000", "log/tile/0/000"]
+        for mid in range(1, len(sent) + 1):
+            tiles.acknowledge(mid)
+        assert tiles.next_message(topics, 60, 0) is None
+    assert "absent" in caplog.text

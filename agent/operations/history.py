@@ -35,6 +35,7 @@ from agent.operations.numbers import Numbers
 from agent.operations.openings import Openings
 from agent.operations.policies import Policies
 from agent.operations.rotations import Course
+from agent.operations.signatures import verify_ed25519
 from agent.policy.governance import TrustRoot
 from agent.wire import cbor
 from agent.wire.detached import DetachedVerifier
@@ -70,7 +71,7 @@ class History:
         self.policies = Policies(self._origin, root, findings)
         self._course = course
         self._by_key = Counter[bool]()
-        self._signatures = {key: DetachedVerifier(key) for key in course.keys}
+        self._signatures = {key: DetachedVerifier(key, verify_ed25519) for key in course.keys}
         self._findings = findings
         self._account = Account()
         self._numbers = Numbers(self.policies, self._account, findings)

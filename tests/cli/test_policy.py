@@ -59,6 +59,7 @@ def test_check_the_shipped_policy_without_touching_hardware() -> None:
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("OK  config/policy.toml\n")
     assert compile_disclosure(load_policy(POLICY)).digest.hex() in ran.stdout
+    assert "\n    release log    54 MB a year on the card\n" in ran.stdout
     assert not ran.stderr
 
 

@@ -132,7 +132,7 @@ class Evidence:
                 self._take_release(value)
             case "disclosure":
                 self.disclosure_mqtt = value
-            case "state" if not value.get("stale_will"):
+            case "state" if value.get("connection") == "online":  # a will says what was so when it was left
                 self.state_mqtt = value
 
     def _take_release(self, value: Mapping[str, Any]) -> None:

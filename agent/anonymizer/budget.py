@@ -13,7 +13,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 from agent.contracts.carried import Held, Run, Spent
-from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CountPrivacy, ScalarPrivacy, UniquePrivacy
 
 Charges = Mapping[Fraction, int]
 """rho of one reading in a window -> number of windows charged with it."""

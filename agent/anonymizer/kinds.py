@@ -19,16 +19,8 @@ from agent.contracts.aggregate import PackTerms, pack_bytes
 from agent.contracts.guarantee import NoGuarantee, PureGuarantee
 from agent.contracts.log import Charge, Release
 from agent.errors import EncodingError, PolicyError
-from agent.policy.model import (
-    CoarsePrivacy,
-    CountPrivacy,
-    NoPrivacy,
-    Policy,
-    ScalarPrivacy,
-    Stream,
-    ThresholdOnly,
-    UniquePrivacy,
-)
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, NoPrivacy, ScalarPrivacy, ThresholdOnly, UniquePrivacy
 from agent.wire.detached import message_bytes
 
 

@@ -13,7 +13,8 @@ from agent.contracts.log import Charge, PolicyOffered, PolicyTaken, Release
 from agent.errors import PolicyError, SignatureError
 from agent.policy.compile import compile_policy
 from agent.policy.enforcement import ENFORCED
-from agent.policy.model import Policy, ThresholdOnly
+from agent.policy.model import Policy
+from agent.policy.modes import ThresholdOnly
 from agent.policy.parse import parse_policy
 from agent.policy.signed import Kind, verify_policy
 from agent.wire import cbor, cose

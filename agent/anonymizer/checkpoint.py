@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.contracts.log import MAX_NOTE_RECORD_BYTES, RELEASES, Record, decisions, iter_log, logged_until
+from agent.contracts.log_file import MAX_NOTE_RECORD_BYTES, RELEASES, Record, decisions, iter_log, logged_until
 from agent.contracts.rotation import read_rotation
 from agent.errors import (
     EncodingError,

@@ -8,7 +8,7 @@ from collections import defaultdict
 from fractions import Fraction
 
 from agent.anonymizer.kinds import longest_release
-from agent.contracts.log import RECORD, SECTOR_BYTES
+from agent.contracts.log_file import RECORD, SECTOR_BYTES
 from agent.policy.model import Policy
 from agent.wire.tlog import EMPTY_ROOT, Checkpoint, note_bytes
 

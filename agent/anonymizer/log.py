@@ -1,4 +1,4 @@
-"""The release log (contracts/log): append entries and their checkpoint in one write, make it durable, then show it to readers.
+"""The release log (contracts/log, contracts/log_file): append entries and their checkpoint in one write, make it durable, then show it to readers.
 
 Invariants: bytes become visible (the checkpoint by itself covers them) only after fdatasync has returned; nothing that a checkpoint covers
 is ever changed or removed; one process writes; what follows the last checkpoint on start is kept when it is whole and zeroed when torn.
@@ -28,19 +28,8 @@ from agent.anonymizer.checkpoint import (
 from agent.anonymizer.extent import Bundle, Extent
 from agent.anonymizer.resumption import Resumption, resumption
 from agent.anonymizer.segment import STEP_BYTES, Segment
-from agent.contracts.log import (
-    LOGGED,
-    MAX_UNKEPT,
-    Entry,
-    KeyRotated,
-    LogLost,
-    Record,
-    covered_bytes,
-    decode_entry,
-    notes_in,
-    pack_checkpoint,
-    pack_record,
-)
+from agent.contracts.log import Entry, KeyRotated, LogLost, decode_entry
+from agent.contracts.log_file import LOGGED, MAX_UNKEPT, Record, covered_bytes, notes_in, pack_checkpoint, pack_record
 from agent.errors import BadInput, EncodingError, InvariantBroken, LogDamaged, StorageUnavailable
 from agent.wire import tlog
 from agent.wire.cose import public_bytes

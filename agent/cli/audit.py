@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.cli import audit_mirror
 from agent.cli.audit_beginning import beginning_lines, instant, last_line, same_log
-from agent.contracts.log import unit_path
+from agent.contracts.log_file import unit_path
 from agent.errors import EncodingError, LogDamaged, SettingsError
 from agent.operations.audit import Inputs, Verdict, audit
 from agent.operations.findings import WORDS

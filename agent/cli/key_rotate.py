@@ -20,8 +20,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from agent.contracts.log import RELEASES, unit_path
 from agent.contracts.log_end import read_last_head
+from agent.contracts.log_file import RELEASES, unit_path
 from agent.contracts.rotation import MAX_ROTATION_BYTES, Rotation, open_rotation, seal_rotation
 from agent.errors import BadInput, SettingsError, StorageUnavailable
 from agent.local import settings

@@ -8,7 +8,8 @@ from agent.anonymizer.ledger import Ledger
 from agent.cli import privacy_plot, privacy_report, privacy_text
 from agent.cli.policy import load
 from agent.cli.privacy_report import Spent
-from agent.contracts.log import RELEASES, Gap, Release
+from agent.contracts.log import Gap, Release
+from agent.contracts.log_file import RELEASES
 from agent.errors import LogDamaged, SettingsError
 from agent.local.files import write_atomic
 from agent.local.randomness import random_bytes

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from agent.contracts.health import decode_health
-from agent.contracts.log import AFTER
+from agent.contracts.log_file import AFTER
 from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import DisclosureError, MessageError, SignatureError

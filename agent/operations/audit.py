@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from agent.contracts.board_seen import BoardSeen
-from agent.contracts.log import unit_path
+from agent.contracts.log_file import unit_path
 from agent.contracts.public import open_envelope, read_envelope
 from agent.errors import EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
 from agent.operations.beginning import Beginning, Tried

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import unit_path
+from agent.contracts.log_file import unit_path
 from agent.errors import EncodingError, LogDamaged, SignatureError
 from agent.operations.findings import Findings, Kind
 from agent.operations.log_copy import read_regular

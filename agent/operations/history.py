@@ -11,19 +11,8 @@ from agent.contracts import aggregate
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.carried import State
 from agent.contracts.gate_log import GateChanges
-from agent.contracts.log import (
-    MAX_ENTRY_BYTES,
-    Carried,
-    Charge,
-    Decision,
-    Entry,
-    Gap,
-    KeyRotated,
-    LogLost,
-    Release,
-    decode_entry,
-    unit_path,
-)
+from agent.contracts.log import Carried, Charge, Decision, Entry, Gap, KeyRotated, LogLost, Release, decode_entry
+from agent.contracts.log_file import MAX_ENTRY_BYTES, unit_path
 from agent.errors import BadInput
 from agent.operations.account import Account
 from agent.operations.carried import CarriedStates

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import MAX_ENTRY_BYTES, RECORD, RELEASES, iter_records
 from agent.contracts.log_end import read_last_head
+from agent.contracts.log_file import MAX_ENTRY_BYTES, RECORD, RELEASES, iter_records
 from agent.errors import EncodingError, LogDamaged, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.wire.tiles import (

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import unit_path
+from agent.contracts.log_file import unit_path
 from agent.contracts.rotation import open_rotation
 from agent.errors import BadInput, EncodingError, LogDamaged, SignatureError, StorageUnavailable
 from agent.local.files import write_atomic

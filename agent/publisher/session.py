@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ssl import SSLContext
 
 from agent.contracts.health import Report
-from agent.contracts.log import LOGGED
+from agent.contracts.log_file import LOGGED
 from agent.contracts.status import bucket
 from agent.errors import SettingsError
 from agent.local.clock import Clock

@@ -13,7 +13,8 @@ from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.seal import seal
 from agent.contracts.aggregate import Aggregate, Cell, NotCollected
 from agent.contracts.gate_log import GateChanges
-from agent.contracts.log import RELEASES, Release, iter_log
+from agent.contracts.log import Release
+from agent.contracts.log_file import RELEASES, iter_log
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
 from tests.anonymizer.stage import KEY, make_policy

@@ -16,18 +16,8 @@ from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.loss import continuation, origin_after
 from agent.anonymizer.successor import begin_successor
-from agent.contracts.log import (
-    LOGGED,
-    RELEASES,
-    Charge,
-    Decision,
-    Entry,
-    Gap,
-    LogLost,
-    NoticeServed,
-    Release,
-    decode_entry,
-)
+from agent.contracts.log import Charge, Decision, Entry, Gap, LogLost, NoticeServed, Release, decode_entry
+from agent.contracts.log_file import LOGGED, RELEASES
 from agent.errors import LogDamaged, LogShortened
 from agent.wire.tlog import Checkpoint, sign_checkpoint
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy

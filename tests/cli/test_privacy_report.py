@@ -13,7 +13,8 @@ import pytest
 from agent.anonymizer.ledger import Ledger
 from agent.cli import privacy_plot, privacy_report
 from agent.cli.main import main
-from agent.contracts.log import RELEASES, Gap
+from agent.contracts.log import Gap
+from agent.contracts.log_file import RELEASES
 from agent.local.randomness import random_bytes
 from agent.policy.epsilon import epsilon
 from agent.policy.file import load_policy

@@ -12,7 +12,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.anonymizer import extent
 from agent.anonymizer.seal import seal
 from agent.beacon import advertisement, gatt
-from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, rotation, status
+from agent.contracts import (
+    aggregate,
+    board,
+    carried,
+    health,
+    latest,
+    lease,
+    log,
+    log_file,
+    public,
+    reading,
+    rotation,
+    status,
+)
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.gate_log import Change, Further, GateChanges
 from agent.contracts.public import Reason
@@ -148,8 +161,8 @@ def _logged(size: int, end: int) -> bytes:
     return tlog.sign_checkpoint(tlog.Checkpoint(origin, size, bytes(32), (f"bytes {end}",)), origin, KEYS[0])
 
 
-_BEGUN = log.pack_checkpoint(_logged(0, 0), 0) + log.pack_record(NOTICE)
-LOG = _BEGUN + log.pack_checkpoint(_logged(1, len(_BEGUN)), len(_BEGUN)) + bytes(64)
+_BEGUN = log_file.pack_checkpoint(_logged(0, 0), 0) + log_file.pack_record(NOTICE)
+LOG = _BEGUN + log_file.pack_checkpoint(_logged(1, len(_BEGUN)), len(_BEGUN)) + bytes(64)
 HELLO = board.Board(
     "0011223344", "1.0", bytes(32), SCHEMA_HASH, (board.Channel("crossings", "count", ("bike", "foot")),)
 ).encode()
@@ -280,7 +293,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         NOTICE,
         CARRIED,
         log.KeyRotated(ROTATION).encode(),
-        log.pack_record(RELEASE) + log.pack_record(NOTICE),
+        log_file.pack_record(RELEASE) + log_file.pack_record(NOTICE),
     ),
     "bundles": (b"".join(extent.Bundle(1000 * row, bytes([row]) * 32).encode() for row in range(1, 4)),),
     "log_end": (LOG,),

@@ -14,7 +14,20 @@ from agent.anonymizer import batch, extent
 from agent.beacon import advertisement, gatt
 from agent.beacon.reading import Reading, read_unit
 from agent.beacon.verdict import Trust, Verdict, judge
-from agent.contracts import aggregate, board, health, latest, lease, log, log_end, public, reading, release, rotation
+from agent.contracts import (
+    aggregate,
+    board,
+    health,
+    latest,
+    lease,
+    log,
+    log_end,
+    log_file,
+    public,
+    reading,
+    release,
+    rotation,
+)
 from agent.contracts.status import BUCKETS
 from agent.disclosure import compact, datachain, validation
 from agent.disclosure.icon import check_icon
@@ -243,7 +256,7 @@ def target_aggregate(data: bytes) -> None:
 
 @reads(
     "agent.contracts.log.decode_entry",
-    "agent.contracts.log.iter_records",
+    "agent.contracts.log_file.iter_records",
     "agent.contracts.carried.decode_state",
     "agent.contracts.gate_log.decode_gate_changes",
     "agent.contracts.board_seen.decode_board_seen",
@@ -256,7 +269,7 @@ def target_log(data: bytes) -> None:
         if isinstance(one, log.Release):
             release.governed(one)
     end = 0
-    for end_of_record, entry in log.iter_records(data):
+    for end_of_record, entry in log_file.iter_records(data):
         assert end < end_of_record <= len(data)
         end = end_of_record
         with contextlib.suppress(LogDamaged):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.contracts.log import RELEASES
+from agent.contracts.log_file import RELEASES
 from agent.publisher.backlog import Backlog
 from agent.publisher.log_tiles import LogTiles
 from agent.publisher.topics import Topics

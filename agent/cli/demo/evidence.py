@@ -13,7 +13,8 @@ from agent.cli.demo.processes import Line
 from agent.cli.demo.report import Report
 from agent.cli.demo.stage import CITY, SITE, UNIT, Stage
 from agent.contracts.aggregate import Aggregate, Cell
-from agent.contracts.log import RELEASES, Release, decode_entry, iter_log
+from agent.contracts.log import Release, decode_entry
+from agent.contracts.log_file import RELEASES, iter_log
 from agent.contracts.public import read_envelope
 from agent.contracts.release import governed
 from agent.disclosure.datachain import decode_disclosure

@@ -34,7 +34,7 @@ from agent.policy.standing import Standing
 from agent.policy.stop import compile_stop, decompile_stop, stop_order
 from agent.policy.units import compile_units, decompile_units, parse_units
 from agent.policy.words import day_words
-from agent.wire import cose, toml
+from agent.wire import cose, cose_sign, toml
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -101,7 +101,9 @@ def run_sign(args: argparse.Namespace) -> int:
             raise PolicyError("signed file", expected=f"{kind}, as --as says", got=str(found), remedy=f"--as {found}")
         report = _signed_words(kind, payload)
         message = (
-            cose.add_signatures(data, [key]) if again else cose.sign(payload, [key], content_type=kind.content_type)
+            cose_sign.add_signatures(data, [key])
+            if again
+            else cose_sign.sign(payload, [key], content_type=kind.content_type)
         )
         judge = decompile_governance(payload) if root is None and kind is Kind.GOVERNANCE else root
         report += _signatures(message, kind, judge, key)
@@ -141,7 +143,7 @@ def run_stop(args: argparse.Namespace) -> int:
     """Write a signed stop order, dated now; raises PolicyError, SettingsError."""
     payload = compile_stop(stop_order(args.city, args.unit, args.reason, _now_s()))
     key = load_signing_key(args.key)
-    message = cose.sign(payload, [key], content_type=Kind.STOP.content_type)
+    message = cose_sign.sign(payload, [key], content_type=Kind.STOP.content_type)
     _write(args.out, message, replaces=None)
     report = [*_signed_words(Kind.STOP, payload), *_signatures(message, Kind.STOP, None, key)]
     print("\n".join([*report, f"    written    {args.out}"]))
@@ -204,7 +206,7 @@ def _signatures(message: bytes, kind: Kind, judge: TrustRoot | None, key: "Ed255
     standing = None if judge is None else read_standing(message, judge, kind)
     names = {} if judge is None else judge.signer_names()
     lines = []
-    for part in cose.decode_sign(message).signatures:
+    for part in cose_sign.decode_sign(message).signatures:
         note = (
             ""
             if part.kid in names
@@ -230,7 +232,7 @@ def _signers(message: bytes, root: TrustRoot, kind: Kind) -> list[str]:
         may = any(name.startswith(f"{role.name}/") for name in found.candidates)
         lines.append(f"    {role.name:<10} {', '.join(signed) or ('nobody' if may else 'does not sign this')}")
     keys = root.public_keys()
-    for kid in dict.fromkeys(part.kid for part in cose.decode_sign(message).signatures):
+    for kid in dict.fromkeys(part.kid for part in cose_sign.decode_sign(message).signatures):
         if kid not in keys:
             lines.append(f"    ignored    {_signer(kid, {})}: not in this trust root")
     return [*lines, *_standing_words(found, root)]

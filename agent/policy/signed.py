@@ -19,7 +19,7 @@ from agent.policy.standing import Standing, standing, stop_standing
 from agent.policy.stop import StopOrder, decompile_stop
 from agent.policy.units import Units, VouchedUnit, decompile_units
 from agent.policy.words import day_words
-from agent.wire import cose
+from agent.wire import cose_sign
 from agent.wire.sha256 import sha256
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 SUFFIX = ".cose"
-MAX_SIGNED_BYTES = cose.MAX_SIGN_BYTES
+MAX_SIGNED_BYTES = cose_sign.MAX_SIGN_BYTES
 
 MAX_AHEAD_S = 86_400
 """How far a signer's clock may be ahead of the unit's: an order dated in a year must not outlive every policy until then."""
@@ -147,7 +147,7 @@ def verify_first_governance(message: bytes) -> TrustRoot:
 def read_signed(message: bytes) -> tuple[Kind, bytes]:
     """What a signed file says it is, and its payload, nothing of it verified."""
     try:
-        signed = cose.decode_sign(message, max_bytes=MAX_SIGNED_BYTES)
+        signed = cose_sign.decode_sign(message, max_bytes=MAX_SIGNED_BYTES)
     except EncodingError as bad:
         raise PolicyError(
             "signed file", expected="a COSE_Sign as `dtpr-agent policy sign` writes", got=str(bad)
@@ -184,7 +184,7 @@ def _counted(
     message: bytes, root: TrustRoot, kind: Kind, count: Callable[[TrustRoot, frozenset[bytes]], Standing]
 ) -> tuple[bytes, Standing]:
     try:
-        found = cose.verify_sign(
+        found = cose_sign.verify_sign(
             message, root.public_keys(), content_type=kind.content_type, max_bytes=MAX_SIGNED_BYTES
         )
     except EncodingError as bad:

@@ -22,7 +22,7 @@ from agent.errors import PolicyError
 from agent.policy.compile import compile_policy
 from agent.policy.file import load_policy
 from agent.policy.signed import Kind
-from agent.wire import cose
+from agent.wire import cose_sign
 from tests.vectors.policy import generate as vectors
 
 PROJECT = Path(__file__).parents[2]
@@ -194,7 +194,7 @@ def _signed(path: Path) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     compiled = compile_policy(load_policy(path))
-    return cose.sign(compiled, [Ed25519PrivateKey.generate()], content_type=Kind.POLICY.content_type)
+    return cose_sign.sign(compiled, [Ed25519PrivateKey.generate()], content_type=Kind.POLICY.content_type)
 
 
 def test_diff_of_any_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

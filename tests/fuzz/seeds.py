@@ -42,7 +42,7 @@ from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
 from agent.policy.units import compile_units, parse_units
 from agent.publisher import cursor, tile_progress
-from agent.wire import cbor, cose, cosignature, senml, senml_cbor, tiles, tlog
+from agent.wire import cbor, cose, cose_sign, cosignature, senml, senml_cbor, tiles, tlog
 from firmware_bridge import cobs, frame
 from tests import packs
 from tests.packs import COUNT, changed
@@ -226,7 +226,7 @@ ICON = (
 
 
 def _signed(kind: Kind, payload: bytes) -> bytes:
-    return cose.sign(payload, [KEYS[0], KEYS[2]], content_type=kind.content_type)
+    return cose_sign.sign(payload, [KEYS[0], KEYS[2]], content_type=kind.content_type)
 
 
 PUBLISH = (
@@ -280,7 +280,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         cose.sign1(b"payload", KEYS[0], detached=True),
         cose.sign1(b"payload", KEYS[0], detached=True, content_type=senml.SENML_CBOR),
     ),
-    "cose_sign": (cose.sign(b"payload", KEYS, content_type="text/plain"),),
+    "cose_sign": (cose_sign.sign(b"payload", KEYS, content_type="text/plain"),),
     "senml": (PACK, *PACKS, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
     "senml_cbor": (*IN_CBOR, senml_cbor.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=Decimal("1.50"))])),
     "aggregate": (PACK, *PACKS, *IN_CBOR),

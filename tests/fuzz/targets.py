@@ -56,7 +56,7 @@ from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
 from agent.policy.parse import parse_policy
 from agent.publisher import cursor, home_assistant, tile_progress
-from agent.wire import cbor, cose, cosignature, proofs, senml, senml_cbor, tiles, tlog, toml
+from agent.wire import cbor, cose, cose_sign, cosignature, proofs, senml, senml_cbor, tiles, tlog, toml
 from agent.wire.detached import DetachedVerifier, verify_detached
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
@@ -211,13 +211,13 @@ def target_cose_sign1(data: bytes) -> None:
             assert quick is not True
 
 
-@reads("agent.wire.cose.decode_sign", "agent.wire.cose.verify_sign")
+@reads("agent.wire.cose_sign.decode_sign", "agent.wire.cose_sign.verify_sign")
 def target_cose_sign(data: bytes) -> None:
     """Several signers."""
     with contextlib.suppress(EncodingError, SignatureError):
-        assert all(isinstance(part.kid, bytes) for part in cose.decode_sign(data).signatures)
+        assert all(isinstance(part.kid, bytes) for part in cose_sign.decode_sign(data).signatures)
     with contextlib.suppress(EncodingError, SignatureError):
-        cose.verify_sign(
+        cose_sign.verify_sign(
             data, {cose.key_id(KEY_BYTES): KEY_BYTES}, content_type="text/plain", algorithms=cose.UNIT_ALGORITHMS
         )
 

@@ -1,6 +1,6 @@
 """What several people signed: policies, trust roots, units files, stop orders. Pure; `now_s` (Unix seconds, UTC) is an argument.
 
-Each is a COSE_Sign (RFC 9052 section 4.1, wire/cose) whose signed content type says what it is, so that no signature given for one
+Each is a COSE_Sign (RFC 9052 section 4.1, wire/cose_sign) whose signed content type says what it is, so that no signature given for one
 kind counts for another. Invariant: a value that a `verify_…` returns was signed by enough signers of the root it was given.
 
 All raise SignatureError (not signed as it must be) or PolicyError (malformed, out of its dates, another city, not the next version),

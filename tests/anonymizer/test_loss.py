@@ -17,11 +17,13 @@ from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.loss import continuation, origin_after
 from agent.anonymizer.successor import begin_successor
+from agent.anonymizer.window import NS
 from agent.contracts.log import Charge, Decision, Entry, Gap, LogLost, NoticeServed, Release, StopTaken, decode_entry
 from agent.contracts.log_file import LOGGED, RELEASES, iter_log
 from agent.errors import LogDamaged, LogShortened, StorageUnavailable
+from agent.policy.parse import parse_policy
 from agent.wire.tlog import Checkpoint, sign_checkpoint
-from tests.anonymizer.stage import KEY, ORIGIN, make_policy
+from tests.anonymizer.stage import KEY, ORIGIN, make_policy, policy_text
 from tests.anonymizer.worlds import World
 from tests.signing import signed_stop
 
@@ -68,6 +70,22 @@ def test_the_ledger_of_what_follows_is_that_of_what_was_left(runs: list[tuple[in
     assert not any(isinstance(entry, Release) for entry in following)
     assert state(following) == state(left)
     assert [decode_entry(entry.encode()) for entry in following] == following
+
+
+def test_the_odometer_of_several_streams_is_what_it_was() -> None:
+    """AN-33, AN-64: Gaps of a long absence come one stream after another, and those of the log that follows in another order."""
+    walkers = (
+        policy_text(rho="0.03125", cap="1")
+        .partition("[[stream]]")[2]
+        .replace('"crossings"\nchannel', '"walkers"\nchannel')
+    )
+    world = World(parse_policy(policy_text(rho="0.03125", cap="1") + "[[stream]]" + walkers, "policy.toml"))
+    world.run(320, step=1)
+    world.boot_ns += 5000 * NS
+    world.restart()
+    world.run(20, step=1)
+    assert {entry.stream for entry in world.entries if isinstance(entry, Gap)} == {"crossings", "walkers"}
+    assert state(list(continuation(LOST, world.entries))) == state(world.entries)
 
 
 def test_a_year_is_few_entries() -> None:

@@ -22,6 +22,7 @@ from agent.anonymizer.checkpoint import (
     is_signed,
     names_key,
     read_shown,
+    require_continues,
     show,
     verified,
 )
@@ -185,11 +186,12 @@ class ReleaseLog:
         follows = kept is not None and kept[1].origin != self._origin
         if self._copy is not None and not follows:
             pasts.insert(0, Past(self._copy.path, kept))
+        elif self._copy is not None:
+            self._copy.size = -1  # nothing is kept of this log yet, however long the one before it was
         said = self._begin_at(pasts, self._resume) if self._resume is not None and not follows else []
         last = self._read(pasts, kept[1] if kept is not None and follows else None)
         if last is None:
-            for past in (*pasts, *self._overwritten(1)):
-                past.require_size(self._extent.head, self._extent.decided)
+            require_continues((*pasts, *self._overwritten(1)), self._extent.head, self._extent.decided)
             self._begin()
             return
         checkpoint, torn = last
@@ -212,7 +214,7 @@ class ReleaseLog:
         self._bundles.keep(self._whole)
         self._whole = []
         with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
-            self._cover(every=1, anew=follows)
+            self._cover(every=1)
 
     def _begin_at(self, pasts: Sequence[Past], resume: Callable[[Resumption], None]) -> list[str]:
         """Go to the newest state from which the log can be read on; else what is wrong with the file of bundles."""
@@ -271,10 +273,7 @@ class ReleaseLog:
             raise self._damaged(f"a log that follows that of {before.origin}", "an empty one")
         if torn:
             pasts = [*pasts, *self._overwritten(2)]
-        for past in pasts:
-            past.require_size(self._extent.head, self._extent.decided)
-        for past in pasts:
-            past.require_root()
+        require_continues(pasts, self._extent.head, self._extent.decided)
         return checkpoint, torn
 
     def _verify(self, note: bytes) -> Checkpoint:

@@ -1,5 +1,6 @@
 """What a city meets on its own side of `subscribe`: settings that cannot work, a full disk, a process that ends (OP-45 of agent/operations/SPEC.md)."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from tests.brokers import Mosquitto
 from tests.operations.stories import PUBLIC, story, write_copy
 from tests.operations.test_subscribe import ROOT, Subscriber
 from tests.publisher.hostile_broker import CONNACK_5, HostileBroker
-from tests.publisher.unit_folders import TIMEOUT_S, PublisherProcess, UnitFolder, wait_until
+from tests.publisher.unit_folders import FIRST_START, TIMEOUT_S, WINDOW_S, PublisherProcess, UnitFolder, wait_until
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,55 @@ def _heard_until(folder: Path, port: int, known: set[int], many: int, number: in
         subscriber.process.send_signal(number)
         subscriber.process.wait(TIMEOUT_S)
         return heard()
+
+
+def test_what_was_not_handed_over_is_not_acknowledged(tmp_path: Path) -> None:
+    """OP-13, OP-45: `--count` in the midst of what came together, and a disk that is full: the next under the name begins there."""
+    unit = UnitFolder(tmp_path / "unit")
+    unit.announce()
+
+    def command(*options: str) -> list[str]:
+        where = ["--host", "127.0.0.1", "--port", str(broker.port), "--session", "archive", "--json"]
+        return [sys.executable, "-m", "agent.cli.main", "subscribe", *where, *options]
+
+    def three() -> list[int]:
+        out = subprocess.run(command("--count", "3"), capture_output=True, cwd=ROOT, timeout=60, check=True).stdout
+        found = [record["window_start"] for record in map(json.loads, out.splitlines()) if record["type"] == "release"]
+        assert len(found) == 3
+        return found
+
+    with Mosquitto(tmp_path) as broker:
+        unit.configure(broker.port)
+        subprocess.run(command("--seconds", "1"), stdout=subprocess.DEVNULL, cwd=ROOT, timeout=60, check=True)
+        unit.release_windows(0, 9)
+        with PublisherProcess(unit):
+            wait_until(lambda: unit.passed() == 9, "the releases")
+        with Path("/dev/full").open("wb") as full:
+            ended = subprocess.run(command(), stdout=full, stderr=subprocess.DEVNULL, cwd=ROOT, timeout=60, check=False)
+        assert ended.returncode == 3
+        found = [three() for _ in range(3)]
+    assert found == [[FIRST_START + WINDOW_S * number for number in range(first, first + 3)] for first in (0, 3, 6)]
+
+
+def test_a_member_that_leaves_takes_no_share_with_it(tmp_path: Path) -> None:
+    """OP-11, OP-14: its session ends with it, so that the broker gives the others everything."""
+    unit = UnitFolder(tmp_path / "unit")
+    unit.announce()
+    folders = [tmp_path / name for name in ("leaves", "stays")]
+    for folder in folders:
+        folder.mkdir()
+    with Mosquitto(tmp_path) as broker:
+        unit.configure(broker.port)
+        leaves, stays = (Subscriber(folder, broker.port, "--json", "--group", "city") for folder in folders)
+        with leaves, stays:
+            wait_until(lambda: broker.log.count("Sending SUBACK to dtpr-subscribe") == 2, "both")
+            leaves.process.send_signal(signal.SIGTERM)
+            assert leaves.process.wait(TIMEOUT_S) == 0
+            wait_until(lambda: broker.log.count("Received DISCONNECT from dtpr-subscribe") == 1, "its goodbye")
+            unit.release_windows(0, 8)
+            with PublisherProcess(unit):
+                wait_until(lambda: unit.passed() == 8, "the releases")
+                wait_until(lambda: len(stays.records("release")) == 8, "all of them")
 
 
 def test_two_with_one_session_are_told(tmp_path: Path) -> None:

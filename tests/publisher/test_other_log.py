@@ -80,9 +80,7 @@ def test_tiles_of_a_log_of_the_same_layout_begin_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", ["none", "refused"])
-def test_a_bundle_that_waits_goes_with_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
-) -> None:
+def test_a_bundle_that_waits_goes_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
     """PB-47, PB-48: made of the old log and not acknowledged before the other began, it is not published as the other's."""
     monkeypatch.setattr("agent.publisher.log_tiles.REFUSED_S", 0.0)
     unit = UnitFolder(tmp_path / "unit")

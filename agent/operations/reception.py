@@ -2,7 +2,7 @@
 
 The session outlives a lost connection (MQTT 5), so that a network gap loses nothing; it ends with the generator, unless it has a name.
 
-Invariant: a message is acknowledged only after whoever reads the generator has asked for the next one: what was received and not yet dealt with when
+Invariant: a message is acknowledged only after whoever reads the generator has asked for the next one, or ended it in order: what was received and not yet dealt with when
 the process dies, the broker still has.
 """
 
@@ -52,7 +52,7 @@ _REMEDY_ACL = "let this user read these topics at the broker"
 
 @dataclass(slots=True)
 class Output:
-    """Where a reader's lines go: once it has `failed`, a session with a name acknowledges nothing more of what was read."""
+    """Where a reader's lines go: once it has `failed`, or was interrupted, a session with a name acknowledges nothing more of what was read."""
 
     failed: bool = False
 
@@ -77,8 +77,10 @@ def receive(
             reception.turn(poll_s)
             while reception.messages:
                 message, mid = reception.messages.popleft()
-                yield message
-                reception.acknowledge(mid)
+                try:
+                    yield message
+                finally:  # whoever ends here has dealt with it, unless `output` failed
+                    reception.acknowledge(mid)
             yield None
     finally:
         reception.close(told=output is None or not output.failed)

@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
         with contextlib.closing(stream):
             try:
                 _print(stream, args)
-            except OSError:
+            except BaseException:
                 output.failed = True
                 raise
     except KeyboardInterrupt:
@@ -215,8 +215,6 @@ def _print(stream: Iterator[tuple[Record, Received] | None], args: argparse.Name
     if args.csv:
         sys.stdout.write(f"{HEADER}\n")
     for item in stream:
-        if args.count is not None and tally.releases >= args.count:
-            break  # only now: the last one is acknowledged once the next is asked for
         now = time.monotonic()
         if item is None:
             sys.stdout.flush()
@@ -232,7 +230,7 @@ def _print(stream: Iterator[tuple[Record, Received] | None], args: argparse.Name
         if args.rate is not None and now - told >= args.rate:
             told = now
             print(tally.line(now, silence.count), file=sys.stderr, flush=True)
-        if ends_at is not None and now >= ends_at:
+        if (ends_at is not None and now >= ends_at) or (args.count is not None and tally.releases >= args.count):
             break
     sys.stdout.flush()
     if args.rate is not None:

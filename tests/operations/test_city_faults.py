@@ -1,5 +1,6 @@
 """What a city meets on its own side of `subscribe`: settings that cannot work, a full disk, a process that ends (OP-45 of agent/operations/SPEC.md)."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
+from agent.wire.cose import public_bytes
 from tests.brokers import Mosquitto
 from tests.operations.stories import PUBLIC, story, write_copy
 from tests.operations.test_subscribe import ROOT, Subscriber
 from tests.publisher.hostile_broker import CONNACK_5, HostileBroker
-from tests.publisher.unit_folders import FIRST_START, TIMEOUT_S, WINDOW_S, PublisherProcess, UnitFolder, wait_until
+from tests.publisher.test_publisher_311 import VersionGate
+from tests.publisher.unit_folders import FIRST_START, KEY, TIMEOUT_S, WINDOW_S, PublisherProcess, UnitFolder, wait_until
 
 
 @pytest.mark.parametrize(
@@ -110,23 +113,37 @@ def _heard_until(folder: Path, port: int, known: set[int], many: int, number: in
         return heard()
 
 
-def test_what_was_not_handed_over_is_not_acknowledged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_what_was_not_handed_over_is_not_acknowledged(tmp_path: Path, version: str) -> None:
     """OP-13, OP-45: `--count` in the midst of what came together, and a disk that is full: the next under the name begins there."""
     unit = UnitFolder(tmp_path / "unit")
     unit.announce()
 
     def command(*options: str) -> list[str]:
-        where = ["--host", "127.0.0.1", "--port", str(broker.port), "--session", "archive", "--json"]
+        where = [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--session",
+            "archive",
+            "--json",
+            "--key",
+            public_bytes(KEY).hex(),
+        ]
         return [sys.executable, "-m", "agent.cli.main", "subscribe", *where, *options]
 
     def three() -> list[int]:
         out = subprocess.run(command("--count", "3"), capture_output=True, cwd=ROOT, timeout=60, check=True).stdout
-        found = [record["window_start"] for record in map(json.loads, out.splitlines()) if record["type"] == "release"]
+        releases = [record for record in map(json.loads, out.splitlines()) if record["type"] == "release"]
+        assert all(record["verified"] for record in releases)
+        found = [record["window_start"] for record in releases]
         assert len(found) == 3
         return found
 
-    with Mosquitto(tmp_path) as broker:
-        unit.configure(broker.port)
+    with Mosquitto(tmp_path) as broker, contextlib.closing(VersionGate(broker.port, b"\x20\x02\x00\x01")) as gate:
+        port = broker.port if version == "5" else gate.port
+        unit.configure(port)
         subprocess.run(command("--seconds", "1"), stdout=subprocess.DEVNULL, cwd=ROOT, timeout=60, check=True)
         unit.release_windows(0, 9)
         with PublisherProcess(unit):

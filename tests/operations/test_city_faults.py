@@ -133,12 +133,13 @@ def test_what_was_not_handed_over_is_not_acknowledged(tmp_path: Path, version: s
         ]
         return [sys.executable, "-m", "agent.cli.main", "subscribe", *where, *options]
 
-    def three() -> list[int]:
-        out = subprocess.run(command("--count", "3"), capture_output=True, cwd=ROOT, timeout=60, check=True).stdout
-        releases = [record for record in map(json.loads, out.splitlines()) if record["type"] == "release"]
-        found = [record["window_start"] for record in releases]
-        assert len(found) == 3
-        return found
+    def three() -> set[int]:
+        """What one that ends by --count printed; where nothing more is there it ends by itself."""
+        ended = subprocess.run(
+            command("--count", "3", "--seconds", "10"), capture_output=True, cwd=ROOT, timeout=60, check=True
+        )
+        records = map(json.loads, ended.stdout.splitlines())
+        return {record["window_start"] for record in records if record["type"] == "release"}
 
     with Mosquitto(tmp_path) as broker, contextlib.closing(VersionGate(broker.port, b"\x20\x02\x00\x01")) as gate:
         port = broker.port if version == "5" else gate.port
@@ -153,8 +154,13 @@ def test_what_was_not_handed_over_is_not_acknowledged(tmp_path: Path, version: s
         with Path("/dev/full").open("wb") as full:
             ended = subprocess.run(command(), stdout=full, stderr=subprocess.DEVNULL, cwd=ROOT, timeout=60, check=False)
         assert ended.returncode == 3
-        found = [three() for _ in range(3)]
-    assert found == [[FIRST_START + WINDOW_S * number for number in range(first, first + 3)] for first in (0, 3, 6)]
+        heard = set[int]()
+        for _ in range(12):  # acknowledgements may be lost with the connection: perhaps once more, and never left out
+            heard |= three()
+            assert heard == {FIRST_START + WINDOW_S * number for number in range(len(heard))}
+            if len(heard) == 9:
+                break
+        assert len(heard) == 9
 
 
 def test_a_member_that_leaves_takes_no_share_with_it(tmp_path: Path) -> None:

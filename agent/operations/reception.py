@@ -2,7 +2,7 @@
 
 The session outlives a lost connection (MQTT 5), so that a network gap loses nothing; it ends with the generator, unless it has a name.
 
-Invariant: a message is acknowledged only after whoever reads the generator has asked for the next one: what was received and not yet dealt with when
+Invariant: a message is acknowledged only after whoever reads the generator has asked for the next one, or ended it in order: what was received and not yet dealt with when
 the process dies, the broker still has.
 """
 
@@ -12,6 +12,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTv5, MQTTv311
@@ -49,6 +50,13 @@ _REMEDY = "check host, port, TLS and credentials"
 _REMEDY_ACL = "let this user read these topics at the broker"
 
 
+@dataclass(slots=True)
+class Output:
+    """Where a reader's lines go: once it has `failed`, or was interrupted, a session with a name acknowledges nothing more of what was read."""
+
+    failed: bool = False
+
+
 def receive(
     mqtt: Mqtt,
     filters: tuple[str, ...],
@@ -57,6 +65,7 @@ def receive(
     *,
     poll_s: float = 0.2,
     session: str | None = None,
+    output: Output | None = None,
 ) -> Generator[Received | None, None, None]:
     """Every message, and None at least every `poll_s` or so; for as long as the caller goes on. A `session` with a name outlives the process.
 
@@ -67,10 +76,14 @@ def receive(
         while True:
             reception.turn(poll_s)
             while reception.messages:
-                yield reception.messages.popleft()
+                message, mid = reception.messages.popleft()
+                try:
+                    yield message
+                finally:  # whoever ends here has dealt with it, unless `output` failed
+                    reception.acknowledge(mid)
             yield None
     finally:
-        reception.close()
+        reception.close(told=output is None or not output.failed)
 
 
 class _Reception:
@@ -79,7 +92,7 @@ class _Reception:
     def __init__(
         self, mqtt: Mqtt, filters: tuple[str, ...], context: ssl.SSLContext | None, login: Login, session: str | None
     ) -> None:
-        self.messages: deque[Received] = deque()
+        self.messages: deque[tuple[Received, int]] = deque()
         self._mqtt = mqtt
         self._filters = filters
         self._context = context
@@ -112,9 +125,10 @@ class _Reception:
             now = time.monotonic()
             try:
                 for published in client.published():
-                    self.messages.append(
-                        Received(published.topic, published.payload, published.user_properties, published.retain, now)
+                    received = Received(
+                        published.topic, published.payload, published.user_properties, published.retain, now
                     )
+                    self.messages.append((received, published.mid))
             except MessageError as bad:
                 raise BrokerUnavailable(self._broker, why=f"it does not speak MQTT: {bad}", remedy=_REMEDY) from None
         if self._client.socket() is not None:
@@ -124,9 +138,13 @@ class _Reception:
         if not self._ever and time.monotonic() - self._began > FIRST_CONNECT_WITHIN_S + client.connect_timeout:
             raise BrokerUnavailable(self._broker, why="it does not answer", remedy=_REMEDY)
 
-    def close(self) -> None:
+    def acknowledge(self, mid: int) -> None:
+        self._client.acknowledge(mid)
+
+    def close(self, *, told: bool) -> None:
+        """Say goodbye, after what acknowledges the messages dealt with; `told` is whether they were."""
         self._client.on_disconnect = None
-        if self._client.socket() is not None:
+        if self._client.socket() is not None and (told or self._session is None):
             if self._mqtt5 and self._session is None:
                 properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
                 properties.SessionExpiryInterval = 0

@@ -44,6 +44,8 @@ _REMEDY_ACL = "let the unit read its topic `policy` at the broker, or set [polic
 
 _REMEDY_DISCOVERY = "let the unit write below its own name at Home Assistant's prefix (config/home-assistant.md), or leave [mqtt] home_assistant out"
 
+_REMEDY_CLEARING = "[mqtt] home_assistant is left out: let the unit clear what it once wrote there, or remove the file home-assistant beside the cursor"
+
 _log = logging.getLogger(__name__)
 
 
@@ -107,7 +109,8 @@ class Session:
         if code is Code.OK and self.discovery.fault is not None:
             return Code.DISCOVERY_UNWRITABLE, str(self.discovery.fault)
         if code is Code.OK and self.discovery.refusal:
-            return Code.DISCOVERY_REFUSED, f"{self.discovery.refusal}; {_REMEDY_DISCOVERY}"
+            remedy = _REMEDY_CLEARING if self._mqtt.home_assistant is None else _REMEDY_DISCOVERY
+            return Code.DISCOVERY_REFUSED, f"{self.discovery.refusal}; {remedy}"
         return code, words
 
     def step(self, wait_s: float = POLL_S) -> None:
@@ -302,13 +305,21 @@ class Session:
         assert self._topics is not None
         deadline = time.monotonic() + GOODBYE_S
         try:
+            self._turn_until(connection, connection.window - 1, deadline)
+            if len(self._mids) >= connection.window:
+                connection.drop()  # the broker takes no more: its will says the same
+                return
             self._mids.add(connection.publish(self._offline(self._topics, backlog=self.backlog.behind)))
-            while self._mids and time.monotonic() < deadline:
-                connection.turn(0.1)
-                self._take_acknowledged(connection)
+            self._turn_until(connection, 0, deadline)
             connection.close()
         except BrokerFault:
             connection.drop()  # it went away first; its will says the same
+
+    def _turn_until(self, connection: Connection, in_flight: int, deadline: float) -> None:
+        """Wait until no more than so many are unacknowledged, or the deadline (monotonic); raise BrokerFault."""
+        while len(self._mids) > in_flight and time.monotonic() < deadline:
+            connection.turn(0.1)
+            self._take_acknowledged(connection)
 
     def _offline(self, topics: Topics, *, backlog: bool) -> Message:
         return self.unit.state_message(

@@ -72,7 +72,13 @@ def _inputs(args: argparse.Namespace) -> Inputs:
         except EncodingError as bad:
             raise LogDamaged(str(args.log / "checkpoint"), expected="a checkpoint", got=bad.got) from None
     if origin.count("/") != 2:
-        raise SettingsError("unit", expected="CITY/SITE/UNIT", got=ascii(origin)[:80])
+        raise SettingsError("--unit", expected="CITY/SITE/UNIT", got=ascii(origin)[:80])
+    for each in args.earlier:
+        if not (each / CHECKPOINT).exists() and not (each / "tile").is_dir():
+            remedy = "it is a folder that `dtpr-agent log export` or `dtpr-agent audit mirror` made"
+            raise LogDamaged(
+                str(each), expected="an older copy", got="neither checkpoint nor tile in it", remedy=remedy
+            )
     keys = (load_public_key(args.key),) if args.key is not None else find_keys(load_directory(args.keys), origin)
     return Inputs(
         origin=origin,

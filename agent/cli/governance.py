@@ -154,7 +154,13 @@ def _compiled(kind: Kind, data: bytes, name: str) -> bytes:
         return data
     match kind:
         case Kind.POLICY:
-            return compile_policy(parse_policy(data, name))
+            try:
+                return compile_policy(parse_policy(data, name))
+            except PolicyError as bad:
+                if "[unit]" not in bad.expected:
+                    raise
+                remedy = "what is no policy is signed --as governance, units or stop"
+                raise PolicyError(bad.where, expected=bad.expected, got=bad.got, remedy=remedy) from None
         case Kind.GOVERNANCE:
             return compile_governance(parse_governance(data, name))
         case Kind.UNITS:

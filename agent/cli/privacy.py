@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from agent.anonymizer.ledger import Ledger
@@ -10,7 +11,7 @@ from agent.cli.policy import load
 from agent.cli.privacy_report import Spent
 from agent.contracts.log import Gap, Release
 from agent.contracts.log_file import RELEASES
-from agent.errors import LogDamaged, SettingsError
+from agent.errors import LogDamaged, SettingsError, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.local.randomness import random_bytes
 from agent.publisher.cursor import START
@@ -78,6 +79,8 @@ def run_report(args: argparse.Namespace) -> int:
 
 def read_log(folder: Path) -> Spent:
     """Fold a release log up to its checkpoint, whose signature is not looked at; raises LogDamaged, SettingsError, StorageUnavailable."""
+    if not os.access(folder, os.X_OK) and folder.is_dir():
+        raise StorageUnavailable(str(folder), why="Permission denied", remedy="run this as its owner")
     if not (folder / RELEASES).is_file():
         raise SettingsError(
             str(folder),

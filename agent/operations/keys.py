@@ -127,6 +127,10 @@ def _superseded(item: Any) -> Superseded:
 
 def load_directory(path: Path) -> Directory:
     """The directory at `path`; raises MessageError, LogDamaged, StorageUnavailable."""
+    if path.is_dir():
+        raise MessageError(
+            str(path), expected="a key directory of `dtpr-agent fleet keys`, which is one file", got="a folder"
+        )
     return decode_directory(read_regular(path, MAX_DIRECTORY_BYTES), str(path))
 
 

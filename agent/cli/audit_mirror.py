@@ -37,7 +37,11 @@ def run(args: argparse.Namespace) -> int:
     """Collect until told to stop; 0, or 1 when something arrived that is not what the unit signed. Raises BadInput, BrokerUnavailable."""
     if args.unit.count("/") != 2 or {"+", "#"} & {*args.unit}:
         raise SettingsError("--unit", expected="CITY/SITE/UNIT", got=ascii(args.unit)[:80])
-    keys = (load_public_key(args.key),) if args.key is not None else find_keys(load_directory(args.keys), args.unit)
+    keys = (
+        (load_public_key(args.key),)
+        if args.key is not None
+        else find_keys(load_directory(args.keys), args.unit, str(args.keys))
+    )
     there = next(path for path in (args.mirror.absolute(), *args.mirror.absolute().parents) if path.exists())
     if not os.access(there, os.W_OK | os.X_OK):  # else it would show with the first whole bundle, days later
         raise StorageUnavailable(str(there), why="no right to write in it", remedy="choose another folder")

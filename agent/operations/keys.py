@@ -134,11 +134,11 @@ def load_directory(path: Path) -> Directory:
     return decode_directory(read_regular(path, MAX_DIRECTORY_BYTES), str(path))
 
 
-def find_keys(directory: Directory, origin: str) -> tuple[bytes, ...]:
+def find_keys(directory: Directory, origin: str, where: str = "key directory") -> tuple[bytes, ...]:
     """The key of a unit, and those before it, newest first; raises SettingsError when nobody vouches for one."""
     if origin not in directory.units:
         raise SettingsError(
-            "key directory",
+            where,
             expected=f"a key for {origin}"[:200],
             got=f"{len(directory.units)} other units",
             remedy="sign it into the units file, and make the directory again",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import COMMANDS, main
+from agent.policy.governance import compile_governance, parse_governance
 
 CONFIG = Path(__file__).parents[2] / "config"
 KEY = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"
@@ -64,6 +65,14 @@ def test_a_key_that_one_may_not_read_is_not_to_be_made_again(
     told = capsys.readouterr().err
     assert "as its owner" in told
     assert "key new" not in told
+
+
+def test_a_compiled_trust_root_is_one_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As for `audit` and `fleet keys`: it is the form in which the demo keeps its own."""
+    root = parse_governance((CONFIG / "governance.toml").read_bytes(), "governance.toml")
+    (folder / "governance.cbor").write_bytes(compile_governance(root))
+    assert main(["policy", "verify", "policy.cose", "--governance", "governance.cbor"]) == 2
+    assert "under governance version 1 of springfield" in capsys.readouterr().out
 
 
 def test_a_file_that_no_command_spoke_of_is_one_line(

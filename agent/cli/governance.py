@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _COSE_SIGN = b"\xd8\x62"
 """Tag 98; no UTF-8 text begins so."""
+_CBOR_MAP = 5
 
 
 def add_actions(actions: "Actions") -> None:
@@ -69,7 +70,9 @@ def add_actions(actions: "Actions") -> None:
 
     verify = actions.add_parser("verify", help="who signed this file, and is it enough?")
     verify.add_argument("file", type=Path, metavar="FILE", help="a signed file, .cose")
-    verify.add_argument("--governance", type=Path, required=True, metavar="ROOT", help="the trust root, .toml or .cose")
+    verify.add_argument(
+        "--governance", type=Path, required=True, metavar="ROOT", help="the trust root: .toml, compiled or .cose"
+    )
     verify.set_defaults(run=run_verify)
 
     stop = actions.add_parser("stop", help="order one unit, or all of a city, to stop collecting")
@@ -152,11 +155,17 @@ def run_stop(args: argparse.Namespace) -> int:
 
 def _compiled(kind: Kind, data: bytes, name: str) -> bytes:
     """The bytes to sign: compiled from a text, or those given when they are compiled already (a CBOR map, which is no UTF-8)."""
-    if data[:1] and data[0] >> 5 == 5:
+    if _is_compiled(data):
         return data
     match kind:
         case Kind.POLICY:
-            return compile_policy(parse_policy(data, name))
+            try:
+                return compile_policy(parse_policy(data, name))
+            except PolicyError as bad:
+                if "[unit]" not in bad.expected:
+                    raise
+                remedy = "what is no policy is signed --as governance, units or stop"
+                raise PolicyError(bad.where, expected=bad.expected, got=bad.got, remedy=remedy) from None
         case Kind.GOVERNANCE:
             return compile_governance(parse_governance(data, name))
         case Kind.UNITS:
@@ -165,6 +174,10 @@ def _compiled(kind: Kind, data: bytes, name: str) -> bytes:
             raise PolicyError(
                 name, expected="a signed stop order", got="something else", remedy="`dtpr-agent policy stop` writes one"
             )
+
+
+def _is_compiled(data: bytes) -> bool:
+    return bool(data) and data[0] >> 5 == _CBOR_MAP
 
 
 def _words(kind: Kind, payload: bytes) -> str:
@@ -253,9 +266,11 @@ def _signer(kid: bytes, names: Mapping[bytes, str]) -> str:
 
 
 def _load_root(path: Path) -> TrustRoot:
-    """A trust root from its text, or from its signed form, which must be signed by its own threshold."""
+    """A trust root from its text, compiled, or from its signed form, which must be signed by its own threshold."""
     data = _read(path)
     with _named(path):
+        if _is_compiled(data):
+            return decompile_governance(data)
         return verify_first_governance(data) if data.startswith(_COSE_SIGN) else parse_governance(data, str(path))
 
 

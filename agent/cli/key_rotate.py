@@ -36,7 +36,13 @@ NEXT = ".next"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`--config` and `--prepare`."""
-    parser.add_argument("--config", type=Path, default=settings.DEFAULT_PATH, metavar="F", help="agent.toml")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=settings.DEFAULT_PATH,
+        metavar="F",
+        help=f"agent.toml (default: {settings.DEFAULT_PATH})",
+    )
     parser.add_argument(
         "--prepare",
         action="store_true",

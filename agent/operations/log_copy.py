@@ -174,4 +174,8 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 def _unreadable(path: Path, bad: OSError) -> LogDamaged | StorageUnavailable:
     if isinstance(bad, PermissionError):
         return StorageUnavailable(str(path), why=bad.strerror or "an error", remedy="check its owner and mode")
-    return LogDamaged(str(path), expected="a file of the log", got=bad.strerror or "an error")
+    remedy = {
+        CHECKPOINT: "a copy is a folder that `dtpr-agent log export` or `dtpr-agent audit mirror` made",
+        RELEASES: "name the log's folder on the unit or its card, with --log, or agent.toml, with --config",
+    }.get(path.name, "")
+    return LogDamaged(str(path), expected="a file of the log", got=bad.strerror or "an error", remedy=remedy)

@@ -233,7 +233,7 @@ class Mirror:
             checkpoint = self._opened(note)
         except (EncodingError, SignatureError) as bad:
             raise LogDamaged(
-                str(self._folder / CHECKPOINT), expected=f"a checkpoint signed by {self._origin}", got=str(bad)[:120]
+                str(self._folder / CHECKPOINT), expected=f"a checkpoint signed by {self._origin}", got=str(bad)
             ) from None
         whole, tail = checkpoint.size // WIDTH * WIDTH, TreeHead()
         self._head, self._builder = copies.head(), TileBuilder(copies.begin, copies.rows)

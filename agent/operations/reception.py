@@ -35,6 +35,9 @@ TELL_EVERY_S = 60.0
 """A broker that comes and goes is spoken of so often."""
 
 FIRST_CONNECT_WITHIN_S = 10.0
+TELL_ABSENT_AFTER_S = 1.0
+"""Whoever started the command hears that it waits for a broker, and why, before it gives up."""
+
 SESSION_EXPIRY_S = 600
 NAMED_EXPIRY_S = 7 * 86_400
 """Of a session with a name: as long as a policy's numbers may take to be collected, unless it says otherwise."""
@@ -99,7 +102,7 @@ class _Reception:
         self._login = login
         self._fault: BrokerUnavailable | None = None
         self._ever = False
-        self._told_lost = False
+        self._told_lost = self._told_absent = False
         self._tell_from = 0.0
         self._began = time.monotonic()
         self._tried_at = float("-inf")
@@ -183,6 +186,9 @@ class _Reception:
         """It is not there: a fault in the beginning, later it is waited for."""
         if not self._ever and time.monotonic() - self._began > FIRST_CONNECT_WITHIN_S:
             self._fault = BrokerUnavailable(self._broker, why=why, remedy=_REMEDY)
+        elif not self._ever and not self._told_absent and time.monotonic() - self._began > TELL_ABSENT_AFTER_S:
+            self._told_absent = True
+            _log.warning("# no connection to %s yet (%s); tried again", self._broker, why)
 
     @property
     def _broker(self) -> str:

@@ -117,9 +117,13 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError("--group", expected="letters, digits, - and _", got=repr(args.group)[:40])
     if args.session is not None and not GROUP.fullmatch(args.session):
         raise SettingsError("--session", expected="letters, digits, - and _", got=repr(args.session)[:40])
+    if args.raw and not args.json:
+        raise SettingsError("--raw", expected="--json beside it", got="another form of output", remedy="add --json")
     if args.rate is not None and not args.rate > 0:
         raise SettingsError("--rate", expected="seconds above 0", got=str(args.rate))
-    filters = topic_filters(mqtt.root, _level(args.city), _level(args.site), _level(args.unit), args.group)
+    filters = topic_filters(
+        mqtt.root, _level(args.city, "--city"), _level(args.site, "--site"), _level(args.unit, "--unit"), args.group
+    )
     shared = args.group is not None
     output = Output()
     stream = records(
@@ -271,9 +275,11 @@ def _has_check_mark() -> bool:
     return True
 
 
-def _level(text: str) -> str:
+def _level(text: str, option: str) -> str:
     if text != "+" and not TOPIC_NAME.fullmatch(text):
-        raise SettingsError("topic level", expected="lower-case letters, digits and dashes", got=repr(text)[:40])
+        raise SettingsError(
+            option, expected="one topic level: lower-case letters, digits and dashes", got=repr(text)[:40]
+        )
     return text
 
 

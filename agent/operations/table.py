@@ -78,7 +78,7 @@ class Table:
         notes += ["late"] if record["late"] else []
         notes += ["repeat"] if record["retry"] else []
         notes += ["CONFLICT: another payload for this window"] if record["conflict"] else []
-        notes += [] if record["disclosure_announced"] else ["its disclosure was not announced"]
+        notes += [] if record["disclosure_announced"] else ["its disclosure is not known yet"]
         row = "  ".join(value.ljust(width) for value, width in zip(values, self._widths, strict=True))
         ending = f"  {cells.ljust(self._cells_width)}  {record['state']}  {self._marks[record['verified']]}"
         lines = self._sums(record)

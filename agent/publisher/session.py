@@ -99,7 +99,11 @@ class Session:
         if self.unit.fault is not None:
             return Code.PUBLIC_DAMAGED, str(self.unit.fault)
         if self._connection is None or (self._fault and self._connected_for_s() < PROVEN_S):
-            return (self._fault.code, str(self._fault)) if self._fault else (Code.CONNECTING, "")
+            return (
+                (self._fault.code, str(self._fault))
+                if self._fault
+                else (Code.CONNECTING, "a connection to the broker is being made")
+            )
         code, words = self.backlog.condition()
         if code is Code.OK and self.offers is not None:
             if self.offers.fault is not None:

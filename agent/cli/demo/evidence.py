@@ -205,7 +205,7 @@ def releases_of(stage: Stage) -> list[Release]:
 
 
 def build_report(
-    evidence: Evidence, stage: Stage, *, seconds: float, broker: str, restarts: Mapping[str, int]
+    evidence: Evidence, stage: Stage, *, seconds: float, broker: str, restarts: Mapping[str, int], offered: bool = False
 ) -> Report:
     """Judge a finished run: counts of windows come from the log itself, everything else from where it arrived."""
     releases = releases_of(stage)
@@ -246,5 +246,5 @@ def build_report(
         seconds_to_first_aggregate=round(evidence.first_aggregate_s or 0.0, 1),
         max_pss_mib={name: round(kib / 1024, 1) for name, kib in sorted(evidence.max_pss_kib.items())},
         restarts=dict(restarts),
-        street=not stage.channels,
+        street=not stage.channels and not offered,
     )

@@ -284,8 +284,10 @@ def _joined(note: bytes, more: bytes) -> bytes:
     """The first with what the other has of signatures besides, as far as there is room: none of a witness goes for what somebody added."""
     text, _, lines = note.partition(b"\n\n")
     other, _, further = more.partition(b"\n\n")
+    if other != text:  # with other words beside the root
+        return max(note, more, key=len)
     known = lines.split(b"\n")
-    for line in further.split(b"\n") if other == text else ():
+    for line in further.split(b"\n"):
         if line not in known and len(note) + len(line) < MAX_NOTE_BYTES:
             note += line + b"\n"
             known.append(line)

@@ -87,7 +87,7 @@ def _put(folder: Path, tile: Tile, content: bytes) -> None:
 def _known(folder: Path, checkpoint: Checkpoint) -> Checkpoint | None:
     """What `folder` holds already; raises LogDamaged when that is another log's or newer."""
     path = folder / CHECKPOINT
-    if not path.exists():
+    if not is_there(path):
         return None
     old = _checkpoint(path, read_regular(path, MAX_NOTE_BYTES))
     if old.origin != checkpoint.origin or old.size > checkpoint.size:
@@ -169,6 +169,15 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
             return file.read(max_bytes + 1)
     except OSError as bad:
         raise _unreadable(path, bad) from None
+
+
+def is_there(path: Path) -> bool:
+    """Also what cannot be read: reading it then says why."""
+    try:
+        path.lstat()
+    except OSError as bad:
+        return not isinstance(bad, FileNotFoundError | NotADirectoryError)
+    return True
 
 
 def _unreadable(path: Path, bad: OSError) -> LogDamaged | StorageUnavailable:

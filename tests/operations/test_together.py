@@ -270,9 +270,9 @@ def test_no_line_or_name_ends_the_audit_with_a_traceback(tmp_path: Path, capsys:
         assert main([*command, "--received", str(tmp_path / "lines")]) == 2
         assert f"{tmp_path / 'lines'}:1: expected a line" in capsys.readouterr().err
     (tmp_path / "checkpoint").write_bytes(b"x")
-    for option, name in (("--earlier", "a" * 300), ("--earlier", str(tmp_path))):
-        assert main([*command, option, name]) == 2
-        assert f"{name}/checkpoint: expected" in capsys.readouterr().err
+    for name, words, status in (("a" * 300, "File name too long", 3), (str(tmp_path), "expected", 2)):
+        assert main([*command, "--earlier", name]) == status
+        assert f"{name}/checkpoint: {words}" in capsys.readouterr().err
 
 
 # a mirror

@@ -44,7 +44,7 @@ demo: $(READY)
 	@$(RUN)/dtpr-agent demo $(DEMO_ARGS)
 
 test: $(READY) tools
-	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak and not privacy" $(TEST_ARGS)
+	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder -m "not soak and not privacy" $(TEST_ARGS)
 
 browser: $(READY) browser-tools
 	@$(RUN)/python -m pytest -o python_files='browse_*.py' -m "not soak" tests/browser $(TEST_ARGS)
@@ -58,7 +58,7 @@ check: $(READY) tools
 	@$(RUN)/mypy --no-error-summary
 	@report=$$($(RUN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 	@$(RUN)/python -m tests.systemd.installation
-	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak and not privacy" $(TEST_ARGS)
+	@$(RUN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder -m "not soak and not privacy" $(TEST_ARGS)
 
 privacy: $(READY) tools
 	@$(RUN)/python -m pytest --red-team -m "privacy and not soak" tests/privacy $(TEST_ARGS)

@@ -39,11 +39,11 @@ INBOX_ABSENT = "inbox_absent"
 _log = logging.getLogger(DAEMON)
 _HELLO_REQUEST = encode(Frame(Type.HELLO_REQUEST, 0, 0, 0, b"", b""), SCHEMA_HASH)
 _WORDS = {
-    Condition.PORT_ABSENT: "the board's tty is absent or busy; looking for it twice a second",
-    Condition.BOARD_SILENT: "the tty is open, no board says hello on it; asking every second",
+    Condition.PORT_ABSENT: "the board's tty is absent or busy: look at the cable, and `port` in agent.toml; it is tried twice a second",
+    Condition.BOARD_SILENT: "the tty is open, no board says hello on it: look at its power, and `baud` in agent.toml; it is asked every second",
     Condition.BOARD_REFUSED: "the board is refused",
     Condition.UP: "readings are handed over",
-    INBOX_ABSENT: "the anonymizer is not there; readings are dropped",
+    INBOX_ABSENT: "the anonymizer is not there, look at its journal; readings are dropped",
 }
 
 

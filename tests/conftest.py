@@ -20,6 +20,19 @@ def skip_fails(reason: str, environment: dict[str, str]) -> bool:
     return environment.get("CI") == "true" and not reason.startswith((MISSING_HARDWARE, MISSING_SHARED))
 
 
+WAITING_FIRST = ("integration", "publisher", "beacon")
+"""Folders whose tests mostly wait for real peers. Begun last, they would leave one process alone with the longest of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that wait come first, all else stays as it was; `make test` hands files out in this order."""
+    items.sort(key=lambda item: _turn(item.path.parent.name))
+
+
+def _turn(folder: str) -> int:
+    return WAITING_FIRST.index(folder) if folder in WAITING_FIRST else len(WAITING_FIRST)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a test's skip into a failure where a skip is not accepted."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.contracts.log import RELEASES, pack_checkpoint, pack_record
 from agent.contracts.log_end import read_last_head
+from agent.contracts.log_file import RELEASES, pack_checkpoint, pack_record
 from agent.wire.tlog import EMPTY_ROOT, Checkpoint, TreeHead, sign_checkpoint
 
 

@@ -10,7 +10,7 @@ from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
 from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
-from agent.wire import cose
+from agent.wire import cose, cose_sign
 
 NAMES = (("steward", "ana"), ("steward", "ben"), ("community", "chi"))
 KEYS = {name: Ed25519PrivateKey.from_private_bytes(bytes([i + 1]) * 32) for i, (_, name) in enumerate(NAMES)}
@@ -29,7 +29,7 @@ def trust_root(city: str = "springfield", *, version: int = 1, threshold: int = 
 
 def sign(kind: Kind, payload: bytes, *by: str) -> bytes:
     """A COSE_Sign by these signers (default: ana and chi, enough)."""
-    return cose.sign(payload, [KEYS[name] for name in by or ("ana", "chi")], content_type=kind.content_type)
+    return cose_sign.sign(payload, [KEYS[name] for name in by or ("ana", "chi")], content_type=kind.content_type)
 
 
 def signed_policy(policy: Policy | str, *by: str) -> bytes:

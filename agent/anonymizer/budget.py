@@ -13,7 +13,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 from agent.contracts.carried import Held, Run, Spent
-from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CountPrivacy, ScalarPrivacy, UniquePrivacy
 
 Charges = Mapping[Fraction, int]
 """rho of one reading in a window -> number of windows charged with it."""
@@ -117,8 +118,9 @@ class Budget:
 
     def change_terms(self, at: int, terms: Terms) -> None:
         """A policy is in force from `at` on (Unix seconds). For one period after it the stricter of both applies, item by item."""
-        for period in sorted(self._periods):
-            self._finish(period)
+        for period, streams in sorted(self._periods.items()):
+            for stream in sorted(streams):
+                self._finish(period, stream)
         self._terms.append((at, terms))
         self._known.update(terms.presence)
 
@@ -158,7 +160,7 @@ class Budget:
         for periods, inside in ((alone - fuller, few), (fuller, few + 1)):
             self._finished += periods * self._cost({stream: Counter({rho: inside})}, terms)
         for old in [period for period in self._periods if period < final - 1]:
-            self._finish(old)
+            self._finish(old, stream)
 
     def affordable(self, stream: str, start: int, rho: Fraction) -> bool:
         """Would one more window of `stream` at `rho` keep every span of one period within the cap?"""
@@ -228,9 +230,12 @@ class Budget:
     def _period_cost(self, period: int) -> Fraction:
         return self._cost(self._periods[period], self._in_force(self._newest))
 
-    def _finish(self, period: int) -> None:
-        self._finished += self._period_cost(period)
-        del self._periods[period]
+    def _finish(self, period: int, stream: str) -> None:
+        """No more charges of this stream come into it; others may, as Gaps of a long absence come one stream after another."""
+        streams = self._periods[period]
+        self._finished += self._cost({stream: streams.pop(stream, Counter())}, self._in_force(self._newest))
+        if not streams:
+            del self._periods[period]
 
 
 def _runs(stream: str, windows: Mapping[int, Fraction]) -> Iterator[Run]:

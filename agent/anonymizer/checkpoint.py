@@ -5,10 +5,10 @@ Invariant: both are written only after the log's own, in the segment, is durable
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agent.contracts.log import MAX_NOTE_RECORD_BYTES, RELEASES, Record, decisions, iter_log, logged_until
+from agent.contracts.log_file import MAX_NOTE_RECORD_BYTES, RELEASES, Record, decisions, iter_log, logged_until
 from agent.contracts.rotation import read_rotation
 from agent.errors import (
     EncodingError,
@@ -293,6 +293,20 @@ class Past:
                 got="others",
                 remedy=self._remedy,
             )
+
+
+def require_continues(pasts: Iterable[Past], head: TreeHead, decided: int) -> None:
+    """All entries were seen: raise LogDamaged when the log does not continue what one of `pasts` knew, or a decision is among what it lost; else
+    LogShortened for the newest that it falls short of."""
+    short: LogShortened | None = None
+    for past in sorted(pasts, key=lambda each: each.size or 0):
+        try:
+            past.require_size(head, decided)
+            past.require_root()
+        except LogShortened as bad:
+            short = bad
+    if short is not None:
+        raise short
 
 
 def first_record(record: Record, path: Path) -> None:

@@ -24,7 +24,7 @@ from agent.anonymizer.noise import RandomBytes
 from agent.errors import InvariantBroken
 from agent.policy import factorisation
 from agent.policy.factorisation import COLUMN_BITS, SCALE_BITS
-from agent.policy.model import ceil_sqrt
+from agent.policy.modes import ceil_sqrt
 
 _WORD_BITS = 32
 _WORD = (1 << _WORD_BITS) - 1

@@ -19,7 +19,7 @@ from agent.anonymizer.threshold import shown
 from agent.contracts.aggregate import Cell, PackTerms
 from agent.contracts.cells import COUNT, END_START, SINCE, TOTAL
 from agent.contracts.guarantee import NoGuarantee
-from agent.policy.model import CountPrivacy, ThresholdOnly, worst_presence
+from agent.policy.modes import CountPrivacy, ThresholdOnly, worst_presence
 
 
 @dataclass(frozen=True)

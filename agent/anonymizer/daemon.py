@@ -23,7 +23,8 @@ from agent.anonymizer.offers import Offer, OfferFolder
 from agent.anonymizer.rotation import append_rotation, load_rotated
 from agent.anonymizer.successor import begin_successor
 from agent.anonymizer.window import NS, Moment
-from agent.contracts.log import LOGGED, GovernanceTaken, PolicyOffered, StopTaken, unit_path
+from agent.contracts.log import GovernanceTaken, PolicyOffered, StopTaken
+from agent.contracts.log_file import LOGGED, unit_path
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
 from agent.errors import BadInput, LogDamaged, LogShortened, PolicyError, StorageUnavailable

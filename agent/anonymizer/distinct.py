@@ -23,7 +23,7 @@ from agent.anonymizer.noise import DiscreteLaplace, RandomBytes
 from agent.anonymizer.siphash import CHUNK, Fill, SipHash
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken
-from agent.policy.model import BITMAP_CELLS, UniquePrivacy, ceil_sqrt
+from agent.policy.modes import BITMAP_CELLS, UniquePrivacy, ceil_sqrt
 
 CELLS = BITMAP_CELLS
 """Of the bitmap."""

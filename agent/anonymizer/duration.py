@@ -17,7 +17,8 @@ from agent.anonymizer.discard import Discard
 from agent.anonymizer.noise import DiscreteGaussian, RandomBytes
 from agent.anonymizer.threshold import shown, value_digits
 from agent.contracts.aggregate import Cell
-from agent.policy.model import CountPrivacy, Stream, ThresholdOnly, ceil_sqrt
+from agent.policy.model import Stream
+from agent.policy.modes import CountPrivacy, ThresholdOnly, ceil_sqrt
 
 QUANTILES = (("p25", Fraction(1, 4)), ("median", Fraction(1, 2)), ("p75", Fraction(3, 4)))
 

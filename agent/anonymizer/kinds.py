@@ -17,18 +17,11 @@ from agent.anonymizer.strength import charge, own
 from agent.anonymizer.terms import Numbers, Shown, Terms
 from agent.contracts.aggregate import PackTerms, pack_bytes
 from agent.contracts.guarantee import NoGuarantee, PureGuarantee
-from agent.contracts.log import Charge
+from agent.contracts.log import Charge, Release
 from agent.errors import EncodingError, PolicyError
-from agent.policy.model import (
-    CoarsePrivacy,
-    CountPrivacy,
-    NoPrivacy,
-    Policy,
-    ScalarPrivacy,
-    Stream,
-    ThresholdOnly,
-    UniquePrivacy,
-)
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, NoPrivacy, ScalarPrivacy, ThresholdOnly, UniquePrivacy
+from agent.wire.detached import message_bytes
 
 
 @dataclass(frozen=True)
@@ -168,11 +161,19 @@ def terms_for(
     return terms
 
 
+def longest_release(policy: Policy, stream: Stream) -> Release:
+    """Of the length of every one of its Releases with a pack in JSON, all zeros; with one in CBOR they are shorter. Raises EncodingError for a stream
+    of which no window could be written."""
+    terms = _terms(policy, stream, bytes(32), None, None, False)
+    payload, signature = bytes(pack_bytes(terms.pack)), bytes(message_bytes())
+    return Release(stream.name, 2**31, stream.window_s, payload, signature, terms.charge, bytes(32))
+
+
 def encodable(policy: Policy) -> None:
     """Raise PolicyError naming the first stream of which no window could be written."""
     for stream in policy.streams:
         try:
-            pack_bytes(_terms(policy, stream, bytes(32), None, None, False).pack)
+            longest_release(policy, stream)
         except EncodingError as bad:
             raise PolicyError(
                 f"stream {stream.name}",

@@ -29,7 +29,8 @@ from agent.contracts.log import (
 )
 from agent.errors import LogDamaged, WindowReleased
 from agent.policy.adopt import Adoption, Taken, fold
-from agent.policy.model import Guaranteed, Stream
+from agent.policy.model import Stream
+from agent.policy.modes import Guaranteed
 from agent.wire.tiles import WIDTH
 
 

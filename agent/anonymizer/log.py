@@ -1,4 +1,4 @@
-"""The release log (contracts/log): append entries and their checkpoint in one write, make it durable, then show it to readers.
+"""The release log (contracts/log, contracts/log_file): append entries and their checkpoint in one write, make it durable, then show it to readers.
 
 Invariants: bytes become visible (the checkpoint by itself covers them) only after fdatasync has returned; nothing that a checkpoint covers
 is ever changed or removed; one process writes; what follows the last checkpoint on start is kept when it is whole and zeroed when torn.
@@ -22,25 +22,15 @@ from agent.anonymizer.checkpoint import (
     is_signed,
     names_key,
     read_shown,
+    require_continues,
     show,
     verified,
 )
 from agent.anonymizer.extent import Bundle, Extent
 from agent.anonymizer.resumption import Resumption, resumption
 from agent.anonymizer.segment import STEP_BYTES, Segment
-from agent.contracts.log import (
-    LOGGED,
-    MAX_UNKEPT,
-    Entry,
-    KeyRotated,
-    LogLost,
-    Record,
-    covered_bytes,
-    decode_entry,
-    notes_in,
-    pack_checkpoint,
-    pack_record,
-)
+from agent.contracts.log import Entry, KeyRotated, LogLost, decode_entry
+from agent.contracts.log_file import LOGGED, MAX_UNKEPT, Record, covered_bytes, notes_in, pack_checkpoint, pack_record
 from agent.errors import BadInput, EncodingError, InvariantBroken, LogDamaged, StorageUnavailable
 from agent.wire import tlog
 from agent.wire.cose import public_bytes
@@ -196,11 +186,12 @@ class ReleaseLog:
         follows = kept is not None and kept[1].origin != self._origin
         if self._copy is not None and not follows:
             pasts.insert(0, Past(self._copy.path, kept))
+        elif self._copy is not None:
+            self._copy.size = -1  # nothing is kept of this log yet, however long the one before it was
         said = self._begin_at(pasts, self._resume) if self._resume is not None and not follows else []
         last = self._read(pasts, kept[1] if kept is not None and follows else None)
         if last is None:
-            for past in (*pasts, *self._overwritten(1)):
-                past.require_size(self._extent.head, self._extent.decided)
+            require_continues((*pasts, *self._overwritten(1)), self._extent.head, self._extent.decided)
             self._begin()
             return
         checkpoint, torn = last
@@ -223,7 +214,7 @@ class ReleaseLog:
         self._bundles.keep(self._whole)
         self._whole = []
         with contextlib.suppress(StorageUnavailable):  # `ready` tells, and tries again
-            self._cover(every=1, anew=follows)
+            self._cover(every=1)
 
     def _begin_at(self, pasts: Sequence[Past], resume: Callable[[Resumption], None]) -> list[str]:
         """Go to the newest state from which the log can be read on; else what is wrong with the file of bundles."""
@@ -282,10 +273,7 @@ class ReleaseLog:
             raise self._damaged(f"a log that follows that of {before.origin}", "an empty one")
         if torn:
             pasts = [*pasts, *self._overwritten(2)]
-        for past in pasts:
-            past.require_size(self._extent.head, self._extent.decided)
-        for past in pasts:
-            past.require_root()
+        require_continues(pasts, self._extent.head, self._extent.decided)
         return checkpoint, torn
 
     def _verify(self, note: bytes) -> Checkpoint:

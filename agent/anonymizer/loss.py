@@ -9,19 +9,8 @@ from collections.abc import Iterable, Iterator
 from agent.anonymizer.ledger import Ledger
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.gate_log import GateChanges
-from agent.contracts.log import (
-    AFTER,
-    Carried,
-    Charge,
-    Entry,
-    Gap,
-    KeyRotated,
-    LogLost,
-    NoticeServed,
-    Release,
-    carrying,
-    unit_path,
-)
+from agent.contracts.log import Carried, Charge, Entry, Gap, KeyRotated, LogLost, NoticeServed, Release, carrying
+from agent.contracts.log_file import AFTER, unit_path
 from agent.wire.tlog import Checkpoint
 
 

@@ -11,15 +11,8 @@ from agent.anonymizer.duration import Stays
 from agent.anonymizer.rows import Apart, Columns, Held, Rows
 from agent.anonymizer.scalar import WHOLE_UNITS, Grid, Sampled, Samples
 from agent.anonymizer.siphash import Fill
-from agent.policy.model import (
-    CoarsePrivacy,
-    CountPrivacy,
-    NoPrivacy,
-    ScalarPrivacy,
-    Stream,
-    ThresholdOnly,
-    UniquePrivacy,
-)
+from agent.policy.model import Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, NoPrivacy, ScalarPrivacy, ThresholdOnly, UniquePrivacy
 
 
 def held(stream: Stream, first: int, fill: Fill) -> Held:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from agent.anonymizer.extent import Bundle, Extent
 from agent.contracts.carried import State
-from agent.contracts.log import Carried, Decision, Entry, Record, Release, covered_bytes, decode_entry
+from agent.contracts.log import Carried, Decision, Entry, Release, decode_entry
+from agent.contracts.log_file import Record, covered_bytes
 from agent.errors import EncodingError, LogDamaged
 from agent.wire.tiles import WIDTH
 from agent.wire.tlog import Checkpoint, TreeHead

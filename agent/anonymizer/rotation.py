@@ -10,7 +10,8 @@ from pathlib import Path
 
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import Entry, KeyRotated, carrying, unit_path
+from agent.contracts.log import Entry, KeyRotated, carrying
+from agent.contracts.log_file import unit_path
 from agent.contracts.rotation import MAX_ROTATION_BYTES, Rotation, open_rotation
 from agent.errors import BadInput
 from agent.local.credentials import rotation_file

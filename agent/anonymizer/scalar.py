@@ -27,7 +27,8 @@ from agent.contracts.aggregate import Cell
 from agent.contracts.cells import percentile_name
 from agent.errors import InvariantBroken, PolicyError
 from agent.policy.enforcement import LEVELS, MAX_LEVEL_RANGE
-from agent.policy.model import CoarsePrivacy, NoPrivacy, ScalarPrivacy, Stream, ceil_sqrt
+from agent.policy.model import Stream
+from agent.policy.modes import CoarsePrivacy, NoPrivacy, ScalarPrivacy, ceil_sqrt
 from agent.policy.vocabulary import QUANTITIES
 
 FINER = 10

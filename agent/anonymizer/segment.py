@@ -1,4 +1,4 @@
-"""The file of records under the release log (contracts/log): allocated ahead, written in sectors, made durable, read in pieces.
+"""The file of records under the release log (contracts/log_file): allocated ahead, written in sectors, made durable, read in pieces.
 
 Invariant: a write that fails leaves nothing of itself, or ends the process; a failed sync ends it and removes nothing. One process writes.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.anonymizer.checkpoint import NO_SPACE
-from agent.contracts.log import RELEASES, Record, iter_log
+from agent.contracts.log_file import RELEASES, Record, iter_log
 from agent.errors import InvariantBroken, StorageUnavailable
 from agent.local.files import sync_folder
 from agent.local.sectors import SectorWriter

@@ -12,7 +12,8 @@ from agent.anonymizer.scalar import noise_sd, widened
 from agent.contracts.governed import END_NOISE_SD
 from agent.contracts.log import Charge
 from agent.policy import factorisation
-from agent.policy.model import CountPrivacy, Guaranteed, ScalarPrivacy, Stream, UniquePrivacy, worst_presence
+from agent.policy.model import Stream
+from agent.policy.modes import CountPrivacy, Guaranteed, ScalarPrivacy, UniquePrivacy, worst_presence
 
 
 def own(stream: Stream) -> Fraction:

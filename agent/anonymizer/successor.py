@@ -14,7 +14,8 @@ from agent.anonymizer.checkpoint import RESTORE
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.loss import continuation, origin_after, with_states
 from agent.anonymizer.segment import BLOCK_BYTES
-from agent.contracts.log import LOGGED, RELEASES, Entry, LogLost, decode_entry, iter_log
+from agent.contracts.log import Entry, LogLost, decode_entry
+from agent.contracts.log_file import LOGGED, RELEASES, iter_log
 from agent.errors import LogDamaged, LogShortened, StorageUnavailable
 from agent.local.files import remove_folder, sync_folder
 from agent.wire.tlog import TreeHead, decode_checkpoint

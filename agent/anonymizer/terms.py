@@ -18,7 +18,8 @@ from agent.contracts.cells import COUNT
 from agent.contracts.guarantee import ConcentratedGuarantee, Guarantee
 from agent.contracts.log import Charge
 from agent.errors import InvariantBroken
-from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, ceil_sqrt
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CountPrivacy, ScalarPrivacy, ceil_sqrt
 
 NOT_COLLECTED = Cell.NOT_COLLECTED
 

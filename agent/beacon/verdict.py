@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.beacon.reading import Reading
 from agent.contracts.latest import Latest, open_latest, read_latest
-from agent.contracts.log import unit_path
+from agent.contracts.log_file import unit_path
 from agent.contracts.public import (
     HEAD_FRESH_S,
     HEAD_TIME,

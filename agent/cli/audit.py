@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.cli import audit_mirror
 from agent.cli.audit_beginning import beginning_lines, instant, last_line, same_log
-from agent.contracts.log import unit_path
+from agent.contracts.log_file import unit_path
 from agent.errors import EncodingError, LogDamaged, SettingsError
 from agent.operations.audit import Inputs, Verdict, audit
 from agent.operations.findings import WORDS
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whose.add_argument("--key", metavar="KEY", help="the unit's public key: 64 hex digits, or a file of them or in PEM")
     whose.add_argument("--keys", type=Path, metavar="F", help="a key directory, made by `dtpr-agent fleet keys`")
     parser.add_argument("--unit", metavar="CITY/SITE/UNIT", help="whose log it is (default: as the copy's checkpoint says)")  # fmt: skip
-    parser.add_argument("--governance", type=Path, metavar="ROOT", help="the trust root that the unit was commissioned with")  # fmt: skip
+    parser.add_argument("--governance", type=Path, metavar="ROOT", help="the trust root that the unit was commissioned with, .toml, compiled or .cose")  # fmt: skip
     parser.add_argument("--witness", action="append", default=[], metavar="VKEY", help="a witness's key (C2SP tlog-cosignature)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     actions = parser.add_subparsers(metavar="ACTION")
@@ -72,8 +72,18 @@ def _inputs(args: argparse.Namespace) -> Inputs:
         except EncodingError as bad:
             raise LogDamaged(str(args.log / "checkpoint"), expected="a checkpoint", got=bad.got) from None
     if origin.count("/") != 2:
-        raise SettingsError("unit", expected="CITY/SITE/UNIT", got=ascii(origin)[:80])
-    keys = (load_public_key(args.key),) if args.key is not None else find_keys(load_directory(args.keys), origin)
+        raise SettingsError("--unit", expected="CITY/SITE/UNIT", got=ascii(origin)[:80])
+    for each in args.earlier:
+        if not (each / CHECKPOINT).exists() and not (each / "tile").is_dir():
+            remedy = "it is a folder that `dtpr-agent log export` or `dtpr-agent audit mirror` made"
+            raise LogDamaged(
+                str(each), expected="an older copy", got="neither checkpoint nor tile in it", remedy=remedy
+            )
+    keys = (
+        (load_public_key(args.key),)
+        if args.key is not None
+        else find_keys(load_directory(args.keys), origin, str(args.keys))
+    )
     return Inputs(
         origin=origin,
         public_key=keys[0],

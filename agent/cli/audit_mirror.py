@@ -2,13 +2,14 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
-from agent.errors import BadInput, SettingsError
+from agent.errors import BadInput, SettingsError, StorageUnavailable
 from agent.operations.broker import add_broker_arguments
 from agent.operations.keys import find_keys, load_directory
 from agent.operations.log_copy import read_regular
@@ -16,7 +17,8 @@ from agent.operations.mirror import Mirror
 from agent.operations.subscribe import arrivals, load_public_key
 from agent.operations.table import printable
 from agent.publisher.topics import VERSION
-from agent.wire.tlog import MAX_NOTE_BYTES
+from agent.wire.tiles import CHECKPOINT, WIDTH
+from agent.wire.tlog import MAX_NOTE_BYTES, decode_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,15 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Collect until told to stop; 0, or 1 when something arrived that is not what the unit signed. Raises BadInput, BrokerUnavailable."""
     if args.unit.count("/") != 2 or {"+", "#"} & {*args.unit}:
-        raise SettingsError("unit", expected="CITY/SITE/UNIT", got=ascii(args.unit)[:80])
-    keys = (load_public_key(args.key),) if args.key is not None else find_keys(load_directory(args.keys), args.unit)
+        raise SettingsError("--unit", expected="CITY/SITE/UNIT", got=ascii(args.unit)[:80])
+    keys = (
+        (load_public_key(args.key),)
+        if args.key is not None
+        else find_keys(load_directory(args.keys), args.unit, str(args.keys))
+    )
+    there = next(path for path in (args.mirror.absolute(), *args.mirror.absolute().parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):  # else it would show with the first whole bundle, days later
+        raise StorageUnavailable(str(there), why="no right to write in it", remedy="choose another folder")
     mirror = Mirror(args.mirror, args.unit, *keys)
     for path in args.checkpoint:
         mirror.take_note(read_regular(path, MAX_NOTE_BYTES))
     ends_at = None if args.seconds is None else time.monotonic() + args.seconds
     with contextlib.suppress(ValueError):  # not the main thread: whoever runs us stops us
         signal.signal(signal.SIGTERM, _interrupt)
-    refused = 0
+    refused, told = 0, False
     messages = arrivals(args, f"{args.unit}/checkpoint", f"{args.unit}/log/#")
     with contextlib.suppress(KeyboardInterrupt), contextlib.closing(messages):
         for message in messages:
@@ -50,7 +59,17 @@ def run(args: argparse.Namespace) -> int:
                 break
             if message is not None and message.topic is not None:
                 _, _, rest = message.topic.partition(f"/{VERSION}/{args.unit}/")
-                refused += _take(mirror, rest, message.payload)
+                taken = _take(mirror, rest, message.payload)
+                refused += taken
+                if not told and not taken and rest == CHECKPOINT:
+                    told = True
+                    size, held = decode_checkpoint(message.payload).size, mirror.checkpoint
+                    print(
+                        f"the unit's log has {size} entries, the copy {0 if held is None else held.size}; "
+                        f"it grows by whole bundles of {WIDTH}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
     return 1 if refused else 0
 
 

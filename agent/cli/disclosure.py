@@ -54,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a policy.toml, its compiled or signed form, a unit's envelope, or its `disclosure` message (default: this unit's envelope, now on air)",
     )
     show.add_argument(
-        "--policy", action="store_true", help="without FILE: this unit's policy.toml instead of its envelope"
+        "--policy",
+        action="store_true",
+        help="without FILE: the file of [paths] policy in agent.toml instead of this unit's envelope",
     )
     show.add_argument("--locale", default="en", metavar="LL", help=f"the language: {', '.join(LOCALES)} (default: en)")
     show.add_argument(

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "keys", help="which unit has which key, from units files signed by enough of the city's signers"
     )
     keys.add_argument("units", type=Path, nargs="+", metavar="UNITS", help="a signed units file, .cose")
-    keys.add_argument("--governance", type=Path, required=True, metavar="ROOT", help="the trust root, .toml or .cose")
+    keys.add_argument(
+        "--governance", type=Path, required=True, metavar="ROOT", help="the trust root: .toml, compiled or .cose"
+    )
     keys.add_argument("--out", type=Path, metavar="F", help="where to write (default: print it)")
     keys.set_defaults(act=_keys)
     simulate = actions.add_parser("simulate", help="real signed traffic from simulated units at a real broker")

@@ -34,7 +34,7 @@ from agent.policy.standing import Standing
 from agent.policy.stop import compile_stop, decompile_stop, stop_order
 from agent.policy.units import compile_units, decompile_units, parse_units
 from agent.policy.words import day_words
-from agent.wire import cose, toml
+from agent.wire import cose, cose_sign, toml
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _COSE_SIGN = b"\xd8\x62"
 """Tag 98; no UTF-8 text begins so."""
+_CBOR_MAP = 5
 
 
 def add_actions(actions: "Actions") -> None:
@@ -69,7 +70,9 @@ def add_actions(actions: "Actions") -> None:
 
     verify = actions.add_parser("verify", help="who signed this file, and is it enough?")
     verify.add_argument("file", type=Path, metavar="FILE", help="a signed file, .cose")
-    verify.add_argument("--governance", type=Path, required=True, metavar="ROOT", help="the trust root, .toml or .cose")
+    verify.add_argument(
+        "--governance", type=Path, required=True, metavar="ROOT", help="the trust root: .toml, compiled or .cose"
+    )
     verify.set_defaults(run=run_verify)
 
     stop = actions.add_parser("stop", help="order one unit, or all of a city, to stop collecting")
@@ -101,7 +104,9 @@ def run_sign(args: argparse.Namespace) -> int:
             raise PolicyError("signed file", expected=f"{kind}, as --as says", got=str(found), remedy=f"--as {found}")
         report = _signed_words(kind, payload)
         message = (
-            cose.add_signatures(data, [key]) if again else cose.sign(payload, [key], content_type=kind.content_type)
+            cose_sign.add_signatures(data, [key])
+            if again
+            else cose_sign.sign(payload, [key], content_type=kind.content_type)
         )
         judge = decompile_governance(payload) if root is None and kind is Kind.GOVERNANCE else root
         report += _signatures(message, kind, judge, key)
@@ -141,7 +146,7 @@ def run_stop(args: argparse.Namespace) -> int:
     """Write a signed stop order, dated now; raises PolicyError, SettingsError."""
     payload = compile_stop(stop_order(args.city, args.unit, args.reason, _now_s()))
     key = load_signing_key(args.key)
-    message = cose.sign(payload, [key], content_type=Kind.STOP.content_type)
+    message = cose_sign.sign(payload, [key], content_type=Kind.STOP.content_type)
     _write(args.out, message, replaces=None)
     report = [*_signed_words(Kind.STOP, payload), *_signatures(message, Kind.STOP, None, key)]
     print("\n".join([*report, f"    written    {args.out}"]))
@@ -150,11 +155,17 @@ def run_stop(args: argparse.Namespace) -> int:
 
 def _compiled(kind: Kind, data: bytes, name: str) -> bytes:
     """The bytes to sign: compiled from a text, or those given when they are compiled already (a CBOR map, which is no UTF-8)."""
-    if data[:1] and data[0] >> 5 == 5:
+    if _is_compiled(data):
         return data
     match kind:
         case Kind.POLICY:
-            return compile_policy(parse_policy(data, name))
+            try:
+                return compile_policy(parse_policy(data, name))
+            except PolicyError as bad:
+                if "[unit]" not in bad.expected:
+                    raise
+                remedy = "what is no policy is signed --as governance, units or stop"
+                raise PolicyError(bad.where, expected=bad.expected, got=bad.got, remedy=remedy) from None
         case Kind.GOVERNANCE:
             return compile_governance(parse_governance(data, name))
         case Kind.UNITS:
@@ -163,6 +174,10 @@ def _compiled(kind: Kind, data: bytes, name: str) -> bytes:
             raise PolicyError(
                 name, expected="a signed stop order", got="something else", remedy="`dtpr-agent policy stop` writes one"
             )
+
+
+def _is_compiled(data: bytes) -> bool:
+    return bool(data) and data[0] >> 5 == _CBOR_MAP
 
 
 def _words(kind: Kind, payload: bytes) -> str:
@@ -204,7 +219,7 @@ def _signatures(message: bytes, kind: Kind, judge: TrustRoot | None, key: "Ed255
     standing = None if judge is None else read_standing(message, judge, kind)
     names = {} if judge is None else judge.signer_names()
     lines = []
-    for part in cose.decode_sign(message).signatures:
+    for part in cose_sign.decode_sign(message).signatures:
         note = (
             ""
             if part.kid in names
@@ -230,7 +245,7 @@ def _signers(message: bytes, root: TrustRoot, kind: Kind) -> list[str]:
         may = any(name.startswith(f"{role.name}/") for name in found.candidates)
         lines.append(f"    {role.name:<10} {', '.join(signed) or ('nobody' if may else 'does not sign this')}")
     keys = root.public_keys()
-    for kid in dict.fromkeys(part.kid for part in cose.decode_sign(message).signatures):
+    for kid in dict.fromkeys(part.kid for part in cose_sign.decode_sign(message).signatures):
         if kid not in keys:
             lines.append(f"    ignored    {_signer(kid, {})}: not in this trust root")
     return [*lines, *_standing_words(found, root)]
@@ -251,9 +266,11 @@ def _signer(kid: bytes, names: Mapping[bytes, str]) -> str:
 
 
 def _load_root(path: Path) -> TrustRoot:
-    """A trust root from its text, or from its signed form, which must be signed by its own threshold."""
+    """A trust root from its text, compiled, or from its signed form, which must be signed by its own threshold."""
     data = _read(path)
     with _named(path):
+        if _is_compiled(data):
+            return decompile_governance(data)
         return verify_first_governance(data) if data.startswith(_COSE_SIGN) else parse_governance(data, str(path))
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from agent.contracts.log import RELEASES, unit_path
 from agent.contracts.log_end import read_last_head
+from agent.contracts.log_file import RELEASES, unit_path
 from agent.contracts.rotation import MAX_ROTATION_BYTES, Rotation, open_rotation, seal_rotation
 from agent.errors import BadInput, SettingsError, StorageUnavailable
 from agent.local import settings
@@ -36,7 +36,13 @@ NEXT = ".next"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`--config` and `--prepare`."""
-    parser.add_argument("--config", type=Path, default=settings.DEFAULT_PATH, metavar="F", help="agent.toml")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=settings.DEFAULT_PATH,
+        metavar="F",
+        help=f"agent.toml (default: {settings.DEFAULT_PATH})",
+    )
     parser.add_argument(
         "--prepare",
         action="store_true",

@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence()
         return 0
     except OSError as bad:
-        if bad.filename is not None or bad.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if bad.filename is not None:  # a file that somebody named, and no command spoke of
+            print(f"error: {bad.filename}: {bad.strerror}; check the path, its owner and mode", file=sys.stderr)
+            return StorageUnavailable.exit_code
+        if bad.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         _silence()
         print(f"error: standard output: {bad.strerror}; make room", file=sys.stderr)
@@ -61,13 +64,26 @@ def _run(arguments: Sequence[str]) -> int:
     parser.add_argument("--version", action="version", version=f"dtpr-agent {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module, words) in COMMANDS.items():
-        command = commands.add_parser(name, help=words, description=words.capitalize() + ".")
+        command = commands.add_parser(name, help=words, description=_sentence(words))
         if arguments[:1] == [name]:
             loaded = importlib.import_module(module)
             loaded.add_arguments(command)
+            _describe(command)
             command.set_defaults(run=loaded.run)
     args = parser.parse_args(arguments)
     return int(args.run(args))
+
+
+def _describe(command: argparse.ArgumentParser) -> None:
+    """The `--help` of each action begins with what the list of actions says of it: argparse keeps the two apart."""
+    for actions in command._actions:
+        if isinstance(actions, argparse._SubParsersAction):
+            for listed in actions._choices_actions:
+                actions.choices[listed.dest].description = _sentence(listed.help or "")
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}" + ("" if words.endswith("?") else ".")
 
 
 if __name__ == "__main__":

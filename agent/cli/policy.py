@@ -6,9 +6,11 @@ will do as well.
 
 import argparse
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
+from agent.anonymizer.growth import log_bytes_a_day
 from agent.anonymizer.kinds import encodable
 from agent.cli import governance
 from agent.contracts.public import MAX_STATE_BYTES, STATE, State, decode_state
@@ -85,6 +87,8 @@ def run_check(args: argparse.Namespace) -> int:
     refused = any(finding.severity is Severity.ERROR for finding in findings)
     if not refused:
         print(summary(policy, name), end="")
+        megabytes = math.ceil(log_bytes_a_day(policy) * 365 / 10**6)
+        print(f"    release log    {megabytes} MB a year on the card")
         print(f"    disclosure     {disclosure.digest.hex()}, colour {disclosure.colour}; residents read:")
         for sentence in sentences(disclosure):
             print(f"      {sentence}")

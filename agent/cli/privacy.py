@@ -2,16 +2,19 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from agent.anonymizer.ledger import Ledger
 from agent.cli import privacy_plot, privacy_report, privacy_text
 from agent.cli.policy import load
 from agent.cli.privacy_report import Spent
-from agent.contracts.log import RELEASES, Gap, Release
-from agent.errors import LogDamaged, SettingsError
+from agent.contracts.log import Gap, Release
+from agent.contracts.log_file import RELEASES
+from agent.errors import LogDamaged, SettingsError, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.local.randomness import random_bytes
+from agent.policy.model import Unit
 from agent.publisher.cursor import START
 from agent.publisher.follow import Follower
 from firmware_bridge.simulator.file import load_replay
@@ -61,7 +64,7 @@ def run_report(args: argparse.Namespace) -> int:
             remedy="every browser shows and prints SVG",
         )
     policy = load(args.policy)
-    spent = read_log(args.log) if args.log is not None else None
+    spent = read_log(args.log, policy.unit) if args.log is not None else None
     counts = load_replay(args.counts) if args.counts is not None else None
     found = privacy_report.report(policy, spent, counts)
     if args.json:
@@ -75,8 +78,10 @@ def run_report(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_log(folder: Path) -> Spent:
-    """Fold a release log up to its checkpoint, whose signature is not looked at; raises LogDamaged, SettingsError, StorageUnavailable."""
+def read_log(folder: Path, unit: Unit) -> Spent:
+    """Fold the release log of `unit` up to its checkpoint, whose signature is not looked at; raises LogDamaged, SettingsError, StorageUnavailable."""
+    if not os.access(folder, os.X_OK) and folder.is_dir():
+        raise StorageUnavailable(str(folder), why="Permission denied", remedy="run this as its owner")
     if not (folder / RELEASES).is_file():
         raise SettingsError(
             str(folder),
@@ -101,4 +106,11 @@ def read_log(folder: Path) -> Spent:
             raise LogDamaged(
                 str(folder), expected=f"the {head.entries} entries of its checkpoint", got=f"{cursor.entries}"
             )
+    if (whose := ledger.adoption.unit) is not None and whose != unit:
+        raise SettingsError(
+            str(folder),
+            expected=f"the log of {unit.path}, whose policy it is",
+            got=f"that of {whose.path}",
+            remedy="name the policy and the log of one unit",
+        )
     return privacy_report.spent(ledger, begins_at, lost)

@@ -8,7 +8,8 @@ from math import erfc, sqrt
 
 from agent.anonymizer.noise import MAX_SIGMA_SQUARED, DiscreteGaussian, DiscreteLaplace
 from agent.cli.privacy_day import ByHour
-from agent.policy.model import CountPrivacy, Stream, ThresholdOnly, UniquePrivacy
+from agent.policy.model import Stream
+from agent.policy.modes import CountPrivacy, ThresholdOnly, UniquePrivacy
 
 _THOUSANDTHS = 1000
 

@@ -11,16 +11,8 @@ from math import log10
 
 from agent.anonymizer.noise import DiscreteLaplace, RandomBytes, gaussian
 from agent.cli.privacy_day import counted, street_day
-from agent.policy.model import (
-    CoarsePrivacy,
-    CountPrivacy,
-    NoPrivacy,
-    Policy,
-    ScalarPrivacy,
-    Stream,
-    ThresholdOnly,
-    UniquePrivacy,
-)
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, NoPrivacy, ScalarPrivacy, ThresholdOnly, UniquePrivacy
 from agent.policy.vocabulary import QUANTITIES
 from agent.policy.words import exact_words, time_words
 

@@ -15,14 +15,13 @@ from agent.disclosure.presence import MONTH_S, presence
 from agent.errors import SettingsError
 from agent.policy.epsilon import DELTA, epsilon
 from agent.policy.guarantee import measured
-from agent.policy.model import (
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import (
     CoarsePrivacy,
     CountPrivacy,
     NoPrivacy,
-    Policy,
     Privacy,
     ScalarPrivacy,
-    Stream,
     ThresholdOnly,
     UniquePrivacy,
     ceil_sqrt,

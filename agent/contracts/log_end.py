@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.contracts.log import MAX_ENTRY_BYTES, MAX_NOTE_RECORD_BYTES, RECORD, covered_bytes, iter_log, notes_in
+from agent.contracts.log_file import MAX_ENTRY_BYTES, MAX_NOTE_RECORD_BYTES, RECORD, covered_bytes, iter_log, notes_in
 from agent.errors import EncodingError, LogDamaged
 from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, decode_checkpoint
 

@@ -5,7 +5,7 @@
     stop        COSE_Sign1 by the unit over {1: reason, 2: [role/name, …], 3: since}; absent unless a stop order is in force
     compact     COSE_Sign1 by the unit: the disclosure in short (disclosure/compact), for one extended advertisement
     checkpoint  signed note (wire/tlog): the release log's tree head with a line `time N`, signed anew every minute; absent without a log
-    logged      the release log's newest checkpoint as it stands there: how far a running log may be read (contracts/log)
+    logged      the release log's newest checkpoint as it stands there: how far a running log may be read (contracts/log_file)
     latest      COSE_Sign1 by the unit: the figures last published (contracts/latest); absent before there are any
     state       JSON, fixed keys: the gate and its reason, the policies, the clock
 

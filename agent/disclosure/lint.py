@@ -11,7 +11,8 @@ from fractions import Fraction
 
 from agent.disclosure.wording import LOCALES, missing
 from agent.policy.epsilon import DELTA, epsilon
-from agent.policy.model import CoarsePrivacy, CountPrivacy, NoPrivacy, Policy, Stream, ThresholdOnly, UniquePrivacy
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, NoPrivacy, ThresholdOnly, UniquePrivacy
 from agent.policy.vocabulary import QUANTITIES
 from agent.policy.words import exact_words, time_words
 from agent.wire import toml

@@ -15,16 +15,8 @@ from agent.disclosure.datachain import Disclosure
 from agent.disclosure.presence import caused_by_people, presence
 from agent.disclosure.rules import Category, Element, Mark
 from agent.disclosure.wording import Wording, locale_of, portions
-from agent.policy.model import (
-    CoarsePrivacy,
-    CountPrivacy,
-    NoPrivacy,
-    Policy,
-    ScalarPrivacy,
-    Stream,
-    ThresholdOnly,
-    UniquePrivacy,
-)
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, NoPrivacy, ScalarPrivacy, ThresholdOnly, UniquePrivacy
 from agent.policy.vocabulary import QUANTITIES
 from agent.policy.words import root_words
 

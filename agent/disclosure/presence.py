@@ -11,16 +11,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from agent.disclosure import bound
-from agent.policy.model import (
-    CoarsePrivacy,
-    CountPrivacy,
-    NoPrivacy,
-    Policy,
-    ScalarPrivacy,
-    Stream,
-    ThresholdOnly,
-    UniquePrivacy,
-)
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, NoPrivacy, ScalarPrivacy, ThresholdOnly, UniquePrivacy
 from agent.policy.vocabulary import QUANTITIES
 
 MONTH_S = 30 * 86_400

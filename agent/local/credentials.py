@@ -18,6 +18,8 @@ ROTATION = ".rotation"
 
 MAX_BYTES = 16 * 1024
 
+_MAKE = "`dtpr-agent key new` makes a unit's, `dtpr-agent policy keygen` a signer's"
+
 _PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----\r?\n([A-Za-z0-9+/]{64})\r?\n-----END PRIVATE KEY-----\s*")
 _ED25519 = bytes.fromhex("302e020100300506032b657004220420")
 """PKCS #8 of an Ed25519 key up to its 32 bytes (RFC 8410 section 7)."""
@@ -38,9 +40,9 @@ def load_credential(name: str, path: Path) -> bytes:
     except OSError as bad:
         raise SettingsError(
             str(source),
-            expected=f"the credential {name}",
+            expected=f"a key file (the credential {name})",
             got=bad.strerror or "an error",
-            remedy="create it with `dtpr-agent key new`",
+            remedy=_MAKE if isinstance(bad, FileNotFoundError) else "run this as its owner, or check the path",
         ) from None
     if source == path and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsError(
@@ -66,7 +68,7 @@ def load_signing_key(path: Path) -> "Ed25519PrivateKey":
             str(path),
             expected="an Ed25519 private key in PEM",
             got="something else",
-            remedy="create one with `dtpr-agent key new`",
+            remedy=_MAKE,
         )
     return key
 

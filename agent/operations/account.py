@@ -17,6 +17,9 @@ from agent.operations.dues import presence
 from agent.policy.model import Policy
 from agent.policy.values import DAY_S
 
+MAX_CHARGED = 2 * DAY_S * 8
+"""Windows of two periods: one a second of as many streams as a policy has."""
+
 
 class Presence(NamedTuple):
     """At most m readings of a person in a period and c in a window, of what is `measured`: (kind, quantity, channel, class) of each class."""
@@ -53,6 +56,8 @@ class Account:
     """Charges as they stand in the log. Charges are numbered, so that equal ones are compared without arithmetic."""
 
     def __init__(self) -> None:
+        self.overfull = False
+        """More windows were charged than two periods can have; those are not counted."""
         self._begun: list[tuple[int, Rules]] = []
         self._latest_rules = (0, 0, Rules(1, Fraction(0), {}))
         self._presence: dict[str, Presence] = {}
@@ -78,7 +83,9 @@ class Account:
         self._newest = max(self._newest, start + (count - 1) * window_s)
         oldest = self._newest - 2 * self.period_s(self._newest)
         skipped = max(0, (oldest - start) // window_s)
-        for i in range(skipped, count):
+        room = MAX_CHARGED - sum(len(each.windows) for each in self._spent.values())
+        self.overfull = self.overfull or count - skipped > room
+        for i in range(skipped, min(count, skipped + room)):
             spent.windows.append((start + i * window_s, number))
             spent.held[number] += 1
         for each in self._spent.values():

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from agent.contracts.health import decode_health
-from agent.contracts.log import AFTER
+from agent.contracts.log_file import AFTER
 from agent.contracts.public import Envelope, decode_state, open_envelope, read_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import DisclosureError, MessageError, SignatureError
 from agent.operations.keyring import GIVEN_UP, Keyring
 from agent.operations.placement import remember
+from agent.operations.signatures import verify_ed25519
 from agent.wire import tlog
 
 Record = dict[str, Any]
@@ -141,7 +142,7 @@ class Announcements:
         signers = dict.fromkeys((name.unit, checkpoint.origin))
         verified, notes = self._keys.opened(
             name.path,
-            lambda key: any(tlog.signed_by(checkpoint, signatures, signer, key) for signer in signers),
+            lambda key: any(tlog.signed_by(checkpoint, signatures, signer, key, verify_ed25519) for signer in signers),
             checkpoint.size - 1,
         )
         before = self._heads.get(name)

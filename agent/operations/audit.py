@@ -1,20 +1,24 @@
 """The audit: what a unit published is held against its log, and its log against its rules (OP-20 to OP-36 of SPEC.md)."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from agent.contracts import aggregate
 from agent.contracts.board_seen import BoardSeen
-from agent.contracts.log import unit_path
+from agent.contracts.log import Release, decode_entry
+from agent.contracts.log_file import MAX_UNKEPT, unit_path
 from agent.contracts.public import open_envelope, read_envelope
-from agent.errors import EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
+from agent.errors import BadInput, EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
 from agent.operations.beginning import Beginning, Tried
 from agent.operations.copies import Copies
 from agent.operations.findings import Findings, Kind
 from agent.operations.heads import Whose, agree, contain, split
 from agent.operations.history import History
-from agent.operations.log_copy import read_regular
+from agent.operations.layout import pack_of
+from agent.operations.log_copy import is_there, read_regular
 from agent.operations.losses import Followers, named_after
 from agent.operations.openings import GateFacts
 from agent.operations.received import MAX_LINE_BYTES, Line, Reception, parse_line, signed_by
@@ -24,7 +28,7 @@ from agent.policy.file import PolicyFile
 from agent.policy.governance import TrustRoot
 from agent.wire.cosignature import Witness
 from agent.wire.tiles import CHECKPOINT, WIDTH
-from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint, decode_checkpoint
+from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint
 from agent.wire.tlog import signed_by as signed_by_key
 
 MAX_ENVELOPE_BYTES = 64 * 1024
@@ -155,6 +159,7 @@ def _course(inputs: Inputs, note: bytes, copies: Copies, verdict: Verdict) -> Co
         rotation_entries(copies.unproved(), copies.begin),
         lambda key: bool(signed_by_key(checkpoint, signatures, checkpoint.origin, key)),
         verdict.findings,
+        copies.begin,
     )
     verdict.open += words
     return course
@@ -173,7 +178,7 @@ def _copies(folder: Path, own: Checkpoint, earlier: tuple[Path, ...]) -> Copies:
 
 def _head_of(folder: Path) -> Checkpoint | None:
     path = folder / CHECKPOINT
-    return decode_checkpoint(read_regular(path, MAX_NOTE_BYTES)) if path.exists() else None
+    return split(read_regular(path, MAX_NOTE_BYTES), str(path))[0] if is_there(path) else None
 
 
 def _root(roots: dict[int, bytes], copies: Copies, size: int) -> bytes | None:
@@ -215,6 +220,7 @@ def _replay(
             if index % WIDTH == 0:
                 beginning.take_up(data, index, copies, history, Tried(inputs.policies, _shown(inputs)), findings)
             if beginning.entry is None:
+                _passed_over(data, index, reception)
                 continue
         found = history.add(data, given=beginning is not None and beginning.entry == index)
         if len(history.policies.rules) > MAX_POLICIES:
@@ -233,6 +239,15 @@ def _replay(
     return history, roots
 
 
+def _passed_over(data: bytes, index: int, reception: Reception) -> None:
+    """An entry that is held, and before the first state: what was received must be it all the same."""
+    with contextlib.suppress(BadInput):
+        entry = decode_entry(data)
+        if isinstance(entry, Release):
+            said = aggregate.decode(entry.payload)
+            reception.confirm(entry, index, pack_of(said), said.terms)
+
+
 def _compared(
     inputs: Inputs,
     own: Checkpoint,
@@ -245,10 +260,15 @@ def _compared(
 ) -> None:
     """What was received and is not confirmed: newer, of a lost log, of before the copy begins, or a finding."""
     loss = history.loss
-    begin = 0 if beginning is None else own.size if beginning.entry is None else beginning.entry
+    begin = 0 if beginning is None else beginning.held
     ends = beginning.ends if beginning is not None else None
     lost = loss.most if loss is not None else 0
-    rest = reception.rest(own.size, history.newest_start, lost, begin=begin, ends=ends)
+    if beginning is not None and (named := named_after(own.origin)) is not None:
+        lost = named[0] + MAX_UNKEPT
+        verdict.open.append(
+            f"by its name it follows a log of {named[0]} entries; what was lost of that, its first entry says"
+        )
+    rest = reception.rest(own.size, history.newest_start, lost, begin=begin, ends=ends, own=history.first_released)
     if loss is not None:
         verdict.losses.append(loss.words())
     if rest.before:

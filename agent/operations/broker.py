@@ -22,11 +22,12 @@ _MAX_PORT = 65535
 
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
     """`--host`, `--port`, TLS, login and root."""
-    parser.add_argument("--config", type=Path, help="take the broker from this agent.toml")
+    parser.add_argument("--config", type=Path, help="take the broker, TLS and login from this agent.toml")
     parser.add_argument("--host", help="broker (default localhost)")
     parser.add_argument("--port", type=int, help="its port (default 8883, or 1883 on loopback)")
-    parser.add_argument("--tls", action="store_true", help="use TLS on loopback too")
-    parser.add_argument("--plain", action="store_true", help="no TLS although the broker is not on loopback")
+    line = parser.add_mutually_exclusive_group()
+    line.add_argument("--tls", action="store_true", help="use TLS on loopback too")
+    line.add_argument("--plain", action="store_true", help="no TLS although the broker is not on loopback")
     parser.add_argument("--ca-file", type=Path, help="authorities for the broker's certificate (default the system's)")
     parser.add_argument(
         "--pin-sha256",
@@ -44,6 +45,13 @@ def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
 def broker_of(args: argparse.Namespace) -> Mqtt:
     """The broker that the options name, or the file that `--config` names; raise SettingsError."""
     if args.config is not None:
+        if given := [option for option, value in _let_in(args) if value]:
+            raise SettingsError(
+                "--config",
+                expected="a file that says alone how the broker lets in; beside it --host, --port and --root",
+                got=", ".join(given),
+                remedy="give all of it as options, or all of it in the file",
+            )
         mqtt = agent_settings.load(args.config).mqtt
         host, tls = args.host or mqtt.host, mqtt.tls
         ca_file, certificate, key = mqtt.ca_file, mqtt.client_certificate, mqtt.client_key
@@ -56,6 +64,9 @@ def broker_of(args: argparse.Namespace) -> Mqtt:
         pins = _pins(args.pin_sha256 or ())
         username, password_file, root = args.username, args.password_file, "dtpr"
         port = args.port or (8883 if tls else 1883)
+        if not tls and (unused := [option for option, value in _let_in(args)[2:6] if value]):
+            got = "--plain" if args.plain else f"none to {host}, which is this machine"
+            raise SettingsError(unused[0], expected="a connection with TLS", got=got, remedy="add --tls")
     if (certificate is None) != (key is None):
         raise SettingsError(
             "--client-certificate", expected="--client-certificate and --client-key together", got="one of the two"
@@ -82,6 +93,12 @@ def broker_of(args: argparse.Namespace) -> Mqtt:
     )
 
 
+def _let_in(args: argparse.Namespace) -> list[tuple[str, object]]:
+    """The options that say how the broker lets in, by name; the third to the sixth are of TLS alone."""
+    names = ("tls", "plain", "ca-file", "pin-sha256", "client-certificate", "client-key", "username", "password-file")
+    return [(f"--{name}", getattr(args, name.replace("-", "_"))) for name in names]
+
+
 def _pins(texts: Iterable[str]) -> tuple[bytes, ...]:
     for text in texts:
         if not re.fullmatch(agent_settings.FINGERPRINT, text):
@@ -96,8 +113,12 @@ def context_for(mqtt: Mqtt) -> SSLContext | None:
     try:
         return tls_context(mqtt)
     except OSError as bad:
+        named = [path for path in (mqtt.ca_file, mqtt.client_certificate, mqtt.client_key) if path is not None]
+        where = next((path for path in named if not path.is_file()), None)
         raise SettingsError(
-            "TLS", expected="an authority, a certificate and a key that can be loaded", got=bad.strerror or str(bad)
+            ", ".join(map(str, [where] if where else named)) or "TLS",
+            expected="an authority, a certificate and a key in PEM that can be loaded",
+            got=bad.strerror or str(bad),
         ) from None
 
 

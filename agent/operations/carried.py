@@ -12,14 +12,11 @@ from agent.contracts.aggregate import END_START
 from agent.contracts.carried import Run, State
 from agent.contracts.log import Carried, Charge, Decision, Entry, Gap, LogLost, Release, newest_instant
 from agent.errors import LogDamaged
-from agent.operations.account import Account
+from agent.operations.account import MAX_CHARGED, Account
 from agent.operations.findings import Findings, Kind
 from agent.operations.policies import NEVER, Policies
 from agent.policy.values import DAY_S
 from agent.wire.tiles import WIDTH
-
-MAX_CHARGED = 2 * DAY_S * 8
-"""Windows of two periods: one a second of as many streams as a policy has."""
 
 
 class CarriedStates:
@@ -83,7 +80,9 @@ class CarriedStates:
         settled = self._policies.settled <= self._newest_charged
         oldest = self._newest_charged - 2 * (self._account.period_s(start) if settled else DAY_S)
         kept = self._charged.setdefault(stream, {})
-        for number in range(max(0, -(-(oldest - start) // window_s)), count):
+        first = max(0, -(-(oldest - start) // window_s))
+        room = MAX_CHARGED - sum(map(len, self._charged.values()))  # with more the account is overfull
+        for number in range(first, min(count, first + room)):
             kept[start + number * window_s] = charge.rho
         for windows in self._charged.values():
             for at in [at for at in windows if at <= oldest]:

@@ -54,6 +54,14 @@ class BufferedClient(Client):
         """Hand what was written to the kernel, as far as it takes it; what ends the connection shows at the next read."""
         if self.want_write():  # what a callback wrote
             self.loop_write()
+        self._write()
+
+    def acknowledge(self, mid: int) -> None:
+        """Whoever reads `published` is done with what came under this identifier, 0 at QoS 0; it is told at the next `flush`."""
+        if mid:
+            self._behind += puback(mid)
+
+    def _write(self) -> None:
         while self._behind and self.socket() is not None:
             try:
                 del self._behind[: super()._sock_send(self._behind)]
@@ -63,7 +71,7 @@ class BufferedClient(Client):
     def published(self) -> Iterator[Published]:
         """Read once what the kernel has, and give every PUBLISH in it that is whole; what is another packet paho has dealt with.
 
-        Each is acknowledged at the next `flush`. Raises MessageError for what is no MQTT; paho closes the connection where it sees the end.
+        None is acknowledged by that. Raises MessageError for what is no MQTT; paho closes the connection where it sees the end.
         """
         try:
             octets = super()._sock_recv(READ_BYTES)
@@ -93,8 +101,6 @@ class BufferedClient(Client):
             elif packet.kind == PUBLISH:
                 published = read_publish(self._ahead, packet, mqtt5=mqtt5)
                 self._at = packet.end
-                if published.qos:
-                    self._behind += puback(published.mid)
                 yield published
             else:
                 self._let_read()
@@ -127,6 +133,11 @@ class BufferedClient(Client):
         octets = self._ahead[self._at : self._at + bufsize]
         self._at += len(octets)
         return octets
+
+    def _sock_close(self) -> None:
+        if self.socket() is not None:  # paho closes as soon as it wrote DISCONNECT
+            self._write()
+        super()._sock_close()
 
     def _sock_send(self, buf: bytes | bytearray) -> int:
         self._behind += buf

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from agent.errors import EncodingError, LogDamaged
-from agent.operations.log_copy import read_regular
+from agent.operations.log_copy import is_there, read_regular
 from agent.wire.proofs import root_at
 from agent.wire.tiles import (
     HASH_BYTES,
@@ -57,7 +57,7 @@ class Copies:
         self._node = node_from(self._vouched_tile, self.size)
         self._vouched: set[tuple[int, int]] = set()
         first = _first_bundle(folder, self.size)
-        while first and any(_is_there(each / Tile(None, first - 1).path) for each in earlier):
+        while first and any(is_there(each / Tile(None, first - 1).path) for each in earlier):
             first -= 1
         self.begin = first * WIDTH
         self._whole()
@@ -113,7 +113,7 @@ class Copies:
         for folder in self._earlier:
             for tile in (Tile(None, number), *_partial(folder, number)):
                 path = folder / tile.path
-                if not _is_there(path) or place >= tile.width:
+                if not is_there(path) or place >= tile.width:
                     continue
                 entries = _decoded(path, tile.width)
                 leaf = self.leaf(index)
@@ -134,14 +134,14 @@ class Copies:
         return (folder / tile.path for folder in (self.folder, *self._earlier))
 
     def _bundle(self, tile: Tile) -> tuple[bytes, ...]:
-        found = next((path for path in self._places(tile) if _is_there(path)), self.folder / tile.path)
+        found = next((path for path in self._places(tile) if is_there(path)), self.folder / tile.path)
         return _decoded(found, tile.width)
 
     def _whole(self) -> None:
         """Is every bundle from the first on held?"""
         missing: list[str] = []
         for tile in self._bundles():
-            if not any(_is_there(path) for path in self._places(tile)):
+            if not any(is_there(path) for path in self._places(tile)):
                 missing.append(tile.path)
                 if len(missing) > MAX_NAMED:
                     missing[-1] = "…"
@@ -159,7 +159,7 @@ class Copies:
         """The tile that ends before `begin` and whose root is `node`, and all below it, are what they must be, or gone."""
         tile = Tile(level, index)
         path = self.folder / tile.path
-        if not _is_there(path):
+        if not is_there(path):
             self.tiles_whole = False
             return
         content = self._read_tile(tile)
@@ -189,15 +189,6 @@ class Copies:
             raise _other(path, "the hashes of the entries below it")
 
 
-def _is_there(path: Path) -> bool:
-    """Also what cannot be read: reading it then says why."""
-    try:
-        path.lstat()
-    except OSError as bad:
-        return not isinstance(bad, FileNotFoundError | NotADirectoryError)
-    return True
-
-
 def _decoded(path: Path, width: int) -> tuple[bytes, ...]:
     try:
         return decode_bundle(read_regular(path, MAX_BUNDLE_BYTES), width)
@@ -220,7 +211,7 @@ def _first_bundle(folder: Path, size: int) -> int:
     is looked at, and no link is followed."""
     last = max(0, size - 1) // WIDTH
     found = [number for number in _numbers(folder / "tile" / "entries", "tile/entries", _GROUPS) if number <= last]
-    if last not in found and _is_there(folder / Tile(None, last, size % WIDTH or WIDTH).path):
+    if last not in found and is_there(folder / Tile(None, last, size % WIDTH or WIDTH).path):
         found.append(last)
     return min(found, default=0)
 

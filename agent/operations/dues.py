@@ -16,16 +16,8 @@ from agent.contracts.cells import written as as_written
 from agent.contracts.guarantee import ConcentratedGuarantee, Guarantee, NoGuarantee, PureGuarantee
 from agent.operations import totals
 from agent.policy.cells import cell_names
-from agent.policy.model import (
-    CoarsePrivacy,
-    CountPrivacy,
-    NoPrivacy,
-    Policy,
-    ScalarPrivacy,
-    Stream,
-    ThresholdOnly,
-    UniquePrivacy,
-)
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, NoPrivacy, ScalarPrivacy, ThresholdOnly, UniquePrivacy
 from agent.policy.vocabulary import QUANTITIES
 
 WIDEST = 1 << 20

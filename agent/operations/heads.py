@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import unit_path
+from agent.contracts.log_file import unit_path
 from agent.errors import EncodingError, LogDamaged, SignatureError
 from agent.operations.findings import Findings, Kind
-from agent.operations.log_copy import read_regular
+from agent.operations.log_copy import is_there, read_regular
 from agent.operations.received import Reception
 from agent.operations.rotations import Course
 from agent.wire.cosignature import Witness, verify_cosignatures
@@ -44,7 +44,7 @@ class Whose:
     def seen(self, paths: Iterable[Path], earlier: Iterable[Path]) -> Iterator[Head]:
         """Those from before the copy was made: single ones, and those of `earlier` copies that have one."""
         kept = (folder / CHECKPOINT for folder in earlier)
-        for path in (*paths, *(path for path in kept if path.exists())):
+        for path in (*paths, *(path for path in kept if is_there(path))):
             note = read_regular(path, MAX_NOTE_BYTES)
             counted = sum(self.findings.counts.values())
             checkpoint = self._opened(note, str(path))

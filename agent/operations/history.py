@@ -11,19 +11,8 @@ from agent.contracts import aggregate
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.carried import State
 from agent.contracts.gate_log import GateChanges
-from agent.contracts.log import (
-    MAX_ENTRY_BYTES,
-    Carried,
-    Charge,
-    Decision,
-    Entry,
-    Gap,
-    KeyRotated,
-    LogLost,
-    Release,
-    decode_entry,
-    unit_path,
-)
+from agent.contracts.log import Carried, Charge, Decision, Entry, Gap, KeyRotated, LogLost, Release, decode_entry
+from agent.contracts.log_file import AFTER, MAX_ENTRY_BYTES, unit_path
 from agent.errors import BadInput
 from agent.operations.account import Account
 from agent.operations.carried import CarriedStates
@@ -35,6 +24,7 @@ from agent.operations.numbers import Numbers
 from agent.operations.openings import Openings
 from agent.operations.policies import Policies
 from agent.operations.rotations import Course
+from agent.operations.signatures import verify_ed25519
 from agent.policy.governance import TrustRoot
 from agent.wire import cbor
 from agent.wire.detached import DetachedVerifier
@@ -64,13 +54,15 @@ class History:
         self.first_start: int | None = None
         self.charges: dict[str, set[Charge]] | None = None
         self.newest_start: dict[str, int] = {}
+        self.first_released: dict[str, int] = {}
         self.loss: Loss | None = None
+        self._repeated_until = 0
         self._log = origin
         self._origin = tuple(unit_path(origin).split("/"))
         self.policies = Policies(self._origin, root, findings)
         self._course = course
         self._by_key = Counter[bool]()
-        self._signatures = {key: DetachedVerifier(key) for key in course.keys}
+        self._signatures = {key: DetachedVerifier(key, verify_ed25519) for key in course.keys}
         self._findings = findings
         self._account = Account()
         self._numbers = Numbers(self.policies, self._account, findings)
@@ -100,12 +92,15 @@ class History:
             self.charges[run.stream].add(Charge(run.rho))
         for held in state.spent.periods:
             self.charges.setdefault(held.stream, set()).add(Charge(held.rho))
+        if AFTER in self._log and not state.releases:
+            self._repeated_until = state.lost_until
         self._states.resume(state)
         self.openings = Openings(self._findings, whole=False)
 
     def add(self, data: bytes, *, given: bool = False) -> tuple[Release, Layout, Pack] | None:
         """Judge the next entry; returns it, read, when it is a Release. `given`: the state that `resume` took up, which is the unit's word."""
         if given:
+            self.openings.bundle()
             self.size += 1
             return None
         entry: Entry | None = None
@@ -115,6 +110,7 @@ class History:
                 self.loss = loss_of(
                     entry if isinstance(entry, LogLost) else None, self._log, self._course.keys, self._findings
                 )
+                self._repeated_until = self.loss.until if self.loss is not None else 0
             self._states.due(entry, self.size)
             match entry:
                 case Release():
@@ -147,6 +143,9 @@ class History:
         finally:
             if entry is not None:
                 self._states.see(entry, self.size)
+            if self._account.overfull:
+                self._find(Kind.MALFORMED, "with it more windows are charged than two periods have")
+                self._account.overfull = False
             self.size += 1
 
     @property
@@ -158,6 +157,8 @@ class History:
         self._findings.add(kind, f"entry {self.size}", words)
 
     def _release(self, entry: Release) -> tuple[Layout, Pack]:
+        self._repeated_until = 0  # windows of the log before come first
+        self.first_released.setdefault(entry.stream, entry.window_start)
         number = self._place(entry.stream, entry.window_start, entry.window_s, 1)
         layout, pack = self._read(entry)
         said = layout.aggregate.terms
@@ -230,7 +231,7 @@ class History:
             self._unsettled(entry.stream, entry.first_start, entry.window_s, entry.count, entry.charge)
         elif number is not None:
             end = entry.first_start + entry.count * entry.window_s
-            repeated = self.loss is not None and end <= self.loss.until
+            repeated = end <= self._repeated_until
             self._numbers.gap(entry, number, f"entry {self.size}", repeated=repeated)
 
     def _place(self, stream: str, start: int, window_s: int, count: int) -> int | None:

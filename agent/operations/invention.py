@@ -9,15 +9,8 @@ from agent.anonymizer.duration import Stays
 from agent.anonymizer.noise import RandomBytes
 from agent.anonymizer.rows import Rows
 from agent.anonymizer.scalar import WHOLE_UNITS, Grid, Sampled, Samples
-from agent.policy.model import (
-    CoarsePrivacy,
-    CountPrivacy,
-    NoPrivacy,
-    ScalarPrivacy,
-    Stream,
-    ThresholdOnly,
-    UniquePrivacy,
-)
+from agent.policy.model import Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, NoPrivacy, ScalarPrivacy, ThresholdOnly, UniquePrivacy
 
 MOST_CELLS = 1 << 12
 """Of a bitmap that are set."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agent.errors import EncodingError, SignatureError
+from agent.operations.signatures import verify_ed25519
 from agent.wire import cose
 from agent.wire.detached import DetachedVerifier, named_kid, verify_detached
 
@@ -145,7 +146,7 @@ class Keyring:
     def _verifier(self, key: bytes) -> DetachedVerifier:
         found = self._ready.get(key)
         if found is None:
-            found = DetachedVerifier(key)
+            found = DetachedVerifier(key, verify_ed25519)
             _remember(self._ready, key, found, MAX_READY)
         return found
 

@@ -127,14 +127,18 @@ def _superseded(item: Any) -> Superseded:
 
 def load_directory(path: Path) -> Directory:
     """The directory at `path`; raises MessageError, LogDamaged, StorageUnavailable."""
+    if path.is_dir():
+        raise MessageError(
+            str(path), expected="a key directory of `dtpr-agent fleet keys`, which is one file", got="a folder"
+        )
     return decode_directory(read_regular(path, MAX_DIRECTORY_BYTES), str(path))
 
 
-def find_keys(directory: Directory, origin: str) -> tuple[bytes, ...]:
+def find_keys(directory: Directory, origin: str, where: str = "key directory") -> tuple[bytes, ...]:
     """The key of a unit, and those before it, newest first; raises SettingsError when nobody vouches for one."""
     if origin not in directory.units:
         raise SettingsError(
-            "key directory",
+            where,
             expected=f"a key for {origin}"[:200],
             got=f"{len(directory.units)} other units",
             remedy="sign it into the units file, and make the directory again",

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import MAX_ENTRY_BYTES, RECORD, RELEASES, iter_records
 from agent.contracts.log_end import read_last_head
+from agent.contracts.log_file import MAX_ENTRY_BYTES, RECORD, RELEASES, iter_records
 from agent.errors import EncodingError, LogDamaged, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.wire.tiles import (
@@ -87,7 +87,7 @@ def _put(folder: Path, tile: Tile, content: bytes) -> None:
 def _known(folder: Path, checkpoint: Checkpoint) -> Checkpoint | None:
     """What `folder` holds already; raises LogDamaged when that is another log's or newer."""
     path = folder / CHECKPOINT
-    if not path.exists():
+    if not is_there(path):
         return None
     old = _checkpoint(path, read_regular(path, MAX_NOTE_BYTES))
     if old.origin != checkpoint.origin or old.size > checkpoint.size:
@@ -171,7 +171,20 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         raise _unreadable(path, bad) from None
 
 
+def is_there(path: Path) -> bool:
+    """Also what cannot be read: reading it then says why."""
+    try:
+        path.lstat()
+    except OSError as bad:
+        return not isinstance(bad, FileNotFoundError | NotADirectoryError)
+    return True
+
+
 def _unreadable(path: Path, bad: OSError) -> LogDamaged | StorageUnavailable:
     if isinstance(bad, PermissionError):
         return StorageUnavailable(str(path), why=bad.strerror or "an error", remedy="check its owner and mode")
-    return LogDamaged(str(path), expected="a file of the log", got=bad.strerror or "an error")
+    remedy = {
+        CHECKPOINT: "a copy is a folder that `dtpr-agent log export` or `dtpr-agent audit mirror` made",
+        RELEASES: "name the log's folder on the unit or its card, with --log, or agent.toml, with --config",
+    }.get(path.name, "")
+    return LogDamaged(str(path), expected="a file of the log", got=bad.strerror or "an error", remedy=remedy)

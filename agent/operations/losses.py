@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.contracts.log import AFTER, MAX_UNKEPT, LogLost, logged_until, unit_path
+from agent.contracts.log import LogLost
+from agent.contracts.log_file import AFTER, MAX_UNKEPT, logged_until, unit_path
 from agent.errors import EncodingError, SignatureError
 from agent.operations.findings import Findings, Kind
 from agent.wire.tlog import Checkpoint, signed_by, split_note

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import unit_path
+from agent.contracts.log_file import unit_path
 from agent.contracts.rotation import open_rotation
 from agent.errors import BadInput, EncodingError, LogDamaged, SignatureError, StorageUnavailable
 from agent.local.files import write_atomic
 from agent.operations.copies import Copies
-from agent.operations.log_copy import read_regular
+from agent.operations.log_copy import is_there, read_regular
 from agent.operations.rotations import rotation_entries
 from agent.wire.tiles import (
     CHECKPOINT,
@@ -62,9 +62,12 @@ class Mirror:
         self._head, self._builder = TreeHead(), TileBuilder()
         self._log = ""
         self.checkpoint: Checkpoint | None = None
-        if (folder / CHECKPOINT).exists():
+        if is_there(folder / CHECKPOINT):
             self._continue()
-        for path in sorted((folder / "pending").glob("*"))[:MAX_PENDING]:
+        waiting = (
+            path for path in (folder / "pending").glob("*") if not path.name.startswith(".")
+        )  # cut short while written
+        for path in sorted(waiting)[:MAX_PENDING]:
             self._pending[_number(path)] = _bundle(read_regular(path, MAX_BUNDLE_BYTES), str(path))
             self._learn(self._pending[_number(path)])
 
@@ -102,13 +105,14 @@ class Mirror:
         if known is not None and checkpoint.size == known.size:
             if checkpoint.root != known.root:
                 raise self._forked(checkpoint)
-            if len(note) > len(read_regular(self._folder / CHECKPOINT, MAX_NOTE_BYTES)):  # more have signed it
-                write_atomic(self._folder / CHECKPOINT, note, durable=True)
+            before = read_regular(self._folder / CHECKPOINT, MAX_NOTE_BYTES)
+            if (joined := _joined(before, note)) != before:  # more have signed it
+                write_atomic(self._folder / CHECKPOINT, joined, durable=True)
         elif known is None or checkpoint.size > known.size:
             before = self._notes.get(checkpoint.size, note)
             if decode_checkpoint(before).root != checkpoint.root:
                 raise self._forked(checkpoint)
-            self._notes[checkpoint.size] = max(before, note, key=len)
+            self._notes[checkpoint.size] = _joined(before, note)
             self._thin()
 
     def _opened(self, note: bytes) -> Checkpoint:
@@ -133,12 +137,16 @@ class Mirror:
 
     def _learn(self, entries: Iterable[bytes]) -> None:
         """A known key may say in the log which one follows it; that is so whether or not the log is this one."""
+        known = self._keys[0]
         for _, message in rotation_entries(iter(entries)):
             with contextlib.suppress(BadInput):
                 rotation = open_rotation(message)
                 if rotation.unit == self._origin and rotation.old == self._keys[0] and rotation.new not in self._keys:
                     self._keys.insert(0, rotation.new)
                     self._rotated = None
+        if self._keys[0] != known:  # what came before its turn may go on from there
+            for number in sorted(self._pending):
+                self._learn(self._pending[number])
 
     @property
     def _whole(self) -> int:
@@ -233,7 +241,7 @@ class Mirror:
             checkpoint = self._opened(note)
         except (EncodingError, SignatureError) as bad:
             raise LogDamaged(
-                str(self._folder / CHECKPOINT), expected=f"a checkpoint signed by {self._origin}", got=str(bad)[:120]
+                str(self._folder / CHECKPOINT), expected=f"a checkpoint signed by {self._origin}", got=str(bad)
             ) from None
         whole, tail = checkpoint.size // WIDTH * WIDTH, TreeHead()
         self._head, self._builder = copies.head(), TileBuilder(copies.begin, copies.rows)
@@ -270,6 +278,20 @@ class Mirror:
             write_atomic(path, content, durable=True)
         except OSError as bad:
             raise StorageUnavailable(str(path), why=bad.strerror or "an error", remedy="make room") from bad
+
+
+def _joined(note: bytes, more: bytes) -> bytes:
+    """The first with what the other has of signatures besides, as far as there is room: none of a witness goes for what somebody added."""
+    text, _, lines = note.partition(b"\n\n")
+    other, _, further = more.partition(b"\n\n")
+    if other != text:  # with other words beside the root
+        return max(note, more, key=len)
+    known = lines.split(b"\n")
+    for line in further.split(b"\n"):
+        if line not in known and len(note) + len(line) < MAX_NOTE_BYTES:
+            note += line + b"\n"
+            known.append(line)
+    return note
 
 
 def _bundle(payload: bytes, where: str) -> tuple[bytes, ...]:

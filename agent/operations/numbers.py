@@ -18,7 +18,8 @@ from agent.operations.findings import Findings, Kind
 from agent.operations.layout import Pack
 from agent.operations.policies import Policies
 from agent.policy.cells import bin_names
-from agent.policy.model import BITMAP_CELLS, CountPrivacy, Stream, ThresholdOnly
+from agent.policy.model import Stream
+from agent.policy.modes import BITMAP_CELLS, CountPrivacy, ThresholdOnly
 from agent.wire.senml import media_type
 
 MAX_BUDGET_FINDINGS = 20

@@ -95,7 +95,7 @@ class Openings:
         self._reached = max(self._reached, end)
         if self._bundle is not None:
             self._bundle += 1
-            if self._bundle == UNTOLD_RELEASES + 1 and (self._whole or self._last is not None):
+            if self._bundle == UNTOLD_RELEASES + 1:
                 self._findings.add(Kind.GATE_UNTOLD, where, "a bundle that does not say how the gate stands")
         least = 50 if pack.reason is None else 0
         measured_s = max(pack.coverage_percent, least) * entry.window_s / 100

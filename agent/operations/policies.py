@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import lcm
 
+from agent.contracts.aggregate import END_START
 from agent.contracts.log import Decision, GovernanceTaken, NoticeServed, PolicyOffered, PolicyTaken, StopTaken
 from agent.errors import BadInput, DtprError
 from agent.operations.dues import Span, owed, strength
@@ -18,6 +19,7 @@ from agent.policy.model import Policy, Stream
 from agent.policy.signed import read_signed, verify_governance, verify_policy, verify_stop
 from agent.policy.stop import StopOrder, decompile_stop
 from agent.policy.values import DAY_S
+from agent.policy.words import day_words
 
 Verify = Callable[[TrustRoot], object]
 
@@ -205,7 +207,7 @@ class Policies:
         if self.settled == NEVER:
             self.settled, self._unjudged = entry.effective + DAY_S, frozenset()
         self._disclosed(entry.disclosure_digest, entry.policy)
-        self.events.append((entry.at, f"took {where}, in force from {entry.effective}"))
+        self.events.append((entry.at, f"took {where}, in force from {_utc(entry.effective)}"))
 
     def _disclosed(self, digest: bytes, compiled: bytes) -> None:
         """A digest is of one disclosure, which holds its policy."""
@@ -270,3 +272,8 @@ class Policies:
     def _find(self, kind: Kind, words: str) -> None:
         if kind not in self._unjudged:
             self._findings.add(kind, self._where, words)
+
+
+def _utc(at: int) -> str:
+    """A log may claim any instant."""
+    return day_words(at) if 0 <= at < END_START else str(at)

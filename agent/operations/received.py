@@ -90,14 +90,14 @@ def parse_line(line: bytes, where: str, origin: str) -> Line:
         if item["type"] == "release":
             return _release(item, payload)
         if item["type"] == "checkpoint" and item["verified"] is not False:
-            head = (str(item["origin"]), _whole(item["size"]), bytes.fromhex(item["root"]))
+            head = (str(item["origin"]), _size(item["size"]), bytes.fromhex(item["root"]))
             return Line(None, item["verified"], None, None, head, payload, item.get("retained", False) is True)
         if item["type"] in ("disclosure", "upcoming") and item["verified"] is not False:
             envelope = None if payload is None else base64.b64decode(json.loads(payload)["envelope"], validate=True)
             shown = Shown(bytes.fromhex(item["digest"]), _whole(item["issued_at"]), envelope)
             return Line(verified=item["verified"], shown=shown)
         return Line()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as bad:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as bad:
         raise MessageError(
             where, expected="a line of `dtpr-agent subscribe --json`", got=f"{type(bad).__name__}: {bad}"[:100]
         ) from None
@@ -157,6 +157,12 @@ def _whole(value: Any) -> int:
     if type(value) is not int:
         raise TypeError("a whole number")
     return value
+
+
+def _size(value: Any) -> int:
+    if not 0 <= _whole(value) < 2**63:
+        raise ValueError("no number of entries")
+    return _whole(value)
 
 
 class Rest(NamedTuple):
@@ -239,9 +245,12 @@ class Reception:
         *,
         begin: int = 0,
         ends: Mapping[str, int] | None = None,
+        own: Mapping[str, int] | None = None,
     ) -> Rest:
         """What the log of `size` entries did not confirm, of which those from `begin` on were seen; `newest` is each stream's newest window, `ends`
-        where its last one before `begin` ended, if that is known. The log before this one may have had `lost` entries."""
+        where its last one before `begin` ended, if that is known. The log before this one may have had `lost` entries,
+        and none of a window from each stream's first Release in this one on, which `own` has."""
+        first = own or {}
         newer = before = 0
         earlier = dict[Window, int]()
         for window, seen in self.windows.items():
@@ -251,7 +260,11 @@ class Reception:
             if seen.log_index >= size and window.start > newest.get(window.stream, 0):
                 newer += 1
                 continue
-            if seen.log_index < lost and window.start <= newest.get(window.stream, -1):
+            if (
+                seen.log_index < lost
+                and window.start <= newest.get(window.stream, -1)
+                and window.start < first.get(window.stream, window.start + 1)
+            ):
                 before += 1
                 continue
             self.suspects[window] = "the log does not hold it"

@@ -2,7 +2,7 @@
 
 The session outlives a lost connection (MQTT 5), so that a network gap loses nothing; it ends with the generator, unless it has a name.
 
-Invariant: a message is acknowledged only after whoever reads the generator has asked for the next one: what was received and not yet dealt with when
+Invariant: a message is acknowledged only after whoever reads the generator has asked for the next one, or ended it in order: what was received and not yet dealt with when
 the process dies, the broker still has.
 """
 
@@ -12,6 +12,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTv5, MQTTv311
@@ -34,6 +35,9 @@ TELL_EVERY_S = 60.0
 """A broker that comes and goes is spoken of so often."""
 
 FIRST_CONNECT_WITHIN_S = 10.0
+TELL_ABSENT_AFTER_S = 1.0
+"""Whoever started the command hears that it waits for a broker, and why, before it gives up."""
+
 SESSION_EXPIRY_S = 600
 NAMED_EXPIRY_S = 7 * 86_400
 """Of a session with a name: as long as a policy's numbers may take to be collected, unless it says otherwise."""
@@ -49,6 +53,13 @@ _REMEDY = "check host, port, TLS and credentials"
 _REMEDY_ACL = "let this user read these topics at the broker"
 
 
+@dataclass(slots=True)
+class Output:
+    """Where a reader's lines go: once it has `failed`, or was interrupted, a session with a name acknowledges nothing more of what was read."""
+
+    failed: bool = False
+
+
 def receive(
     mqtt: Mqtt,
     filters: tuple[str, ...],
@@ -57,6 +68,7 @@ def receive(
     *,
     poll_s: float = 0.2,
     session: str | None = None,
+    output: Output | None = None,
 ) -> Generator[Received | None, None, None]:
     """Every message, and None at least every `poll_s` or so; for as long as the caller goes on. A `session` with a name outlives the process.
 
@@ -67,10 +79,14 @@ def receive(
         while True:
             reception.turn(poll_s)
             while reception.messages:
-                yield reception.messages.popleft()
+                message, mid = reception.messages.popleft()
+                try:
+                    yield message
+                finally:  # whoever ends here has dealt with it, unless `output` failed
+                    reception.acknowledge(mid)
             yield None
     finally:
-        reception.close()
+        reception.close(told=output is None or not output.failed)
 
 
 class _Reception:
@@ -79,14 +95,14 @@ class _Reception:
     def __init__(
         self, mqtt: Mqtt, filters: tuple[str, ...], context: ssl.SSLContext | None, login: Login, session: str | None
     ) -> None:
-        self.messages: deque[Received] = deque()
+        self.messages: deque[tuple[Received, int]] = deque()
         self._mqtt = mqtt
         self._filters = filters
         self._context = context
         self._login = login
         self._fault: BrokerUnavailable | None = None
         self._ever = False
-        self._told_lost = False
+        self._told_lost = self._told_absent = False
         self._tell_from = 0.0
         self._began = time.monotonic()
         self._tried_at = float("-inf")
@@ -112,9 +128,10 @@ class _Reception:
             now = time.monotonic()
             try:
                 for published in client.published():
-                    self.messages.append(
-                        Received(published.topic, published.payload, published.user_properties, published.retain, now)
+                    received = Received(
+                        published.topic, published.payload, published.user_properties, published.retain, now
                     )
+                    self.messages.append((received, published.mid))
             except MessageError as bad:
                 raise BrokerUnavailable(self._broker, why=f"it does not speak MQTT: {bad}", remedy=_REMEDY) from None
         if self._client.socket() is not None:
@@ -124,9 +141,13 @@ class _Reception:
         if not self._ever and time.monotonic() - self._began > FIRST_CONNECT_WITHIN_S + client.connect_timeout:
             raise BrokerUnavailable(self._broker, why="it does not answer", remedy=_REMEDY)
 
-    def close(self) -> None:
+    def acknowledge(self, mid: int) -> None:
+        self._client.acknowledge(mid)
+
+    def close(self, *, told: bool) -> None:
+        """Say goodbye, after what acknowledges the messages dealt with; `told` is whether they were."""
         self._client.on_disconnect = None
-        if self._client.socket() is not None:
+        if self._client.socket() is not None and (told or self._session is None):
             if self._mqtt5 and self._session is None:
                 properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
                 properties.SessionExpiryInterval = 0
@@ -165,6 +186,9 @@ class _Reception:
         """It is not there: a fault in the beginning, later it is waited for."""
         if not self._ever and time.monotonic() - self._began > FIRST_CONNECT_WITHIN_S:
             self._fault = BrokerUnavailable(self._broker, why=why, remedy=_REMEDY)
+        elif not self._ever and not self._told_absent and time.monotonic() - self._began > TELL_ABSENT_AFTER_S:
+            self._told_absent = True
+            _log.warning("# no connection to %s yet (%s); tried again", self._broker, why)
 
     @property
     def _broker(self) -> str:

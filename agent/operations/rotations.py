@@ -66,20 +66,22 @@ def course_of(
     found: Sequence[tuple[int, bytes]],
     signed: Callable[[bytes], bool],
     findings: Findings,
+    begin: int = 0,
 ) -> tuple[Course, list[str]]:
     """The keys of the log named `origin` of `unit` in which these rotations were `found`, and what cannot be judged of them, in words. `given` are the unit's keys as the city says,
-    the present one first; `signed(key)`: did it sign the log's own checkpoint?"""
+    the present one first; `signed(key)`: did it sign the log's own checkpoint? Where the log is
+    known from entry `begin` on, keys older than the first one there signed before, nobody knows how far."""
     chain = list(_linked(unit, found, findings))
     if not chain:
         key = next((key for key in given if signed(key)), given[0])
         words = [f"the log is signed with {_short(key)}, which the city has given up: not rotated yet?"]
-        return Course(origin, (key,)), words if key != given[0] else []
+        return _since(begin, given, Course(origin, (key,))), words if key != given[0] else []
     keys = (chain[0][1].old, *(rotation.new for _, rotation in chain))
     known = [number for number, key in enumerate(keys) if key in given]
     if not known:
         _find(findings, chain[0][0], "none of its keys is one that was given for this unit")
         return Course(origin, (given[0],)), []
-    course = Course(origin, keys, (0, *(index for index, _ in chain)), dict(chain))
+    course = _since(begin, given, Course(origin, keys, (0, *(index for index, _ in chain)), dict(chain)))
     if known[-1] == len(chain):
         told = f"the log is signed with {_short(keys[-1])}, which the city has given up: not rotated yet?"
         return course, [] if given[0] in keys else [told]
@@ -88,6 +90,16 @@ def course_of(
         _find(findings, index, f"it leads to {last}, and the city's key for this unit is {_short(given[0])}")
         return course, []
     return course, [f"entry {index}: from there on {last} signs, for which the old key vouches and none that was given"]
+
+
+def _since(begin: int, given: Sequence[bytes], course: Course) -> Course:
+    """With those of the keys `given`, the present one first, that are older than the first one of a course known from entry `begin` on."""
+    first = course.keys[0]
+    older = [*reversed(given[given.index(first) + 1 :])] if begin and first in given else []
+    if not older:
+        return course
+    starts = (0, *(begin for _ in older), *course.starts[1:])
+    return Course(course.origin, (*older, *course.keys), starts, course.rotations)
 
 
 def _linked(unit: str, found: Sequence[tuple[int, bytes]], findings: Findings) -> Iterator[tuple[int, Rotation]]:

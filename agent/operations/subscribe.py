@@ -22,7 +22,7 @@ from agent.operations.announcements import Record
 from agent.operations.broker import MAX_SECRET_BYTES, add_broker_arguments, broker_of, context_for, login_for
 from agent.operations.keyring import MAX_KEYS, Keyring
 from agent.operations.keys import MAX_DIRECTORY_BYTES, decode_directory
-from agent.operations.reception import receive
+from agent.operations.reception import Output, receive
 from agent.operations.rows import HEADER, rows
 from agent.operations.table import Table
 from agent.operations.tally import Silence, Tally
@@ -45,10 +45,11 @@ def records(
     login: Login | None = None,
     shared: bool = False,
     session: str | None = None,
+    output: Output | None = None,
 ) -> Generator[tuple[Record, Received] | None, None, None]:
     """Every verified record and the message it is about, and None whenever nothing waits; raises BrokerUnavailable."""
     verification = Verification(keys, shared=shared)
-    for message in receive(mqtt, filters, context, login or Login(None, None), session=session):
+    for message in receive(mqtt, filters, context, login or Login(None, None), session=session, output=output):
         if message is None:
             yield from verification.overdue(time.monotonic())
             yield None
@@ -116,10 +117,15 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError("--group", expected="letters, digits, - and _", got=repr(args.group)[:40])
     if args.session is not None and not GROUP.fullmatch(args.session):
         raise SettingsError("--session", expected="letters, digits, - and _", got=repr(args.session)[:40])
+    if args.raw and not args.json:
+        raise SettingsError("--raw", expected="--json beside it", got="another form of output", remedy="add --json")
     if args.rate is not None and not args.rate > 0:
         raise SettingsError("--rate", expected="seconds above 0", got=str(args.rate))
-    filters = topic_filters(mqtt.root, _level(args.city), _level(args.site), _level(args.unit), args.group)
+    filters = topic_filters(
+        mqtt.root, _level(args.city, "--city"), _level(args.site, "--site"), _level(args.unit, "--unit"), args.group
+    )
     shared = args.group is not None
+    output = Output()
     stream = records(
         mqtt,
         filters=filters,
@@ -128,12 +134,17 @@ def run(args: argparse.Namespace) -> int:
         login=login_for(mqtt),
         shared=shared,
         session=args.session,
+        output=output,
     )
     with contextlib.suppress(ValueError):  # not the main thread: whoever runs us stops us
         signal.signal(signal.SIGTERM, _interrupt)
     try:
         with contextlib.closing(stream):
-            _print(stream, args)
+            try:
+                _print(stream, args)
+            except BaseException:
+                output.failed = True
+                raise
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:  # `| head`
@@ -264,9 +275,11 @@ def _has_check_mark() -> bool:
     return True
 
 
-def _level(text: str) -> str:
+def _level(text: str, option: str) -> str:
     if text != "+" and not TOPIC_NAME.fullmatch(text):
-        raise SettingsError("topic level", expected="lower-case letters, digits and dashes", got=repr(text)[:40])
+        raise SettingsError(
+            option, expected="one topic level: lower-case letters, digits and dashes", got=repr(text)[:40]
+        )
     return text
 
 

@@ -48,15 +48,7 @@ class Table:
                     f"{instant(record['not_before'])}, digest {record['digest'][:16]}…  {self._mark(record)}"
                 ]
             case "state":
-                stale = " (an old will, ignored)" if record["stale_will"] else ""
-                lines = [
-                    f"# {record['unit']} is {record['connection']}{stale}, gate {record['gate']} ({record['reason']}), "
-                    f"publisher {record['publisher']}"
-                ]
-                if record["stop_reason"]:
-                    lines.append(f"# {record['unit']} was stopped by {record['stop_by']}: {record['stop_reason']}")
-                if record["offer_refused"]:
-                    lines.append(f"# {record['unit']} refused an offer: {record['offer_refused']}")
+                lines = _state(record)
             case "silent":
                 lines = [
                     f"! {record['unit']} {record['stream']} is silent: {record['silent_s']} s since a release, newest window "
@@ -86,7 +78,7 @@ class Table:
         notes += ["late"] if record["late"] else []
         notes += ["repeat"] if record["retry"] else []
         notes += ["CONFLICT: another payload for this window"] if record["conflict"] else []
-        notes += [] if record["disclosure_announced"] else ["its disclosure was not announced"]
+        notes += [] if record["disclosure_announced"] else ["its disclosure is not known yet"]
         row = "  ".join(value.ljust(width) for value, width in zip(values, self._widths, strict=True))
         ending = f"  {cells.ljust(self._cells_width)}  {record['state']}  {self._marks[record['verified']]}"
         lines = self._sums(record)
@@ -116,3 +108,16 @@ class Table:
 def printable(text: str) -> str:
     """`text` with every control, format, private and surrogate character replaced: no escape sequence survives."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _state(record: Record) -> list[str]:
+    """Of what is offline nothing else: a will says what was so when it was left."""
+    unit = record["unit"]
+    if record["connection"] == "offline":
+        return [f"# {unit} is offline" + (" (an old will, ignored)" if record["stale_will"] else "")]
+    lines = [f"# {unit} is online, gate {record['gate']} ({record['reason']}), publisher {record['publisher']}"]
+    if record["stop_reason"]:
+        lines.append(f"# {unit} was stopped by {record['stop_by']}: {record['stop_reason']}")
+    if record["offer_refused"]:
+        lines.append(f"# {unit} refused an offer: {record['offer_refused']}")
+    return lines

@@ -8,14 +8,7 @@ PolicyTaken at `effective_from`: after its notice on air, or at once when it is 
 from dataclasses import dataclass, replace
 from math import lcm
 
-from agent.contracts.log import (
-    Entry,
-    GovernanceTaken,
-    NoticeServed,
-    PolicyOffered,
-    PolicyTaken,
-    StopTaken,
-)
+from agent.contracts.log import Entry, GovernanceTaken, NoticeServed, PolicyOffered, PolicyTaken, StopTaken
 from agent.errors import BadInput, LogDamaged
 from agent.policy.compile import decompile_policy
 from agent.policy.governance import TrustRoot, decompile_governance

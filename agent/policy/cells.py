@@ -5,7 +5,8 @@ What the anonymizer makes has just these; a test holds the two together. The pub
 
 from agent.contracts.cells import COUNT, DEVICES, QUANTILES, SINCE, TOTAL, percentile_name
 from agent.policy.enforcement import LEVELS
-from agent.policy.model import CoarsePrivacy, CountPrivacy, ScalarPrivacy, Stream
+from agent.policy.model import Stream
+from agent.policy.modes import CoarsePrivacy, CountPrivacy, ScalarPrivacy
 from agent.policy.vocabulary import QUANTITIES
 
 

@@ -2,7 +2,8 @@
 
 from agent.policy import guarantee
 from agent.policy.compile import policy_digest
-from agent.policy.model import CountPrivacy, Policy, Stream
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CountPrivacy
 from agent.policy.words import day_words, exact_words, time_words
 
 

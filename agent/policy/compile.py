@@ -11,7 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 from agent.errors import EncodingError, PolicyError
-from agent.policy.model import Policy, Stream, Threshold
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import Threshold
 from agent.policy.parse import policy_of
 from agent.wire import cbor, toml
 from agent.wire.sha256 import sha256

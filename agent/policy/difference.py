@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from agent.policy.model import (
+from agent.policy.model import Policy
+from agent.policy.modes import (
     CoarsePrivacy,
     CountPrivacy,
     Guaranteed,
     NoPrivacy,
-    Policy,
     ScalarPrivacy,
     ThresholdOnly,
     UniquePrivacy,

@@ -6,14 +6,13 @@ A policy may be written, signed and shown ahead of the code; the anonymizer refu
 from collections.abc import Mapping
 
 from agent.errors import PolicyError
-from agent.policy.model import (
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import (
     CoarsePrivacy,
     CountPrivacy,
     NoPrivacy,
-    Policy,
     Privacy,
     ScalarPrivacy,
-    Stream,
     ThresholdOnly,
     UniquePrivacy,
 )

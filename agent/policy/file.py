@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from agent.errors import PolicyError
+from agent.errors import BadInput, PolicyError
 from agent.policy.compile import compile_policy, decompile_policy
 from agent.policy.governance import TrustRoot, decompile_governance, parse_governance
 from agent.policy.model import Policy
@@ -61,9 +61,14 @@ def load_governance(path: Path) -> TrustRoot:
             got=bad.strerror or "an error",
             remedy="see config/governance.toml",
         ) from None
-    if data[:1] == _CBOR_MAP:
-        return decompile_governance(data)
-    return verify_first_governance(data) if data[:1] == _CBOR_TAG else parse_governance(data, str(path))
+    try:
+        if data[:1] == _CBOR_MAP:
+            return decompile_governance(data)
+        if data[:1] == _CBOR_TAG:
+            return verify_first_governance(data)
+    except BadInput as bad:
+        raise type(bad)(f"{path}: {bad.where}", expected=bad.expected, got=bad.got, remedy=bad.remedy) from None
+    return parse_governance(data, str(path))
 
 
 _CBOR_MAP, _CBOR_TAG = b"\xa8", b"\xd8"

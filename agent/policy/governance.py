@@ -19,7 +19,7 @@ from agent.wire.cose import key_id
 
 MAX_ROLES = 8
 MAX_SIGNERS = 32
-"""Over all roles; bounds what one verification costs a unit (`wire.cose.MAX_SIGNATURES` is twice this)."""
+"""Over all roles; bounds what one verification costs a unit (`wire.cose_sign.MAX_SIGNATURES` is twice this)."""
 
 MAX_COMPILED_BYTES = 8 * 1024
 

@@ -13,15 +13,14 @@ from fractions import Fraction
 from typing import Any, assert_never
 
 from agent.policy.directions import ACCESS_SENSES, TABLE, Order, Row, Sense
-from agent.policy.model import (
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import (
     CoarsePrivacy,
     CountPrivacy,
     Guaranteed,
     NoPrivacy,
-    Policy,
     Privacy,
     ScalarPrivacy,
-    Stream,
     UniquePrivacy,
     worst_presence,
 )

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from agent.policy.model import (
+from agent.policy.modes import (
     CoarsePrivacy,
     CountPrivacy,
     NoPrivacy,

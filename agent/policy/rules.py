@@ -9,16 +9,15 @@ from fractions import Fraction
 from typing import assert_never
 
 from agent.policy.factorisation import MAX_STEPS, few_enough
-from agent.policy.model import (
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import (
     BITMAP_CELLS,
     UNSTEADY,
     CoarsePrivacy,
     CountPrivacy,
     Guaranteed,
     NoPrivacy,
-    Policy,
     ScalarPrivacy,
-    Stream,
     ThresholdOnly,
     UniquePrivacy,
 )

@@ -1,6 +1,6 @@
 """What several people signed: policies, trust roots, units files, stop orders. Pure; `now_s` (Unix seconds, UTC) is an argument.
 
-Each is a COSE_Sign (RFC 9052 section 4.1, wire/cose) whose signed content type says what it is, so that no signature given for one
+Each is a COSE_Sign (RFC 9052 section 4.1, wire/cose_sign) whose signed content type says what it is, so that no signature given for one
 kind counts for another. Invariant: a value that a `verify_…` returns was signed by enough signers of the root it was given.
 
 All raise SignatureError (not signed as it must be) or PolicyError (malformed, out of its dates, another city, not the next version),
@@ -19,7 +19,7 @@ from agent.policy.standing import Standing, standing, stop_standing
 from agent.policy.stop import StopOrder, decompile_stop
 from agent.policy.units import Units, VouchedUnit, decompile_units
 from agent.policy.words import day_words
-from agent.wire import cose
+from agent.wire import cose_sign
 from agent.wire.sha256 import sha256
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 SUFFIX = ".cose"
-MAX_SIGNED_BYTES = cose.MAX_SIGN_BYTES
+MAX_SIGNED_BYTES = cose_sign.MAX_SIGN_BYTES
 
 MAX_AHEAD_S = 86_400
 """How far a signer's clock may be ahead of the unit's: an order dated in a year must not outlive every policy until then."""
@@ -147,7 +147,7 @@ def verify_first_governance(message: bytes) -> TrustRoot:
 def read_signed(message: bytes) -> tuple[Kind, bytes]:
     """What a signed file says it is, and its payload, nothing of it verified."""
     try:
-        signed = cose.decode_sign(message, max_bytes=MAX_SIGNED_BYTES)
+        signed = cose_sign.decode_sign(message, max_bytes=MAX_SIGNED_BYTES)
     except EncodingError as bad:
         raise PolicyError(
             "signed file", expected="a COSE_Sign as `dtpr-agent policy sign` writes", got=str(bad)
@@ -184,7 +184,7 @@ def _counted(
     message: bytes, root: TrustRoot, kind: Kind, count: Callable[[TrustRoot, frozenset[bytes]], Standing]
 ) -> tuple[bytes, Standing]:
     try:
-        found = cose.verify_sign(
+        found = cose_sign.verify_sign(
             message, root.public_keys(), content_type=kind.content_type, max_bytes=MAX_SIGNED_BYTES
         )
     except EncodingError as bad:

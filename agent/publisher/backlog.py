@@ -113,7 +113,9 @@ class Backlog:
         try:
             before = self.head
             self.head = self._follower.head()
-            if self.head is not None and (self._live is None or self._replaced(before)):
+            if self._replaced(before):
+                self.rewind()  # should the log not be readable now, the next look still knows
+            if self.head is not None and self._live is None:
                 self._locate(self.head)
             self._read_ahead()
             self._fault = None

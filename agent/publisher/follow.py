@@ -11,17 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import (
-    MAX_ENTRY_BYTES,
-    MAX_NOTE_RECORD_BYTES,
-    RECORD,
-    RELEASES,
-    Entry,
-    Release,
-    decode_entry,
-    iter_records,
-)
+from agent.contracts.log import Entry, Release, decode_entry
 from agent.contracts.log_end import BLOCK_BYTES, Head, head_of, read_last_head
+from agent.contracts.log_file import MAX_ENTRY_BYTES, MAX_NOTE_RECORD_BYTES, RECORD, RELEASES, iter_records
 from agent.errors import LogDamaged, MessageError, StorageUnavailable
 from agent.local.files import file_stamp, read_capped
 from agent.publisher.cursor import START, Cursor

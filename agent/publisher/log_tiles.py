@@ -54,8 +54,11 @@ class LogTiles:
         """The next to publish, if anything is whole that has not been; what no packet may be long enough for is passed over."""
         if time.monotonic() < self._paused_until:
             return None
+        if self._ready:
+            self._look_for_another_log()
         if self._after is None and time.monotonic() >= self._look_at:
-            self._collect(min(MAX_MESSAGE_BYTES, max_packet_bytes - 4096 if max_packet_bytes else MAX_MESSAGE_BYTES))
+            self._collect()
+        self._pass_over(min(MAX_MESSAGE_BYTES, max_packet_bytes - 4096 if max_packet_bytes else MAX_MESSAGE_BYTES))
         if not self._ready:
             return None
         tile, content = self._ready[0]
@@ -86,7 +89,26 @@ class LogTiles:
         self._mids.clear()
         self._ready = deque(self._content)
 
-    def _collect(self, max_bytes: int) -> None:
+    def _look_for_another_log(self) -> None:
+        """What waits was made of the log that stood there then: it may be an hour ago."""
+        assert self._after is not None
+        try:
+            if self._follower.proves(self._after[0]):
+                return
+        except (LogDamaged, StorageUnavailable):
+            pass  # looked at again by whoever makes the next
+        self._after, self._content = None, ()
+        self.rewind()
+
+    def _pass_over(self, max_bytes: int) -> None:
+        """Leave out what is too long for this broker, which may take less than the one before."""
+        while self._ready and len(self._ready[0][1]) > max_bytes:
+            tile, octets = self._ready.popleft()
+            _log.warning("%s has %d bytes, too many for a message; mirrors need a copy", tile.path, len(octets))
+        if not self._ready and not self._mids and self._after is not None:
+            self._pass()
+
+    def _collect(self) -> None:
         """Make the next bundle and what it completes, when so many entries are there."""
         self._look_at = time.monotonic() + LOOK_AGAIN_S
         try:
@@ -113,14 +135,8 @@ class LogTiles:
             self._after = at, builder
         except (LogDamaged, StorageUnavailable):
             return  # the backlog reads the same log, and says so
-        content = [(Tile(None, at.entries // WIDTH - 1), encode_bundle(entries)), *tiles]
-        for tile, octets in content:
-            if len(octets) > max_bytes:
-                _log.warning("%s has %d bytes, too many for a message; mirrors need a copy", tile.path, len(octets))
-        self._content = tuple((tile, octets) for tile, octets in content if len(octets) <= max_bytes)
+        self._content = (Tile(None, at.entries // WIDTH - 1), encode_bundle(entries)), *tiles
         self._ready = deque(self._content)
-        if not self._ready:
-            self._pass()
         self._look_at = 0.0
 
     def _pass(self) -> None:

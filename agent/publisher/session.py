@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ssl import SSLContext
 
 from agent.contracts.health import Report
-from agent.contracts.log import LOGGED
+from agent.contracts.log_file import LOGGED
 from agent.contracts.status import bucket
 from agent.errors import SettingsError
 from agent.local.clock import Clock
@@ -43,6 +43,8 @@ LASTING_S = 10.0
 _REMEDY_ACL = "let the unit read its topic `policy` at the broker, or set [policy] subscribe = false"
 
 _REMEDY_DISCOVERY = "let the unit write below its own name at Home Assistant's prefix (config/home-assistant.md), or leave [mqtt] home_assistant out"
+
+_REMEDY_CLEARING = "[mqtt] home_assistant is left out: let the unit clear what it once wrote there, or remove the file home-assistant beside the cursor"
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +99,11 @@ class Session:
         if self.unit.fault is not None:
             return Code.PUBLIC_DAMAGED, str(self.unit.fault)
         if self._connection is None or (self._fault and self._connected_for_s() < PROVEN_S):
-            return (self._fault.code, str(self._fault)) if self._fault else (Code.CONNECTING, "")
+            return (
+                (self._fault.code, str(self._fault))
+                if self._fault
+                else (Code.CONNECTING, "a connection to the broker is being made")
+            )
         code, words = self.backlog.condition()
         if code is Code.OK and self.offers is not None:
             if self.offers.fault is not None:
@@ -107,7 +113,8 @@ class Session:
         if code is Code.OK and self.discovery.fault is not None:
             return Code.DISCOVERY_UNWRITABLE, str(self.discovery.fault)
         if code is Code.OK and self.discovery.refusal:
-            return Code.DISCOVERY_REFUSED, f"{self.discovery.refusal}; {_REMEDY_DISCOVERY}"
+            remedy = _REMEDY_CLEARING if self._mqtt.home_assistant is None else _REMEDY_DISCOVERY
+            return Code.DISCOVERY_REFUSED, f"{self.discovery.refusal}; {remedy}"
         return code, words
 
     def step(self, wait_s: float = POLL_S) -> None:
@@ -302,13 +309,21 @@ class Session:
         assert self._topics is not None
         deadline = time.monotonic() + GOODBYE_S
         try:
+            self._turn_until(connection, connection.window - 1, deadline)
+            if len(self._mids) >= connection.window:
+                connection.drop()  # the broker takes no more: its will says the same
+                return
             self._mids.add(connection.publish(self._offline(self._topics, backlog=self.backlog.behind)))
-            while self._mids and time.monotonic() < deadline:
-                connection.turn(0.1)
-                self._take_acknowledged(connection)
+            self._turn_until(connection, 0, deadline)
             connection.close()
         except BrokerFault:
             connection.drop()  # it went away first; its will says the same
+
+    def _turn_until(self, connection: Connection, in_flight: int, deadline: float) -> None:
+        """Wait until no more than so many are unacknowledged, or the deadline (monotonic); raise BrokerFault."""
+        while len(self._mids) > in_flight and time.monotonic() < deadline:
+            connection.turn(0.1)
+            self._take_acknowledged(connection)
 
     def _offline(self, topics: Topics, *, backlog: bool) -> Message:
         return self.unit.state_message(

@@ -8,7 +8,7 @@ but for its signature; the bytes that were signed follow from the payload alone.
 
 from agent.errors import SignatureError
 from agent.wire import cbor, cose
-from agent.wire.cose import SIGN1_TAG, key_id, sign1_header
+from agent.wire.cose import SIGN1_TAG, Verifier, key_id, sign1_header, verify_ed25519
 from agent.wire.senml import SENML_CBOR, media_type
 
 SIGNATURE_BYTES = 64
@@ -28,12 +28,13 @@ def verify_detached(message: bytes, public_key: bytes, payload: bytes) -> None:
 
 
 class DetachedVerifier:
-    """Signatures by one public key (32 bytes)."""
+    """Signatures by one public key (32 bytes), as `verifier` finds them."""
 
-    __slots__ = ("_forms", "_public_key")
+    __slots__ = ("_forms", "_public_key", "_verifier")
 
-    def __init__(self, public_key: bytes) -> None:
+    def __init__(self, public_key: bytes, verifier: Verifier = verify_ed25519) -> None:
         self._public_key = public_key
+        self._verifier = verifier
         self._forms = {content_type: _form(public_key, content_type) for content_type in (None, SENML_CBOR)}
 
     def verify(self, message: bytes, payload: bytes) -> bool | None:
@@ -42,7 +43,13 @@ class DetachedVerifier:
         if len(message) != len(beginning) + SIGNATURE_BYTES or not message.startswith(beginning):
             return None
         signed += cbor.head(cbor.BYTES, len(payload)) + payload
-        return cose.verify_ed25519(self._public_key, message[-SIGNATURE_BYTES:], signed)
+        return self._verifier(self._public_key, message[-SIGNATURE_BYTES:], signed)
+
+
+def message_bytes(content_type: str | None = None) -> int:
+    """The length of every signature under this content type."""
+    beginning, _ = _form(bytes(32), content_type)
+    return len(beginning) + SIGNATURE_BYTES
 
 
 def named_kid(message: bytes) -> bytes | None:

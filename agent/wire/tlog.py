@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.errors import EncodingError, SignatureError
-from agent.wire.cose import public_bytes, verify_ed25519
+from agent.wire.cose import Verifier, public_bytes, verify_ed25519
 from agent.wire.sha256 import sha256
 
 if TYPE_CHECKING:  # as in wire/cose: reading a checkpoint loads no cryptography
@@ -109,6 +109,12 @@ def sign_checkpoint(checkpoint: Checkpoint, name: str, key: "Ed25519PrivateKey")
     return f"{body}\n\u2014 {name} {base64.b64encode(signature).decode()}\n".encode()
 
 
+def note_bytes(checkpoint: Checkpoint, name: str) -> int:
+    """The length of the signed note."""
+    blob = base64.b64encode(bytes(4 + 64)).decode()
+    return len(f"{checkpoint.body()}\n\u2014 {name} {blob}\n".encode())
+
+
 def decode_checkpoint(note: bytes) -> Checkpoint:
     """Read a signed note without verifying it (a reader on the same unit); raise EncodingError."""
     return split_note(note)[0]
@@ -124,11 +130,17 @@ def open_checkpoint(note: bytes, name: str, public_key: bytes) -> Checkpoint:
     return checkpoint
 
 
-def signed_by(checkpoint: Checkpoint, signatures: list[tuple[str, bytes]], name: str, public_key: bytes) -> bool | None:
+def signed_by(
+    checkpoint: Checkpoint,
+    signatures: list[tuple[str, bytes]],
+    name: str,
+    public_key: bytes,
+    verifier: Verifier = verify_ed25519,
+) -> bool | None:
     """Does the first signature under this name and key verify? None when there is none."""
     for signer, blob in signatures:
         if signer == name and blob[:4] == key_hash(name, public_key):
-            return verify_ed25519(public_key, blob[4:], checkpoint.body().encode())
+            return verifier(public_key, blob[4:], checkpoint.body().encode())
     return None
 
 

@@ -60,7 +60,12 @@ class Table:
         if key not in self._values:
             if default is not ...:
                 return default
-            self.refuse(key, expected=expected, got="nothing", remedy=self._nearest_unread(key))
+            self.refuse(
+                key,
+                expected=expected,
+                got="nothing",
+                remedy=self._nearest_unread(key) or ("" if "[" in expected else f"add {key} = …"),
+            )
         value = self._values[key]
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
@@ -169,7 +174,7 @@ class Table:
     def _nearest_unread(self, key: str) -> str:
         unread = [name for name in self._values if name not in self._known]
         near = _close(key, unread, 0.7)  # below, other known keys begin to look near
-        return f"is {near[0]!r} at {self.where(near[0])} meant to be {key!r}?" if near else f"add {key} = …"
+        return f"is {near[0]!r} at {self.where(near[0])} meant to be {key!r}?" if near else ""
 
 
 def parse(text: str | bytes, name: str, error: type[BadInput]) -> Table:

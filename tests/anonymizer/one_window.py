@@ -8,7 +8,8 @@ from agent.anonymizer.terms import Terms
 from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Aggregate, NotCollected
 from agent.contracts.log import Charge
-from agent.policy.model import CountPrivacy, Stream
+from agent.policy.model import Stream
+from agent.policy.modes import CountPrivacy
 
 
 def count_privacy(stream: Stream) -> CountPrivacy:

@@ -15,7 +15,8 @@ from agent.anonymizer.centred import FRACTION_BITS, CentredGaussian
 from agent.anonymizer.counts import CountTerms, TotalsTerms
 from agent.anonymizer.kinds import ScalarTerms, UniqueTerms, terms_for
 from agent.anonymizer.noise import DiscreteGaussian, DiscreteLaplace, RandomBytes, WideGaussian
-from agent.policy.model import Guaranteed, Policy
+from agent.policy.model import Policy
+from agent.policy.modes import Guaranteed
 from agent.policy.parse import parse_policy
 from tests.anonymizer.chi_square import exact_law
 

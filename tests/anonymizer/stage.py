@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent.contracts import lease as lease_contract
-from agent.contracts import log as log_contract
+from agent.contracts import log_file
 from agent.contracts.board import Board, Channel
 from agent.contracts.lease import Lease, OnAir
-from agent.contracts.log import Entry, Release, decode_entry, iter_log, iter_records
+from agent.contracts.log import Entry, Release, decode_entry
+from agent.contracts.log_file import iter_log, iter_records
 from agent.contracts.public import State, decode_state
 from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, Body, Header, Kind
 from agent.disclosure.datachain import compile_disclosure
@@ -300,7 +301,7 @@ port = "/dev/null"
         return self.latest
 
     def _checkpoint(self) -> tlog.Checkpoint:
-        note = (self.folder / "public" / log_contract.LOGGED).read_bytes()
+        note = (self.folder / "public" / log_file.LOGGED).read_bytes()
         origin = tlog.decode_checkpoint(note).origin
         assert origin.partition("/after/")[0] == ORIGIN
         return tlog.open_checkpoint(note, origin, self.key.public_key().public_bytes_raw())
@@ -311,13 +312,13 @@ port = "/dev/null"
 
     def log_bytes(self) -> int:
         """Where the log's last record ends."""
-        return max(record.end for record in iter_log((self.log / log_contract.RELEASES).read_bytes()))
+        return max(record.end for record in iter_log((self.log / log_file.RELEASES).read_bytes()))
 
     def entries(self) -> list[Entry]:
         """Every entry that the checkpoint covers, the checkpoint's signature verified."""
         checkpoint = self._checkpoint()
         covered = int(checkpoint.extensions[0].removeprefix("bytes "))
-        data = (self.log / log_contract.RELEASES).read_bytes()[:covered]
+        data = (self.log / log_file.RELEASES).read_bytes()[:covered]
         records = [entry for _, entry in iter_records(data)]
         head = tlog.TreeHead()
         for entry in records:

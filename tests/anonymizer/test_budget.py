@@ -177,3 +177,17 @@ def test_for_one_period_after_a_change_the_smaller_cap_holds(old_cap: Fraction, 
     assert not budget.affordable("b", 615, Fraction(1, 2) + Fraction(1, 100))
     assert budget.affordable("b", 680, new_cap)
     assert not budget.affordable("b", 680, new_cap + Fraction(1, 100))
+
+
+def test_a_period_is_finished_for_each_stream_when_that_stream_is_past_it() -> None:
+    """AN-33: a long absence is a Gap of one stream and then of the next; a period in which both were charged before is one period for each."""
+    presence = {"a": Presence(3, 1), "b": Presence(5, 1)}
+    budget = Budget()
+    budget.change_terms(0, Terms(PERIOD_S, Fraction(2), presence))
+    for start in range(600, 630, 5):
+        for name in presence:
+            budget.charge(name, start, 5, Fraction(1, 8))
+    for name in presence:
+        budget.charge(name, 630, 5, Fraction(1, 8), 90)
+    assert budget.lifetime == 8 * (3 + 5) * Fraction(1, 8)
+    assert Budget.restored([(0, Terms(PERIOD_S, Fraction(2), presence))], budget.state()).lifetime == budget.lifetime

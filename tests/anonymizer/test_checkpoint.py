@@ -9,7 +9,8 @@ import pytest
 
 from agent.anonymizer.checkpoint import KeptCheckpoint
 from agent.anonymizer.log import KEEP_EVERY, ReleaseLog
-from agent.contracts.log import LOGGED, RELEASES, StopTaken, iter_log
+from agent.contracts.log import StopTaken
+from agent.contracts.log_file import LOGGED, RELEASES, iter_log
 from agent.errors import InvariantBroken, LogDamaged, LogShortened, StorageUnavailable
 from agent.wire.tlog import decode_checkpoint
 from tests.anonymizer.stage import KEY, ORIGIN

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.contracts import aggregate
-from agent.contracts import log as log_contract
+from agent.contracts import aggregate, log_file
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.gate_log import GateChanges
 from agent.contracts.log import Decision, Gap, LogLost, NoticeServed, PolicyOffered, PolicyTaken, Release
@@ -280,7 +279,7 @@ def test_a_log_put_back_from_a_backup_is_closed_and_another_follows(unit: Unit) 
     unit.wait(lambda: unit.counters().get("entries", 0) >= len(left) + 3, "more entries")
     unit.stop()
     whole = unit.entries()
-    note = (unit.folder / "public" / log_contract.LOGGED).read_bytes()
+    note = (unit.folder / "public" / log_file.LOGGED).read_bytes()
     unit.log.rename(newest)
     shutil.copytree(backup, unit.log)
     unit.start()
@@ -304,8 +303,8 @@ def test_a_log_put_back_from_a_backup_is_closed_and_another_follows(unit: Unit) 
     assert starts == list(range(starts[0], starts[0] + len(starts))), "every window once, as a Gap or released"
     known = [entry.window_start for entry in whole if isinstance(entry, Release)]
     assert starts[0] <= known[0], "and from the first on"
-    closed = [path for path in unit.log.iterdir() if path.name.startswith(log_contract.RELEASES + ".")]
-    assert [path.read_bytes() for path in closed] == [(backup / log_contract.RELEASES).read_bytes()]
+    closed = [path for path in unit.log.iterdir() if path.name.startswith(log_file.RELEASES + ".")]
+    assert [path.read_bytes() for path in closed] == [(backup / log_file.RELEASES).read_bytes()]
     unit.start()
     unit.wait(lambda: unit.counters().get("entries", 0) > len(after), "entries on top of the new log")
     unit.stop()

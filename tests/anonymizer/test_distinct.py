@@ -30,7 +30,7 @@ from agent.anonymizer.noise import DiscreteLaplace
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken
 from agent.local.randomness import fill_random, random_bytes
-from agent.policy.model import Threshold, UniquePrivacy
+from agent.policy.modes import Threshold, UniquePrivacy
 
 WIFI = WIDTHS["identifiable_wifi_sensor"]
 

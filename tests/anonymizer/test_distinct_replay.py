@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agent.anonymizer.distinct import WIDTHS, Sightings, publish, release
 from agent.anonymizer.noise import DiscreteLaplace, RandomBytes
 from agent.local.randomness import fill_random, random_bytes
-from agent.policy.model import Threshold, UniquePrivacy
+from agent.policy.modes import Threshold, UniquePrivacy
 from tests.conftest import MISSING_SHARED
 
 SIGHTINGS = Path(__file__).parents[3] / "shared" / "data" / "probe_requests_2022-10-19.csv"

@@ -26,7 +26,8 @@ from agent.anonymizer.duration import (
 from agent.anonymizer.noise import DiscreteGaussian
 from agent.contracts.aggregate import Cell
 from agent.local.randomness import random_bytes
-from agent.policy.model import CountPrivacy, Stream, ThresholdOnly
+from agent.policy.model import Stream
+from agent.policy.modes import CountPrivacy, ThresholdOnly
 from agent.policy.parse import MAX_EDGES, parse_policy
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "parking-and-bins.toml"

@@ -19,7 +19,8 @@ from agent.contracts.log import Charge, Gap, Release, decode_entry
 from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, TAG_UINT32_LE, Body, Header, Kind, unpack_header
 from agent.errors import PolicyError
 from agent.operations import dues
-from agent.policy.model import CountPrivacy, Policy, ScalarPrivacy, Stream, UniquePrivacy
+from agent.policy.model import Policy, Stream
+from agent.policy.modes import CountPrivacy, ScalarPrivacy, UniquePrivacy
 from agent.policy.parse import parse_policy
 from agent.wire import cbor
 from tests.anonymizer.stage import policy_text

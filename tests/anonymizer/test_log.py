@@ -16,15 +16,11 @@ from hypothesis import strategies as st
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.segment import STEP_BYTES
-from agent.contracts.log import (
+from agent.contracts.log import Charge, Entry, Gap, NoticeServed, Release
+from agent.contracts.log_file import (
     LOGGED,
     RELEASES,
     SECTOR_BYTES,
-    Charge,
-    Entry,
-    Gap,
-    NoticeServed,
-    Release,
     covered_bytes,
     iter_log,
     pack_checkpoint,

@@ -1,6 +1,7 @@
 """AN-64: the log that follows one that lost its end says the same of policy, budget and windows."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -16,22 +17,15 @@ from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.loss import continuation, origin_after
 from agent.anonymizer.successor import begin_successor
-from agent.contracts.log import (
-    LOGGED,
-    RELEASES,
-    Charge,
-    Decision,
-    Entry,
-    Gap,
-    LogLost,
-    NoticeServed,
-    Release,
-    decode_entry,
-)
-from agent.errors import LogDamaged, LogShortened
+from agent.anonymizer.window import NS
+from agent.contracts.log import Charge, Decision, Entry, Gap, LogLost, NoticeServed, Release, StopTaken, decode_entry
+from agent.contracts.log_file import LOGGED, RELEASES, iter_log
+from agent.errors import LogDamaged, LogShortened, StorageUnavailable
+from agent.policy.parse import parse_policy
 from agent.wire.tlog import Checkpoint, sign_checkpoint
-from tests.anonymizer.stage import KEY, ORIGIN, make_policy
+from tests.anonymizer.stage import KEY, ORIGIN, make_policy, policy_text
 from tests.anonymizer.worlds import World
+from tests.signing import signed_stop
 
 LOST = LogLost(
     sign_checkpoint(Checkpoint(ORIGIN, 9, bytes(32), ("bytes 900", "decisions 2", "until 1700000000")), ORIGIN, KEY),
@@ -76,6 +70,22 @@ def test_the_ledger_of_what_follows_is_that_of_what_was_left(runs: list[tuple[in
     assert not any(isinstance(entry, Release) for entry in following)
     assert state(following) == state(left)
     assert [decode_entry(entry.encode()) for entry in following] == following
+
+
+def test_the_odometer_of_several_streams_is_what_it_was() -> None:
+    """AN-33, AN-64: Gaps of a long absence come one stream after another, and those of the log that follows in another order."""
+    walkers = (
+        policy_text(rho="0.03125", cap="1")
+        .partition("[[stream]]")[2]
+        .replace('"crossings"\nchannel', '"walkers"\nchannel')
+    )
+    world = World(parse_policy(policy_text(rho="0.03125", cap="1") + "[[stream]]" + walkers, "policy.toml"))
+    world.run(320, step=1)
+    world.boot_ns += 5000 * NS
+    world.restart()
+    world.run(20, step=1)
+    assert {entry.stream for entry in world.entries if isinstance(entry, Gap)} == {"crossings", "walkers"}
+    assert state(list(continuation(LOST, world.entries))) == state(world.entries)
 
 
 def test_a_year_is_few_entries() -> None:
@@ -173,3 +183,51 @@ def test_the_copy_of_another_log_is_not_followed(tmp_path: Path) -> None:
     origin, _ = begin_successor(folder, ORIGIN, KEY, short, lambda: None)
     with pytest.raises(LogDamaged, match="or one that follows it"):
         ReleaseLog(folder, origin, KEY, copy=kept)
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_the_newest_checkpoint_that_is_known_decides(tmp_path: Path, torn: bool) -> None:
+    """AN-54, AN-64: the copy is a few entries behind, and knows of no stop order; what readers were shown, or lies behind the damage, does."""
+    folder, kept, shown = tmp_path / "log", tmp_path / "checkpoint", tmp_path / LOGGED
+    releases = [entry for entry in WORLD.entries if isinstance(entry, Release)]
+    stop = StopTaken(signed_stop("a pipe burst", START), ("steward/ada",), START)
+    log = ReleaseLog(folder, ORIGIN, KEY, copy=kept, shown=shown)
+    log.append([*BEGINNING, *releases[:4]])
+    old, size = (folder / RELEASES).read_bytes(), log.size
+    log.append(releases[4:5])
+    log.close()
+    for last, lost in ((releases[5], LogShortened), (stop, LogDamaged)):
+        log = ReleaseLog(folder, ORIGIN, KEY, copy=kept, shown=shown)
+        log.append([last])
+        log._segment.close()
+        new = (folder / RELEASES).read_bytes()
+        end = max(record.end for record in iter_log(old))
+        (folder / RELEASES).write_bytes(new[:end] + bytes(16) + new[end + 16 :] if torn else old)
+        known = shown.read_bytes()
+        if torn:
+            shown.unlink()
+        with pytest.raises(LogDamaged, match=f"at least {log.size} entries, got {size}") as told:
+            ReleaseLog(folder, ORIGIN, KEY, copy=kept, shown=shown)
+        assert type(told.value) is lost
+        if isinstance(told.value, LogShortened):
+            assert told.value.known == known
+        (folder / RELEASES).write_bytes(new)
+
+
+def test_a_copy_that_found_no_space_for_the_log_that_follows_is_owed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AN-58, AN-64: however many entries the old log had; the gate is shut until it is written."""
+    folder, kept, short = put_back(tmp_path)
+    origin, _ = begin_successor(folder, ORIGIN, KEY, short, lambda: None)
+
+    def full(*_: object, **__: object) -> None:
+        raise StorageUnavailable(str(kept), why="full", remedy="") from OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptCheckpoint, "write", full)
+        log = ReleaseLog(folder, origin, KEY, copy=kept)
+        assert (log.covered, log.ready()) == (False, False)
+    assert log.ready()
+    log.close()
+    assert {checkpoint.origin for _, checkpoint in KeptCheckpoint(kept).slots()} == {origin}

@@ -13,8 +13,6 @@ from agent.anonymizer.rotation import Rotated, append_rotation, load_rotated
 from agent.anonymizer.successor import begin_successor
 from agent.contracts.log import (
     KEY_ROTATED,
-    LOGGED,
-    RELEASES,
     Carried,
     Charge,
     Entry,
@@ -22,9 +20,9 @@ from agent.contracts.log import (
     KeyRotated,
     LogLost,
     NoticeServed,
-    iter_log,
     newest_instant,
 )
+from agent.contracts.log_file import LOGGED, RELEASES, iter_log
 from agent.contracts.rotation import CONTENT_TYPE, Rotation, open_rotation, read_rotation, seal_rotation
 from agent.errors import EncodingError, InvariantBroken, LogDamaged, LogShortened, SignatureError
 from agent.local.credentials import rotation_file

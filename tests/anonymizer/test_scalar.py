@@ -38,7 +38,7 @@ from agent.anonymizer.scalar import (
 from agent.contracts.aggregate import Cell
 from agent.errors import InvariantBroken, PolicyError
 from agent.local.randomness import random_bytes
-from agent.policy.model import CoarsePrivacy, NoPrivacy, ScalarPrivacy
+from agent.policy.modes import CoarsePrivacy, NoPrivacy, ScalarPrivacy
 from agent.policy.parse import parse_policy
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "air-quality-and-noise.toml"

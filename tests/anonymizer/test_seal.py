@@ -7,7 +7,8 @@ from pathlib import Path
 from agent.anonymizer import seal as seal_module
 from agent.anonymizer.seal import seal
 from agent.contracts import aggregate
-from agent.contracts.log import Charge, decode_entry, pack_record
+from agent.contracts.log import Charge, decode_entry
+from agent.contracts.log_file import pack_record
 from agent.wire import cose
 from tests.anonymizer.stage import KEY
 from tests.packs import COUNT

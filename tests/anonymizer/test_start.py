@@ -21,7 +21,8 @@ from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.loss import with_states
 from agent.anonymizer.successor import begin_successor
 from agent.contracts import log as contract
-from agent.contracts.log import LOGGED, RELEASES, Carried, Decision, Entry, NoticeServed, Release, iter_log
+from agent.contracts.log import Carried, Decision, Entry, NoticeServed, Release
+from agent.contracts.log_file import LOGGED, RELEASES, iter_log
 from agent.errors import DtprError, LogDamaged, LogShortened
 from agent.local.files import file_stamp
 from agent.operations.log_copy import export

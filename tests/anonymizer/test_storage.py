@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.anonymizer.segment import STEP_BYTES
-from agent.contracts.log import RELEASES, Gap, Release
+from agent.contracts.log import Gap, Release
+from agent.contracts.log_file import RELEASES
 from tests.anonymizer.stage import Beacon, Unit
 from tests.conftest import MISSING_HARDWARE
 

@@ -3,7 +3,7 @@
 from agent.anonymizer import strength
 from agent.anonymizer.budget import Budget, terms_of, worst_case
 from agent.policy import factorisation
-from agent.policy.model import CountPrivacy
+from agent.policy.modes import CountPrivacy
 from tests.anonymizer.test_kinds import Life, policy
 
 

@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.bindings import crypto_sign_open
 
+from agent.wire.cose import public_bytes
 from tests.bench.record import best_of, record
 from tests.brokers import Mosquitto
 from tests.memory import resident_kib
@@ -69,9 +71,9 @@ def quiet(pids: list[int]) -> None:
 def verify_s() -> float:
     """One Ed25519 verification of a pack's length, by the library alone."""
     key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    public, text = key.public_key(), bytes(700)
-    signature = key.sign(text)
-    return best_of(5, lambda: [public.verify(signature, text) for _ in range(500)]) / 500
+    public, text = public_bytes(key), bytes(700)
+    signed = key.sign(text) + text
+    return best_of(5, lambda: [crypto_sign_open(signed, public) for _ in range(500)]) / 500
 
 
 def test_subscribe_and_verify_against_raw_paho(broker: Mosquitto, tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_subscribe_and_verify_against_raw_paho(broker: Mosquitto, tmp_path: Path
             "ratio_city_subscribe_to_ed25519_limit": messages / spent[0] / limit,
         }
     )
-    assert messages / spent[0] >= min(0.6 * messages / spent[1], 0.75 * limit)
+    assert messages / spent[0] >= min(0.6 * messages / spent[1], limit)
 
 
 @contextmanager

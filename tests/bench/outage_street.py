@@ -15,7 +15,8 @@ from pathlib import Path
 from agent.cli.demo import stage as stages
 from agent.cli.demo.processes import Processes
 from agent.cli.demo.stage import Stage
-from agent.contracts.log import RELEASES, Gap, decode_entry, iter_records
+from agent.contracts.log import Gap, decode_entry
+from agent.contracts.log_file import RELEASES, iter_records
 from agent.local.clock import OPERATOR, Clock
 from tests.bench import rivals
 from tests.bench.line_board import LineBoard

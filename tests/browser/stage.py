@@ -17,7 +17,7 @@ from agent.beacon.advertisement import SERVICE
 from agent.cli.main import main
 from agent.policy.signed import Kind
 from agent.policy.units import Units, VouchedUnit, compile_units
-from agent.wire import cose
+from agent.wire import cose_sign
 from tests.beacon.vectors.generate_compact import PUBLIC_KEY
 from tests.fuzz.seeds import GOVERNANCE, KEYS
 
@@ -35,7 +35,7 @@ ADDRESS = "09:09:09:09:09:09"
 def build(folder: Path, listed: Units = UNITS) -> Path:
     """The site, built by the command, with the tests' own module beside it."""
     (folder / "governance.toml").write_bytes(GOVERNANCE)
-    signed = cose.sign(compile_units(listed), [KEYS[0], KEYS[2]], content_type=Kind.UNITS.content_type)
+    signed = cose_sign.sign(compile_units(listed), [KEYS[0], KEYS[2]], content_type=Kind.UNITS.content_type)
     (folder / "units.cose").write_bytes(signed)
     where = ["--governance", str(folder / "governance.toml"), "--units", str(folder / "units.cose")]
     assert main(["reader", "build", str(folder / "site"), *where, "--taxonomy", str(folder / "none")]) == 0

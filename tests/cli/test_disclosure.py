@@ -16,7 +16,7 @@ from agent.disclosure.wording import LOCALES
 from agent.policy.compile import compile_policy
 from agent.policy.parse import parse_policy
 from agent.policy.signed import Kind
-from agent.wire import cose
+from agent.wire import cose_sign
 from tests.disclosure.test_taxonomy import EXPORT, element
 from tests.policy.test_parse import GOOD
 from tests.signing import signed_policy
@@ -36,7 +36,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 FORMS = {
     "policy.toml": GOOD.encode(),
     "policy.cbor": compile_policy(POLICY),
-    "policy.cose": cose.sign(compile_policy(POLICY), [KEY], content_type=Kind.POLICY.content_type),
+    "policy.cose": cose_sign.sign(compile_policy(POLICY), [KEY], content_type=Kind.POLICY.content_type),
     "envelope": ENVELOPE,
     "disclosure.json": json.dumps({"v": 1, "envelope": base64.b64encode(ENVELOPE).decode()}).encode(),
 }
@@ -130,7 +130,7 @@ def test_this_units_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 BAD = {
     "unknown locale": (GOOD.encode(), ["--locale", "de"], "expected one of en, es, fr, km, pt, tl"),
     "governance": (
-        cose.sign(b"\xa0", [KEY], content_type=Kind.GOVERNANCE.content_type),
+        cose_sign.sign(b"\xa0", [KEY], content_type=Kind.GOVERNANCE.content_type),
         [],
         "expected a policy, got a governance",
     ),

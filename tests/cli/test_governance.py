@@ -17,7 +17,7 @@ from agent.local.credentials import load_signing_key
 from agent.policy.compile import compile_policy
 from agent.policy.parse import parse_policy
 from agent.policy.signed import verify_policy, verify_stop
-from agent.wire import cbor, cose
+from agent.wire import cbor, cose, cose_sign
 from tests.policy.roots import NAMES, TWO_OF_THREE
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -100,7 +100,7 @@ def test_from_nothing_to_an_accepted_policy(run: Command) -> None:
         "written    both.cose",
     ):
         assert words in printed
-    assert len(cose.decode_sign(Path("policy.cose").read_bytes()).signatures) == 1
+    assert len(cose_sign.decode_sign(Path("policy.cose").read_bytes()).signatures) == 1
     verified = run("verify", "both.cose", "--governance", "governance.toml")
     assert re.search(r"steward +bo\n +community +cy\n", verified)
     assert found.digest.hex() in verified
@@ -150,7 +150,7 @@ def test_a_compiled_file_is_signed_as_it_is(run: Command) -> None:
     compiled = compile_policy(parse_policy(Path("policy.toml").read_bytes(), "policy.toml"))
     Path("policy.cbor").write_bytes(compiled)
     run("sign", "policy.cbor", "--key", "ana.key")
-    assert cose.decode_sign(Path("policy.cose").read_bytes()).payload == compiled
+    assert cose_sign.decode_sign(Path("policy.cose").read_bytes()).payload == compiled
     Path("broken.cbor").write_bytes(compiled[:-1])
     assert isinstance(refused(run, "sign", "broken.cbor", "--key", "ana.key"), PolicyError)
     assert not Path("broken.cose").exists()

@@ -43,6 +43,22 @@ def test_every_release_has_its_line_in_a_run_longer_than_what_is_kept(capsys: py
     assert lines[0].split("  ")[-3:-1] == ["bike 23", "person <18"]
 
 
+def test_a_will_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    """OP-6: the broker that stops sends the state of when the unit connected, on notice then; the city has known better since."""
+    evidence, screen = Evidence(5), PlainPanes()
+    known = {"type": "state", "policy_version": 1, "upcoming_version": 0, "offer_refused": "", "stop_reason": ""}
+    for connection, owed in (("online", 5), ("online", 0), ("offline", 5), ("online", 0)):
+        evidence.take(
+            Line("subscriber", {**known, "connection": connection, "notice_remaining_s": owed, "stale_will": False})
+        )
+        screen.show(evidence)
+    said = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert [words for pane, words in said if pane == "city"] == [
+        "version 1 on notice",
+        "version 1 in force",
+    ]
+
+
 def test_the_city_sees_streams_of_every_kind() -> None:
     """I1: with its unit, its words, and the label where nothing is guaranteed."""
     evidence, drawn = Evidence(5), io.StringIO()

@@ -22,7 +22,7 @@ from agent.errors import PolicyError
 from agent.policy.compile import compile_policy
 from agent.policy.file import load_policy
 from agent.policy.signed import Kind
-from agent.wire import cose
+from agent.wire import cose_sign
 from tests.vectors.policy import generate as vectors
 
 PROJECT = Path(__file__).parents[2]
@@ -59,6 +59,7 @@ def test_check_the_shipped_policy_without_touching_hardware() -> None:
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("OK  config/policy.toml\n")
     assert compile_disclosure(load_policy(POLICY)).digest.hex() in ran.stdout
+    assert "\n    release log    54 MB a year on the card\n" in ran.stdout
     assert not ran.stderr
 
 
@@ -193,7 +194,7 @@ def _signed(path: Path) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     compiled = compile_policy(load_policy(path))
-    return cose.sign(compiled, [Ed25519PrivateKey.generate()], content_type=Kind.POLICY.content_type)
+    return cose_sign.sign(compiled, [Ed25519PrivateKey.generate()], content_type=Kind.POLICY.content_type)
 
 
 def test_diff_of_any_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

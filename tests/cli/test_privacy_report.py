@@ -13,7 +13,8 @@ import pytest
 from agent.anonymizer.ledger import Ledger
 from agent.cli import privacy_plot, privacy_report
 from agent.cli.main import main
-from agent.contracts.log import RELEASES, Gap
+from agent.contracts.log import Gap
+from agent.contracts.log_file import RELEASES
 from agent.local.randomness import random_bytes
 from agent.policy.epsilon import epsilon
 from agent.policy.file import load_policy
@@ -176,10 +177,19 @@ def test_a_log_that_is_none_is_named(
     assert re.fullmatch(rf"error: {re.escape(str(folder))}.*: expected .*, got .*\n", err)
 
 
+def test_another_units_log_is_not_taken_for_this_ones(logged: DiskWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    """What one unit spent says nothing of another, however alike their policies."""
+    other = next(path for path in POLICIES if "visitors" in path.name)
+    code, out, err = ran(capsys, "--policy", other, "--log", logged.log_folder)
+    assert (code, out) == (2, "")
+    assert "expected the log of springfield/old-harbour/harbour-02" in err
+
+
 def test_a_log_of_no_entries_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = DiskWorld(make_policy(), tmp_path, Published())
     world.end()
-    code, out, _ = ran(capsys, "--policy", POLICIES[0], "--log", world.log_folder)
+    (tmp_path / "policy.toml").write_text(policy_text())
+    code, out, _ = ran(capsys, "--policy", tmp_path / "policy.toml", "--log", world.log_folder)
     assert code == 0
     assert "none yet" in out
 

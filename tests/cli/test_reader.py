@@ -15,7 +15,7 @@ from agent.disclosure.taxonomy_export import read_exports
 from agent.disclosure.wording import LOCALES
 from agent.policy.signed import Kind
 from agent.policy.units import Units, VouchedUnit, compile_units
-from agent.wire import cose
+from agent.wire import cose_sign
 from tests.conftest import MISSING_SHARED
 from tests.disclosure.readability import grade
 from tests.fuzz.seeds import EXPORT, GOVERNANCE, KEY_BYTES, KEYS
@@ -29,7 +29,7 @@ OWN = [path for path in PAGES if not path.name.startswith("noble")]
 
 def build(folder: Path, *signers: int) -> int:
     (folder / "governance.toml").write_bytes(GOVERNANCE)
-    signed = cose.sign(compile_units(UNITS), [KEYS[one] for one in signers], content_type=Kind.UNITS.content_type)
+    signed = cose_sign.sign(compile_units(UNITS), [KEYS[one] for one in signers], content_type=Kind.UNITS.content_type)
     (folder / "units.cose").write_bytes(signed)
     where = ["--governance", str(folder / "governance.toml"), "--units", str(folder / "units.cose")]
     return main(["reader", "build", str(folder / "site"), *where, "--taxonomy", str(folder)])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.contracts import log
+from agent.contracts import log, log_file
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.gate_log import Change, Further, GateChanges
 from agent.contracts.log import (
@@ -118,37 +118,37 @@ def test_only_the_documented_error_escapes(data: bytes) -> None:
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.integers(0, 30))
 def test_records_read_back(entries: list[bytes], zeros: int) -> None:
     """All records come back with the offset after each; the preallocated zeros are the end."""
-    data = b"".join(log.pack_record(entry) for entry in entries) + bytes(zeros)
-    found = list(log.iter_records(data))
+    data = b"".join(log_file.pack_record(entry) for entry in entries) + bytes(zeros)
+    found = list(log_file.iter_records(data))
     assert [entry for _, entry in found] == entries
     assert [at for at, _ in found] == [
-        sum(len(entry) + log.RECORD.size for entry in entries[: i + 1]) for i in range(len(entries))
+        sum(len(entry) + log_file.RECORD.size for entry in entries[: i + 1]) for i in range(len(entries))
     ]
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4), st.data())
 def test_reading_stops_at_the_first_damage(entries: list[bytes], data: st.DataObject) -> None:
     """A changed byte ends the reading before the record that it is in; a torn tail ends it before the tail."""
-    packed = [log.pack_record(entry) for entry in entries]
+    packed = [log_file.pack_record(entry) for entry in entries]
     text = bytearray(b"".join(packed))
     at = data.draw(st.integers(0, len(text) - 1))
-    torn = list(log.iter_records(bytes(text[:at])))
+    torn = list(log_file.iter_records(bytes(text[:at])))
     text[at] ^= 1 << data.draw(st.integers(0, 7))
     whole = 0
     while sum(map(len, packed[: whole + 1])) <= at:
         whole += 1
-    assert [entry for _, entry in log.iter_records(bytes(text))] == entries[:whole]
+    assert [entry for _, entry in log_file.iter_records(bytes(text))] == entries[:whole]
     assert [entry for _, entry in torn] == entries[:whole]
 
 
 def test_reading_from_an_offset() -> None:
     """A reader goes on where it stopped."""
-    data = log.pack_record(b"one") + log.pack_record(b"two")
-    (after, _), (end, _) = log.iter_records(data)
-    assert list(log.iter_records(data, after)) == [(end, b"two")]
+    data = log_file.pack_record(b"one") + log_file.pack_record(b"two")
+    (after, _), (end, _) = log_file.iter_records(data)
+    assert list(log_file.iter_records(data, after)) == [(end, b"two")]
 
 
 def test_a_length_beyond_the_cap_ends_the_reading() -> None:
     """A record that claims more than an entry may have is damage, whatever follows."""
-    record = log.RECORD.pack(log.MAX_ENTRY_BYTES + 1, 0) + bytes(log.MAX_ENTRY_BYTES + 1)
-    assert list(log.iter_records(record)) == []
+    record = log_file.RECORD.pack(log_file.MAX_ENTRY_BYTES + 1, 0) + bytes(log_file.MAX_ENTRY_BYTES + 1)
+    assert list(log_file.iter_records(record)) == []

@@ -10,7 +10,8 @@ from agent.disclosure import wording
 from agent.disclosure.lint import CHECKS, FINEST_WINDOW_S, SERVES, Finding, Severity, lint
 from agent.errors import PolicyError
 from agent.policy import vocabulary
-from agent.policy.model import NoPrivacy, Policy
+from agent.policy.model import Policy
+from agent.policy.modes import NoPrivacy
 from agent.policy.parse import policy_of
 from agent.wire import toml
 

@@ -14,7 +14,8 @@ from agent.disclosure.plain_language import MAX_WORDS, heading, notes, sentences
 from agent.disclosure.rules import Mark
 from agent.disclosure.wording import LOCALES
 from agent.errors import DisclosureError
-from agent.policy.model import CountPrivacy, Policy
+from agent.policy.model import Policy
+from agent.policy.modes import CountPrivacy
 from agent.policy.parse import parse_policy
 from tests.disclosure.readability import grade, hardest, syllables, words
 from tests.policy.policies import policies

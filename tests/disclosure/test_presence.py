@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from agent.disclosure import bound
 from agent.disclosure.presence import presence
-from agent.policy.model import CountPrivacy, UniquePrivacy
+from agent.policy.modes import CountPrivacy, UniquePrivacy
 from agent.policy.parse import parse_policy
 from tests.policy.policies import policies
 from tests.policy.test_parse import DEMO, GOOD, changed

@@ -16,11 +16,11 @@ from agent.disclosure.plain_language import sentences
 from agent.disclosure.rules import Category, Element, Mark
 from agent.policy import vocabulary
 from agent.policy.enforcement import enforceable
-from agent.policy.model import (
+from agent.policy.model import Policy
+from agent.policy.modes import (
     CoarsePrivacy,
     CountPrivacy,
     NoPrivacy,
-    Policy,
     ScalarPrivacy,
     Threshold,
     ThresholdOnly,

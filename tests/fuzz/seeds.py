@@ -12,7 +12,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.anonymizer import extent
 from agent.anonymizer.seal import seal
 from agent.beacon import advertisement, gatt
-from agent.contracts import aggregate, board, carried, health, latest, lease, log, public, reading, rotation, status
+from agent.contracts import (
+    aggregate,
+    board,
+    carried,
+    health,
+    latest,
+    lease,
+    log,
+    log_file,
+    public,
+    reading,
+    rotation,
+    status,
+)
 from agent.contracts.board_seen import BoardSeen
 from agent.contracts.gate_log import Change, Further, GateChanges
 from agent.contracts.public import Reason
@@ -29,7 +42,7 @@ from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
 from agent.policy.units import compile_units, parse_units
 from agent.publisher import cursor, tile_progress
-from agent.wire import cbor, cose, cosignature, senml, senml_cbor, tiles, tlog
+from agent.wire import cbor, cose, cose_sign, cosignature, senml, senml_cbor, tiles, tlog
 from firmware_bridge import cobs, frame
 from tests import packs
 from tests.packs import COUNT, changed
@@ -148,8 +161,8 @@ def _logged(size: int, end: int) -> bytes:
     return tlog.sign_checkpoint(tlog.Checkpoint(origin, size, bytes(32), (f"bytes {end}",)), origin, KEYS[0])
 
 
-_BEGUN = log.pack_checkpoint(_logged(0, 0), 0) + log.pack_record(NOTICE)
-LOG = _BEGUN + log.pack_checkpoint(_logged(1, len(_BEGUN)), len(_BEGUN)) + bytes(64)
+_BEGUN = log_file.pack_checkpoint(_logged(0, 0), 0) + log_file.pack_record(NOTICE)
+LOG = _BEGUN + log_file.pack_checkpoint(_logged(1, len(_BEGUN)), len(_BEGUN)) + bytes(64)
 HELLO = board.Board(
     "0011223344", "1.0", bytes(32), SCHEMA_HASH, (board.Channel("crossings", "count", ("bike", "foot")),)
 ).encode()
@@ -213,7 +226,7 @@ ICON = (
 
 
 def _signed(kind: Kind, payload: bytes) -> bytes:
-    return cose.sign(payload, [KEYS[0], KEYS[2]], content_type=kind.content_type)
+    return cose_sign.sign(payload, [KEYS[0], KEYS[2]], content_type=kind.content_type)
 
 
 PUBLISH = (
@@ -267,7 +280,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         cose.sign1(b"payload", KEYS[0], detached=True),
         cose.sign1(b"payload", KEYS[0], detached=True, content_type=senml.SENML_CBOR),
     ),
-    "cose_sign": (cose.sign(b"payload", KEYS, content_type="text/plain"),),
+    "cose_sign": (cose_sign.sign(b"payload", KEYS, content_type="text/plain"),),
     "senml": (PACK, *PACKS, senml.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=1)])),
     "senml_cbor": (*IN_CBOR, senml_cbor.encode([senml.Record(bn="urn:x:", n="t", u="Cel", v=Decimal("1.50"))])),
     "aggregate": (PACK, *PACKS, *IN_CBOR),
@@ -280,7 +293,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         NOTICE,
         CARRIED,
         log.KeyRotated(ROTATION).encode(),
-        log.pack_record(RELEASE) + log.pack_record(NOTICE),
+        log_file.pack_record(RELEASE) + log_file.pack_record(NOTICE),
     ),
     "bundles": (b"".join(extent.Bundle(1000 * row, bytes([row]) * 32).encode() for row in range(1, 4)),),
     "log_end": (LOG,),

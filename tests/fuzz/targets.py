@@ -14,7 +14,20 @@ from agent.anonymizer import batch, extent
 from agent.beacon import advertisement, gatt
 from agent.beacon.reading import Reading, read_unit
 from agent.beacon.verdict import Trust, Verdict, judge
-from agent.contracts import aggregate, board, health, latest, lease, log, log_end, public, reading, release, rotation
+from agent.contracts import (
+    aggregate,
+    board,
+    health,
+    latest,
+    lease,
+    log,
+    log_end,
+    log_file,
+    public,
+    reading,
+    release,
+    rotation,
+)
 from agent.contracts.status import BUCKETS
 from agent.disclosure import compact, datachain, validation
 from agent.disclosure.icon import check_icon
@@ -43,7 +56,7 @@ from agent.policy import compile as policy_compile
 from agent.policy import governance, signed, stop, units
 from agent.policy.parse import parse_policy
 from agent.publisher import cursor, home_assistant, tile_progress
-from agent.wire import cbor, cose, cosignature, proofs, senml, senml_cbor, tiles, tlog, toml
+from agent.wire import cbor, cose, cose_sign, cosignature, proofs, senml, senml_cbor, tiles, tlog, toml
 from agent.wire.detached import DetachedVerifier, verify_detached
 from firmware_bridge import cobs, frame
 from firmware_bridge.simulator import replay
@@ -198,13 +211,13 @@ def target_cose_sign1(data: bytes) -> None:
             assert quick is not True
 
 
-@reads("agent.wire.cose.decode_sign", "agent.wire.cose.verify_sign")
+@reads("agent.wire.cose_sign.decode_sign", "agent.wire.cose_sign.verify_sign")
 def target_cose_sign(data: bytes) -> None:
     """Several signers."""
     with contextlib.suppress(EncodingError, SignatureError):
-        assert all(isinstance(part.kid, bytes) for part in cose.decode_sign(data).signatures)
+        assert all(isinstance(part.kid, bytes) for part in cose_sign.decode_sign(data).signatures)
     with contextlib.suppress(EncodingError, SignatureError):
-        cose.verify_sign(
+        cose_sign.verify_sign(
             data, {cose.key_id(KEY_BYTES): KEY_BYTES}, content_type="text/plain", algorithms=cose.UNIT_ALGORITHMS
         )
 
@@ -243,7 +256,7 @@ def target_aggregate(data: bytes) -> None:
 
 @reads(
     "agent.contracts.log.decode_entry",
-    "agent.contracts.log.iter_records",
+    "agent.contracts.log_file.iter_records",
     "agent.contracts.carried.decode_state",
     "agent.contracts.gate_log.decode_gate_changes",
     "agent.contracts.board_seen.decode_board_seen",
@@ -256,7 +269,7 @@ def target_log(data: bytes) -> None:
         if isinstance(one, log.Release):
             release.governed(one)
     end = 0
-    for end_of_record, entry in log.iter_records(data):
+    for end_of_record, entry in log_file.iter_records(data):
         assert end < end_of_record <= len(data)
         end = end_of_record
         with contextlib.suppress(LogDamaged):

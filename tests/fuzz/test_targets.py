@@ -48,6 +48,7 @@ EXEMPT = {
     "agent.operations.subscribe.load_public_key": "a command-line argument",
     "agent.beacon.daemon.open_radio": "opens a radio",
     "agent.wire.cose.verify_ed25519": "run by each verify target",
+    "agent.operations.signatures.verify_ed25519": "held against the other in tests/operations/test_signatures.py",
     "firmware_bridge.simulator.file.load_replay": "reads a file and calls parse",
 }
 """Functions named like parsers that are none, or that only hand bytes on."""

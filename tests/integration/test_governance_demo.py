@@ -6,7 +6,8 @@ from pathlib import Path
 from agent.cli.demo.stage import ENDING_S
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, NotCollected
-from agent.contracts.log import RELEASES, PolicyTaken, Release, decode_entry, iter_records
+from agent.contracts.log import PolicyTaken, Release, decode_entry
+from agent.contracts.log_file import RELEASES, iter_records
 from agent.contracts.public import Reason, State
 from agent.local.clock import OPERATOR, Clock
 from tests.integration.runs import PATIENCE, Demo

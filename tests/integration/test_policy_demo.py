@@ -7,11 +7,13 @@ import pytest
 
 from agent.cli.demo.example import channels, shortened
 from agent.cli.main import main
-from agent.contracts.log import RELEASES, Release, decode_entry, iter_records
+from agent.contracts.log import Release, decode_entry
+from agent.contracts.log_file import RELEASES, iter_records
 from agent.contracts.release import governed
 from agent.errors import PolicyError
 from agent.policy.file import load_policy
-from agent.policy.model import Policy, ScalarPrivacy, Unit
+from agent.policy.model import Policy, Unit
+from agent.policy.modes import ScalarPrivacy
 from agent.policy.parse import parse_policy
 from tests.integration.runs import PATIENCE, ROOT, Demo
 

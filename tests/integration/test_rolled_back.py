@@ -11,7 +11,8 @@ from typing import Any
 
 from agent.cli.demo.processes import Processes, Program
 from agent.cli.demo.stage import Stage
-from agent.contracts.log import RELEASES, Entry, Gap, LogLost, Release, decode_entry, iter_records
+from agent.contracts.log import Entry, Gap, LogLost, Release, decode_entry
+from agent.contracts.log_file import RELEASES, iter_records
 from tests.brokers import Mosquitto
 from tests.operations.test_subscribe import Subscriber
 from tests.publisher.unit_folders import wait_until

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import RELEASES, NoticeServed
+from agent.contracts.log import NoticeServed
+from agent.contracts.log_file import RELEASES
 from agent.local.sectors import SECTOR_BYTES, SectorWriter
 from tests.anonymizer.stage import KEY, ORIGIN
 

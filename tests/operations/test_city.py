@@ -31,7 +31,7 @@ from agent.operations.tally import GRACE_S, Silence, Tally
 from agent.operations.verification import Received, Verification
 from agent.policy.cells import cell_names
 from agent.policy.file import load_policy
-from agent.policy.model import Guaranteed
+from agent.policy.modes import Guaranteed
 from agent.policy.parse import parse_policy
 from agent.publisher.message import Message
 from agent.wire import cose

@@ -1,5 +1,7 @@
 """What a city meets on its own side of `subscribe`: settings that cannot work, a full disk, a process that ends (OP-45 of agent/operations/SPEC.md)."""
 
+import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -9,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
+from agent.wire.cose import public_bytes
 from tests.brokers import Mosquitto
 from tests.operations.stories import PUBLIC, story, write_copy
 from tests.operations.test_subscribe import ROOT, Subscriber
 from tests.publisher.hostile_broker import CONNACK_5, HostileBroker
-from tests.publisher.unit_folders import TIMEOUT_S, PublisherProcess, UnitFolder, wait_until
+from tests.publisher.test_publisher_311 import VersionGate
+from tests.publisher.unit_folders import FIRST_START, KEY, TIMEOUT_S, WINDOW_S, PublisherProcess, UnitFolder, wait_until
 
 
 @pytest.mark.parametrize(
@@ -107,6 +111,77 @@ def _heard_until(folder: Path, port: int, known: set[int], many: int, number: in
         subscriber.process.send_signal(number)
         subscriber.process.wait(TIMEOUT_S)
         return heard()
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_what_was_not_handed_over_is_not_acknowledged(tmp_path: Path, version: str) -> None:
+    """OP-13, OP-45: `--count` in the midst of what came together, and a disk that is full: the next under the name begins there."""
+    unit = UnitFolder(tmp_path / "unit")
+    unit.announce()
+
+    def command(*options: str) -> list[str]:
+        where = [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--session",
+            "archive",
+            "--json",
+            "--key",
+            public_bytes(KEY).hex(),
+        ]
+        return [sys.executable, "-m", "agent.cli.main", "subscribe", *where, *options]
+
+    def three() -> set[int]:
+        """What one that ends by --count printed; where nothing more is there it ends by itself."""
+        ended = subprocess.run(
+            command("--count", "3", "--seconds", "10"), capture_output=True, cwd=ROOT, timeout=60, check=True
+        )
+        records = map(json.loads, ended.stdout.splitlines())
+        return {record["window_start"] for record in records if record["type"] == "release"}
+
+    with Mosquitto(tmp_path) as broker, contextlib.closing(VersionGate(broker.port, b"\x20\x02\x00\x01")) as gate:
+        port = broker.port if version == "5" else gate.port
+        unit.configure(port)
+        with Subscriber(tmp_path, port, "--session", "archive") as first:
+            first.listens(broker)
+            first.process.send_signal(signal.SIGTERM)
+            assert first.process.wait(TIMEOUT_S) == 0
+        unit.release_windows(0, 9)
+        with PublisherProcess(unit):
+            wait_until(lambda: unit.passed() == 9, "the releases")
+        with Path("/dev/full").open("wb") as full:
+            ended = subprocess.run(command(), stdout=full, stderr=subprocess.DEVNULL, cwd=ROOT, timeout=60, check=False)
+        assert ended.returncode == 3
+        heard = set[int]()
+        for _ in range(12):  # acknowledgements may be lost with the connection: perhaps once more, and never left out
+            heard |= three()
+            assert heard == {FIRST_START + WINDOW_S * number for number in range(len(heard))}
+            if len(heard) == 9:
+                break
+        assert len(heard) == 9
+
+
+def test_a_member_that_leaves_takes_no_share_with_it(tmp_path: Path) -> None:
+    """OP-11, OP-14: its session ends with it, so that the broker gives the others everything."""
+    unit = UnitFolder(tmp_path / "unit")
+    unit.announce()
+    folders = [tmp_path / name for name in ("leaves", "stays")]
+    for folder in folders:
+        folder.mkdir()
+    with Mosquitto(tmp_path) as broker:
+        unit.configure(broker.port)
+        leaves, stays = (Subscriber(folder, broker.port, "--json", "--group", "city") for folder in folders)
+        with leaves, stays:
+            wait_until(lambda: broker.log.count("Sending SUBACK to dtpr-subscribe") == 2, "both")
+            leaves.process.send_signal(signal.SIGTERM)
+            assert leaves.process.wait(TIMEOUT_S) == 0
+            wait_until(lambda: broker.log.count("Received DISCONNECT from dtpr-subscribe") == 1, "its goodbye")
+            unit.release_windows(0, 8)
+            with PublisherProcess(unit):
+                wait_until(lambda: unit.passed() == 8, "the releases")
+                wait_until(lambda: len(stays.records("release")) == 8, "all of them")
 
 
 def test_two_with_one_session_are_told(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
-from agent.contracts.log import iter_log, iter_records, pack_record
+from agent.contracts.log_file import iter_log, iter_records, pack_record
 from agent.errors import LogDamaged, StorageUnavailable
 from agent.operations.copies import Copies
 from agent.operations.log_copy import export, read_regular

@@ -208,7 +208,9 @@ def test_no_broker_and_a_refusal_are_named(tmp_path: Path) -> None:
         assert subscriber.errors.count("\n") == 1
     with Subscriber(tmp_path, free_port()) as subscriber:
         assert subscriber.process.wait(40) == 3
-        assert subscriber.errors.startswith("error: MQTT broker")
+        waiting, error = subscriber.errors.splitlines()
+        assert waiting.startswith("# no connection to MQTT broker")
+        assert error.startswith("error: MQTT broker")
 
 
 def test_over_tls(tmp_path: Path, unit: UnitFolder) -> None:

@@ -90,7 +90,7 @@ def test_a_window_of_many_cells_keeps_its_state_and_label() -> None:
     values = (20,) * len(names) + ("to_60s",) * len(words)
     line = row(changed(packs.ALL["threshold-only"], fields=fields, values=values))
     assert len(line) < MAX_LINE_CHARACTERS
-    assert line.endswith("complete  ?  (threshold-only: not a privacy guarantee)  (its disclosure was not announced)")
+    assert line.endswith("complete  ?  (threshold-only: not a privacy guarantee)  (its disclosure is not known yet)")
     assert " more  complete" in line
 
 

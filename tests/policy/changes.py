@@ -10,12 +10,16 @@ from itertools import chain
 from typing import Any
 
 from agent.errors import PolicyError
-from agent.policy import model, vocabulary
+from agent.policy import model, modes, vocabulary
 from agent.policy.compile import compile_policy, decompile_policy
 from agent.policy.model import Policy
 
-_CLASSES = [item for item in vars(model).values() if dataclasses.is_dataclass(item) and isinstance(item, type)]
-FIELDS = tuple(f"{item.__name__}.{field.name}" for item in _CLASSES for field in dataclasses.fields(item))
+CLASSES = [
+    item
+    for item in (*vars(model).values(), *vars(modes).values())
+    if dataclasses.is_dataclass(item) and isinstance(item, type)
+]
+FIELDS = tuple(f"{item.__name__}.{field.name}" for item in CLASSES for field in dataclasses.fields(item))
 """Class.field of every value in the model."""
 
 _WORDS = {
@@ -75,7 +79,7 @@ def _of_another_kind(policy: Policy) -> Iterator[Policy]:
         if stream.kind in other:
             kind, bins_s = other[stream.kind]
             privacy = stream.privacy
-            if isinstance(privacy, model.CountPrivacy):
+            if isinstance(privacy, modes.CountPrivacy):
                 privacy = dataclasses.replace(privacy, totals=0)  # a duration has none
             changed = dataclasses.replace(stream, kind=kind, bins_s=bins_s, privacy=privacy)
             yield _at_stream(policy, place, changed)
@@ -84,7 +88,7 @@ def _of_another_kind(policy: Policy) -> Iterator[Policy]:
 def _with_or_without_totals(policy: Policy) -> Iterator[Policy]:
     """Running totals where there were none and the other way round; what they run over follows from period and window."""
     for place, stream in enumerate(policy.streams):
-        if isinstance(stream.privacy, model.CountPrivacy) and stream.kind == "count":
+        if isinstance(stream.privacy, modes.CountPrivacy) and stream.kind == "count":
             totals = 0 if stream.privacy.totals else policy.period_s // stream.window_s
             privacy = dataclasses.replace(stream.privacy, totals=totals)
             yield _at_stream(policy, place, dataclasses.replace(stream, privacy=privacy))
@@ -93,7 +97,7 @@ def _with_or_without_totals(policy: Policy) -> Iterator[Policy]:
 def _without_percentiles(policy: Policy) -> Iterator[Policy]:
     """Percentiles and what they cost go together."""
     for place, stream in enumerate(policy.streams):
-        if isinstance(stream.privacy, model.ScalarPrivacy) and stream.privacy.percentiles:
+        if isinstance(stream.privacy, modes.ScalarPrivacy) and stream.privacy.percentiles:
             privacy = dataclasses.replace(stream.privacy, percentiles=(), percentiles_rho=Fraction(0))
             yield _at_stream(policy, place, dataclasses.replace(stream, privacy=privacy))
 
@@ -196,13 +200,13 @@ def _other_parts(part: Any, name: str, value: Any) -> Iterator[Any]:
     """Another mode for a stream; any other part is changed through its own fields."""
     if name == "Stream.privacy":
         match value:
-            case model.CountPrivacy():
-                yield model.ThresholdOnly(value.threshold.k, value.max_count)
-            case model.ScalarPrivacy():
-                yield model.CoarsePrivacy("mean", 2, value.low, value.high, value.step)
-            case model.CoarsePrivacy():
-                yield model.NoPrivacy(value.low, value.high, value.step)
-            case model.NoPrivacy():
-                yield model.CoarsePrivacy("median", 2, value.low, value.high, value.step)
+            case modes.CountPrivacy():
+                yield modes.ThresholdOnly(value.threshold.k, value.max_count)
+            case modes.ScalarPrivacy():
+                yield modes.CoarsePrivacy("mean", 2, value.low, value.high, value.step)
+            case modes.CoarsePrivacy():
+                yield modes.NoPrivacy(value.low, value.high, value.step)
+            case modes.NoPrivacy():
+                yield modes.CoarsePrivacy("median", 2, value.low, value.high, value.step)
     else:
         yield from (version for _, versions in _within(value) for version in versions)

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from agent.policy import vocabulary
-from agent.policy.model import ceil_sqrt
+from agent.policy.modes import ceil_sqrt
 
 _WINDOWS_S = [60, 300, 900, 3600, 86_400]
 _TEXT = st.text(alphabet="abcdefgh ÄéЖ中'\"\\-,.", min_size=1, max_size=40).map(lambda text: f"x{text}y")

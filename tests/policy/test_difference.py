@@ -9,7 +9,8 @@ from hypothesis import given
 
 from agent.policy.difference import HEADINGS, MEMBERS, SENTENCES, difference
 from agent.policy.directions import TABLE, Order
-from agent.policy.model import NoPrivacy, Policy
+from agent.policy.model import Policy
+from agent.policy.modes import NoPrivacy
 from agent.policy.order import compare
 from tests.policy.test_order import CASES, COUNT, POLICY, changed, policies
 

@@ -10,7 +10,8 @@ from agent.contracts.aggregate import MAX_PACK_BYTES, pack_bytes
 from agent.disclosure.datachain import compile_disclosure
 from agent.errors import PolicyError
 from agent.policy.enforcement import ENFORCED, enforceable
-from agent.policy.model import CoarsePrivacy, CountPrivacy, Policy
+from agent.policy.model import Policy
+from agent.policy.modes import CoarsePrivacy, CountPrivacy
 from agent.policy.parse import parse_policy
 from agent.policy.vocabulary import KIND_MODES
 from tests.policy.test_parse import DEMO, GOOD

@@ -20,7 +20,7 @@ from agent.policy.factorisation import (
     sensitivity_squared,
     total_gain,
 )
-from agent.policy.model import worst_presence
+from agent.policy.modes import worst_presence
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.policy import factorisation
-from agent.policy.model import CountPrivacy, ScalarPrivacy, Threshold, UniquePrivacy
+from agent.policy.modes import CountPrivacy, ScalarPrivacy, Threshold, UniquePrivacy
 
 
 def privacy(m: int, c: int, rho: Fraction = Fraction(1, 8), k: int = 5, z: Fraction = Fraction(2)) -> CountPrivacy:

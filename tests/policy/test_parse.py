@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agent.errors import PolicyError
 from agent.policy.file import load_policy
-from agent.policy.model import CountPrivacy, Policy, Threshold
+from agent.policy.model import Policy
+from agent.policy.modes import CountPrivacy, Threshold
 from agent.policy.parse import parse_policy
 from tests.vectors.policy import generate as vectors
 

@@ -29,7 +29,7 @@ from agent.policy.signed import (
 )
 from agent.policy.stop import StopOrder, compile_stop, stop_order
 from agent.policy.units import compile_units, parse_units
-from agent.wire import cbor, cose
+from agent.wire import cbor, cose, cose_sign
 from agent.wire.cose import public_bytes
 from tests.policy.roots import KEYS, NOW_S, STRANGER, root
 
@@ -60,7 +60,7 @@ VERIFY: dict[Kind, Callable[[bytes], Any]] = {
 def signed(who: str, kind: Kind = Kind.POLICY, payload: bytes | None = None, *, content_type: str = "") -> bytes:
     """`payload` signed as a `kind` by the named signers; "?" is somebody unknown."""
     keys = [STRANGER if name == "?" else KEYS[name] for name in who.split()]
-    return cose.sign(
+    return cose_sign.sign(
         PAYLOADS[kind] if payload is None else payload, keys, content_type=content_type or kind.content_type
     )
 

@@ -27,7 +27,8 @@ from agent.anonymizer.bundle_file import BUNDLES
 from agent.anonymizer.known import Known
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import LOGGED, RELEASES, Gap, iter_log
+from agent.contracts.log import Gap
+from agent.contracts.log_file import LOGGED, RELEASES, iter_log
 from agent.errors import DtprError
 from agent.wire.tiles import WIDTH
 from tests.anonymizer.small_bundles import bundles_of

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from agent.anonymizer.ledger import Ledger
 from agent.contracts import aggregate
-from agent.contracts.log import RELEASES, Charge, Entry, Gap, PolicyTaken, Release, iter_log, iter_records
+from agent.contracts.log import Charge, Entry, Gap, PolicyTaken, Release
+from agent.contracts.log_file import RELEASES, iter_log, iter_records
 from agent.errors import DtprError
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.contracts.log import iter_log
+from agent.contracts.log_file import iter_log
 from tests.privacy.crash_tracer import Call, Tracee
 
 SECTOR_BYTES = 512

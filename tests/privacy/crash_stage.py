@@ -19,7 +19,8 @@ from agent.anonymizer.regime import Regime
 from agent.anonymizer.segment import Segment
 from agent.contracts.carried import Spent
 from agent.contracts.lease import Lease, OnAir
-from agent.contracts.log import Charge, Entry, Record
+from agent.contracts.log import Charge, Entry
+from agent.contracts.log_file import Record
 from agent.contracts.reading import Kind
 from agent.local import memory, settings
 from agent.local.clock import boot_ns

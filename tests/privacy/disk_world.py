@@ -8,7 +8,8 @@ from agent.anonymizer.closing import Due
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.successor import begin_successor
-from agent.contracts.log import LOGGED, RELEASES, Release, decode_entry, iter_records
+from agent.contracts.log import Release, decode_entry
+from agent.contracts.log_file import LOGGED, RELEASES, iter_records
 from agent.errors import DtprError, LogShortened
 from agent.policy.model import Policy
 from agent.wire import tlog

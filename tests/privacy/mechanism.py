@@ -14,7 +14,8 @@ from agent.anonymizer.window import Closed
 from agent.contracts.aggregate import Cell
 from agent.contracts.log import Charge
 from agent.local.randomness import random_bytes
-from agent.policy.model import CountPrivacy, Policy
+from agent.policy.model import Policy
+from agent.policy.modes import CountPrivacy
 from tests.anonymizer.one_window import count_privacy, govern
 from tests.anonymizer.stage import make_policy
 

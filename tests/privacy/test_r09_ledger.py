@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.anonymizer.checkpoint import Past
-from agent.contracts.log import LOGGED, RELEASES
+from agent.contracts.log_file import LOGGED, RELEASES
 from agent.wire import tlog
 from tests.anonymizer.stage import ORIGIN, make_policy
 from tests.privacy.disk_world import PUBLIC, DiskWorld

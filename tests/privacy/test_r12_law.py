@@ -10,7 +10,7 @@ from agent.anonymizer.noise import DiscreteGaussian, DiscreteLaplace, Noise, gau
 from agent.local.randomness import random_bytes
 from agent.policy.enforcement import ENFORCED
 from agent.policy.file import load_policy
-from agent.policy.model import CountPrivacy, Privacy, ScalarPrivacy, UniquePrivacy
+from agent.policy.modes import CountPrivacy, Privacy, ScalarPrivacy, UniquePrivacy
 from tests.anonymizer.chi_square import exact_law, p_value
 from tests.anonymizer.script import Script
 from tests.privacy.mechanism import POLICIES, Ints, Table, runs, wide_terms

@@ -10,7 +10,7 @@ from agent.anonymizer.distinct import WIDTHS, Sightings, publish, release
 from agent.anonymizer.noise import DiscreteLaplace
 from agent.anonymizer.siphash import Fill
 from agent.local.randomness import fill_random, random_bytes
-from agent.policy.model import Threshold, UniquePrivacy
+from agent.policy.modes import Threshold, UniquePrivacy
 from tests.privacy.table import Record
 
 DEVICES = 5000

@@ -14,7 +14,7 @@ from agent.anonymizer.distinct import AT_LEAST, CELLS, LIMIT, WIDTHS, Sightings,
 from agent.anonymizer.noise import DiscreteLaplace, gaussian
 from agent.anonymizer.siphash import Fill
 from agent.local.randomness import fill_random, random_bytes
-from agent.policy.model import ScalarPrivacy, Threshold, UniquePrivacy
+from agent.policy.modes import ScalarPrivacy, Threshold, UniquePrivacy
 from tests.memory import resident_kib
 from tests.privacy.table import Record
 

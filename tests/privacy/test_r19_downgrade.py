@@ -13,10 +13,11 @@ from agent.contracts.log import Charge, PolicyOffered, PolicyTaken, Release
 from agent.errors import PolicyError, SignatureError
 from agent.policy.compile import compile_policy
 from agent.policy.enforcement import ENFORCED
-from agent.policy.model import Policy, ThresholdOnly
+from agent.policy.model import Policy
+from agent.policy.modes import ThresholdOnly
 from agent.policy.parse import parse_policy
 from agent.policy.signed import Kind, verify_policy
-from agent.wire import cbor, cose
+from agent.wire import cbor, cose_sign
 from tests.anonymizer.stage import BIKE, Unit, make_policy, policy_text
 from tests.anonymizer.test_governance import Air
 from tests.anonymizer.worlds import World
@@ -32,7 +33,7 @@ PERIOD_S = 600
 
 def signed(policy: Policy, *who: str) -> bytes:
     keys = [STRANGER if name == "?" else KEYS[name] for name in who]
-    return cose.sign(compile_policy(policy), keys, content_type=Kind.POLICY.content_type)
+    return cose_sign.sign(compile_policy(policy), keys, content_type=Kind.POLICY.content_type)
 
 
 def twice(message: bytes) -> bytes:
@@ -56,7 +57,9 @@ def test_a_laxer_policy_is_refused_without_its_signatures(record: Record) -> Non
             compile_policy(policy),
             *(signed(policy, *who) for who in (("ana",), ("ana", "bo"), ("?", "cy"), ("dee", "eve"))),
             twice(signed(policy, "ana")),
-            cose.sign(compile_policy(policy), [KEYS["ana"], KEYS["cy"]], content_type=Kind.GOVERNANCE.content_type),
+            cose_sign.sign(
+                compile_policy(policy), [KEYS["ana"], KEYS["cy"]], content_type=Kind.GOVERNANCE.content_type
+            ),
             *(enough[:at] + bytes([enough[at] ^ 1]) + enough[at + 1 :] for at in range(0, len(enough), 97)),
         ]
         for message in attempts:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.contracts.log import RELEASES, iter_records
+from agent.contracts.log_file import RELEASES, iter_records
 from agent.errors import SignatureError
 from agent.wire.cose import public_bytes, verify1
 from agent.wire.tlog import TreeHead

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.anonymizer.log import ReleaseLog
-from agent.contracts.log import LOGGED, RELEASES, NoticeServed, Release, iter_log
+from agent.contracts.log import NoticeServed, Release
+from agent.contracts.log_file import LOGGED, RELEASES, iter_log
 from agent.errors import LogDamaged
 from agent.publisher.cursor import START, Cursor
 from agent.publisher.follow import Follower, Logged

@@ -339,3 +339,26 @@ def test_a_broker_that_refuses_them_gets_the_data_all_the_same(tmp_path: Path, u
             broker.start()
             wait_until(lambda: "discovery_refused" not in unit.status() and '"ok": true' in unit.status(), "calm", 60)
             assert broker.log.count("Denied PUBLISH") == 3
+
+
+def test_a_setting_taken_back_at_a_broker_that_refuses_it(tmp_path: Path, unit: UnitFolder) -> None:
+    """PB-44, PB-46: what cannot be cleared stays named, and the remedy is none that was tried already; removing the file ends it."""
+    unit.release_windows(0, 1)
+    (unit.folder / "password").write_text("secret")
+    os.chmod(unit.folder / "password", 0o600)
+    login = f'username = "bridge-01"\npassword_file = "{unit.folder}/password"'
+    rights = f"user bridge-01\ntopic write {unit.base}/#\n"
+    with Mosquitto(tmp_path, login=("bridge-01", "secret"), acl=rights) as broker:
+        unit.configure(broker.port, f"{SETTING}\n{login}")
+        with PublisherProcess(unit) as publisher:
+            wait_until(lambda: "or leave [mqtt] home_assistant out" in unit.status(), "the status", 60)
+            publisher.kill()
+            unit.configure(broker.port, f"tls = false\n{login}")
+            publisher.start()
+            wait_until(lambda: "remove the file home-assistant" in unit.status(), "the status", 60)
+            unit.release_windows(1, 1)
+            wait_until(lambda: unit.passed() == 2, "data as before")
+            publisher.kill()
+            (unit.folder / "home-assistant").unlink()
+            publisher.start()
+            wait_until(lambda: '"ok": true' in unit.status(), "calm", 60)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.contracts.log import RELEASES, NoticeServed
+from agent.contracts.log import NoticeServed
+from agent.contracts.log_file import RELEASES
 from agent.local.clock import OPERATOR, Clock
 from agent.publisher.backlog import Backlog, Due
 from agent.publisher.message import expiry_s

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.contracts.log import RELEASES, iter_log
+from agent.contracts.log_file import RELEASES, iter_log
 from agent.local.clock import OPERATOR, Clock
 from tests.namespaces import CannotBeMade
 from tests.publisher.certificates import Authority

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.contracts.log import RELEASES, iter_records
+from agent.contracts.log_file import RELEASES, iter_records
 from agent.contracts.public import ENVELOPE, STATE
 from agent.local.files import write_atomic
 from agent.publisher.cursor import SLOT_BYTES

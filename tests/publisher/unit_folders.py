@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Field
-from agent.contracts.log import LOGGED, RELEASES, Charge, Entry, Release, pack_checkpoint, pack_record
+from agent.contracts.log import Charge, Entry, Release
+from agent.contracts.log_file import LOGGED, RELEASES, pack_checkpoint, pack_record
 from agent.contracts.public import ENVELOPE, STATE, Envelope, Reason, State, seal_envelope
 from agent.disclosure.datachain import Disclosure, compile_disclosure
 from agent.local.files import write_atomic

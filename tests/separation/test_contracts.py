@@ -104,6 +104,7 @@ THIRD_PARTY = {
         "agent.wire",
     },
     "dbus_fast": {"agent.beacon"},
+    "nacl": {"agent.operations.signatures"},
     "numpy": {"agent.anonymizer", "agent.operations.totals"},
     "paho": {"agent.publisher", "agent.operations"},
     "rich": {"agent.cli"},
@@ -128,6 +129,7 @@ WRONG = [
     ("mqtt", "agent/beacon/daemon.py", "import paho.mqtt.client"),
     ("radio", "agent/publisher/daemon.py", "import dbus_fast"),
     ("bleak", "agent/cli/sign.py", "import bleak"),
+    ("libsodium", "agent/publisher/daemon.py", "import nacl.bindings"),
     ("pdf", "agent/cli/sign.py", "import weasyprint"),
     ("serial", "agent/anonymizer/log.py", "import serial"),
     ("numpy", "firmware_bridge/daemon.py", "import numpy"),
@@ -206,7 +208,7 @@ def test_every_third_party_package_has_its_place() -> None:
 def test_every_runtime_dependency_is_imported() -> None:
     """Nothing is installed on a unit that no code uses (ETSI EN 303 645 5.6-6)."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    names = {"paho-mqtt": "paho", "dbus-fast": "dbus_fast", "pyserial": "serial"}
+    names = {"paho-mqtt": "paho", "dbus-fast": "dbus_fast", "pynacl": "nacl", "pyserial": "serial"}
     stated = {names.get(name, name) for line in project["dependencies"] for name in [line.partition(">")[0]]}
     used = {package for package in THIRD_PARTY if package in _graph().modules}
     assert stated == used - {"bumble", "rich", "weasyprint"}  # the extras'

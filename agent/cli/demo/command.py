@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -49,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="replay real hourly counts: a CSV of timestamp and one column a class",
     )
     parser.add_argument(
-        "--replay-from", metavar="TIME", help="where in FILE to begin, ISO 8601 (default: its first busy hour)"
+        "--replay-from",
+        metavar="TIME",
+        help="where in FILE to begin, ISO 8601 (default: the busiest hour of its first whole day)",
     )
     parser.add_argument(
         "--policy",
@@ -96,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
                 got="both",
                 remedy=f"--{option} is about the demo's own street",
             )
+    if args.report is not None and not os.access(args.report.absolute().parent, os.W_OK):
+        raise SettingsError(f"--report {args.report}", expected="a file in a folder to write in", got="none")
     folder = _folder(args.directory)
     try:
         return _Run(args, folder).run()
@@ -213,7 +218,14 @@ class _Run:
         self._stopping = True
 
     def _verdict(self, stage: Stage, broker: str, seconds: float, restarts: dict[str, int], drained: bool) -> int:
-        report = build_report(self._evidence, stage, seconds=seconds, broker=broker, restarts=restarts)
+        report = build_report(
+            self._evidence,
+            stage,
+            seconds=seconds,
+            broker=broker,
+            restarts=restarts,
+            offered=self._args.offer is not None,
+        )
         self._screen.closing(report)
         if self._args.report is None:
             return 0

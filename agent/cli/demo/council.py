@@ -10,7 +10,8 @@ from agent.policy.governance import Role, Signer, TrustRoot, compile_governance
 from agent.policy.model import Policy
 from agent.policy.signed import Kind
 from agent.policy.stop import compile_stop, stop_order
-from agent.wire.cose import public_bytes, sign
+from agent.wire.cose import public_bytes
+from agent.wire.cose_sign import sign
 
 DAY_S = 86_400
 STEWARD, DEPUTY, COMMUNITY = "steward", "deputy", "neighbours"

@@ -13,7 +13,8 @@ from agent.cli.demo.processes import Line
 from agent.cli.demo.report import Report
 from agent.cli.demo.stage import CITY, SITE, UNIT, Stage
 from agent.contracts.aggregate import Aggregate, Cell
-from agent.contracts.log import RELEASES, Release, decode_entry, iter_log
+from agent.contracts.log import Release, decode_entry
+from agent.contracts.log_file import RELEASES, iter_log
 from agent.contracts.public import read_envelope
 from agent.contracts.release import governed
 from agent.disclosure.datachain import decode_disclosure
@@ -132,7 +133,7 @@ class Evidence:
                 self._take_release(value)
             case "disclosure":
                 self.disclosure_mqtt = value
-            case "state" if not value.get("stale_will"):
+            case "state" if value.get("connection") == "online":  # a will says what was so when it was left
                 self.state_mqtt = value
 
     def _take_release(self, value: Mapping[str, Any]) -> None:
@@ -204,7 +205,7 @@ def releases_of(stage: Stage) -> list[Release]:
 
 
 def build_report(
-    evidence: Evidence, stage: Stage, *, seconds: float, broker: str, restarts: Mapping[str, int]
+    evidence: Evidence, stage: Stage, *, seconds: float, broker: str, restarts: Mapping[str, int], offered: bool = False
 ) -> Report:
     """Judge a finished run: counts of windows come from the log itself, everything else from where it arrived."""
     releases = releases_of(stage)
@@ -245,5 +246,5 @@ def build_report(
         seconds_to_first_aggregate=round(evidence.first_aggregate_s or 0.0, 1),
         max_pss_mib={name: round(kib / 1024, 1) for name, kib in sorted(evidence.max_pss_kib.items())},
         restarts=dict(restarts),
-        street=not stage.channels,
+        street=not stage.channels and not offered,
     )

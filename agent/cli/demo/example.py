@@ -10,7 +10,8 @@ from math import gcd
 
 from agent.errors import PolicyError
 from agent.policy.compile import compile_policy, decompile_policy
-from agent.policy.model import CoarsePrivacy, Policy, Privacy, ScalarPrivacy, Stream, Unit
+from agent.policy.model import Policy, Stream, Unit
+from agent.policy.modes import CoarsePrivacy, Privacy, ScalarPrivacy
 
 WINDOW_S = 5
 GRACE_S = Fraction(1, 2)

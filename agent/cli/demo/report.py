@@ -48,7 +48,8 @@ class Report:
     max_pss_mib: Mapping[str, float]
     restarts: Mapping[str, int]
     street: bool = True
-    """Was the board's street counted? It is known to have hours with many and with few; what a policy of `--policy` measures is not."""
+    """Was the board's street counted? It is known to have hours with many and with few; what a policy of `--policy` measures
+    is not, nor how long the street was counted when something was offered: a stricter policy leaves no budget until its first period is over."""
 
     def failures(self) -> list[str]:
         """What is wrong with this run, in words; empty when it passes."""

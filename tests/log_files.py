@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.contracts import log_file
 from agent.contracts.log_end import read_last_head
 from agent.contracts.log_file import RELEASES, pack_checkpoint, pack_record
 from agent.wire.tlog import EMPTY_ROOT, Checkpoint, TreeHead, sign_checkpoint
@@ -38,7 +39,7 @@ def write_log(
 
 def said(end: int) -> tuple[str, ...]:
     """The extension lines of a checkpoint over entries that end at byte `end`."""
-    return f"bytes {end}", "decisions 0", "until 0"
+    return log_file.extensions(end, 0, 0)
 
 
 def entries_in(folder: Path) -> int:

@@ -31,12 +31,12 @@ class BoardHistory:
         """A board said hello at `at` (Unix seconds), None while the clock is not trusted."""
         one = seen(board, at if at is not None else 0)
         before = self._untold.pop(one.board, None)
-        if before is not None and _same(before, one):
+        if before is not None and before.said == one.said:
             self._untold[one.board] = before
             return
         self._unsaid |= before is not None
         told = self._told.get(one.board)
-        if told is None or not _same(told, one):
+        if told is None or told.said != one.said:
             self._untold[one.board] = one
             if len(self._untold) > MAX_BOARDS:
                 del self._untold[next(iter(self._untold))]
@@ -58,17 +58,9 @@ class BoardHistory:
         self._logged_boot_ns.append(boot_ns)
         self._unsaid = False
         untold = self._untold.get(entry.board)
-        if untold is not None and _same(untold, entry):
+        if untold is not None and untold.said == entry.said:
             del self._untold[entry.board]
         self._told.pop(entry.board, None)
         self._told[entry.board] = entry
         if len(self._told) > MAX_BOARDS:
             del self._told[next(iter(self._told))]
-
-
-def _same(one: BoardSeen, other: BoardSeen) -> bool:
-    return (one.firmware, one.firmware_hash, one.schema_hash) == (
-        other.firmware,
-        other.firmware_hash,
-        other.schema_hash,
-    )

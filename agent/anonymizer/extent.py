@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from agent.contracts.carried import State
 from agent.contracts.log import Decision, Entry, newest_instant
+from agent.contracts.log_file import extensions
 from agent.errors import LogDamaged
 from agent.wire.tiles import WIDTH
 from agent.wire.tlog import Checkpoint, TreeHead
@@ -87,5 +88,4 @@ class Extent:
 
     def checkpoint(self, origin: str, end: int) -> Checkpoint:
         """What is signed of it; `end` is where the checkpoint's own record begins, which is where the last entry's ends."""
-        extensions = f"bytes {end}", f"decisions {self.decided}", f"until {self.until}"
-        return Checkpoint(origin, self.head.size, self.head.root(), extensions)
+        return Checkpoint(origin, self.head.size, self.head.root(), extensions(end, self.decided, self.until))

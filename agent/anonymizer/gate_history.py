@@ -6,7 +6,7 @@ depends on a reading, as no reason of the gate does; memory is bounded however o
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from agent.contracts.gate_log import MAX_CHANGES, Change, Further, GateChanges
+from agent.contracts.gate_log import MAX_CHANGES, Change, Further, GateChanges, last_change
 from agent.contracts.log import Carried, Entry, Gap
 from agent.contracts.public import Reason
 
@@ -56,8 +56,7 @@ class GateHistory:
 
     @property
     def _last(self) -> Change:
-        more = self._further
-        return Change(more.until, more.reason) if more is not None else self._changes[-1]
+        return last_change(self._changes, self._further)
 
     def _add(self, reason: Reason) -> None:
         before = self._last

@@ -1,8 +1,7 @@
 """What an audit of a copy without its oldest bundles proves, and what it does not, in words. Pure."""
 
-from datetime import UTC, datetime
-
 from agent.contracts.aggregate import END_START
+from agent.operations import wording
 from agent.operations.audit import Verdict
 from agent.operations.beginning import Beginning, places
 from agent.operations.findings import Kind
@@ -37,7 +36,7 @@ def beginning_lines(verdict: Verdict) -> list[str]:
 
 def instant(at: int) -> str:
     """UTC, to the second; a log may claim any instant."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if 0 <= at < END_START else f"at {at}"
+    return wording.instant(at) if 0 <= at < END_START else f"at {at}"
 
 
 def same_log(verdict: Verdict) -> bool:

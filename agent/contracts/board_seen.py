@@ -32,6 +32,11 @@ class BoardSeen:
     at: int
     unsaid: bool
 
+    @property
+    def said(self) -> tuple[str, bytes, bytes]:
+        """What the board says of itself."""
+        return self.firmware, self.firmware_hash, self.schema_hash
+
     def encode(self) -> bytes:
         """The entry, deterministic CBOR."""
         return cbor.encode(

@@ -5,6 +5,7 @@ Instants are Unix seconds. The first of 2 is how the gate stood before: at `bega
 it ended, so that a missing one shows. Each holds until the next, the last until the next entry's first.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,11 @@ class Further:
     reason: Reason
 
 
+def last_change(changes: Sequence[Change], further: Further | None) -> Change:
+    """How these left the gate, and since when."""
+    return Change(further.until, further.reason) if further is not None else changes[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class GateChanges:
     """An entry. `began`: when this history began, with a process or a clock that was set before any window."""
@@ -48,7 +54,7 @@ class GateChanges:
     @property
     def last(self) -> Change:
         """How it left the gate, and since when."""
-        return Change(self.further.until, self.further.reason) if self.further is not None else self.changes[-1]
+        return last_change(self.changes, self.further)
 
     @property
     def at(self) -> int:

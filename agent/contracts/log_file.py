@@ -104,6 +104,11 @@ def notes_in(block: bytes, origin: str) -> Iterator[bytes]:
         place = block.find(mark, place + 1)
 
 
+def extensions(end: int, decided: int, until: int) -> tuple[str, ...]:
+    """A checkpoint's extension lines: where its last entry ends, how many entries are governance's, the newest instant."""
+    return f"bytes {end}", f"decisions {decided}", f"until {until}"
+
+
 def covered_bytes(checkpoint: Checkpoint) -> int:
     """Where the entries end that `checkpoint` covers; raises EncodingError unless it says so once."""
     return _extension(checkpoint, "bytes")

@@ -20,14 +20,10 @@ class Hardware:
     def fold(self, entry: BoardSeen) -> None:
         """One more."""
         before = self._boards.get(entry.board)
-        if before is not None and _words(before) == _words(entry):
+        if before is not None and before.said == entry.said:
             return
         self.changes += 1
         self.newest.append(entry)
         if len(self._boards) >= MAX_BOARDS and before is None:
             self._boards.clear()
         self._boards[entry.board] = entry
-
-
-def _words(entry: BoardSeen) -> tuple[str, bytes, bytes]:
-    return entry.firmware, entry.firmware_hash, entry.schema_hash

@@ -70,7 +70,7 @@ def _form(public_key: bytes, content_type: str | None) -> tuple[bytes, bytes]:
 def _kid_place(content_type: str | None) -> tuple[bytes, int]:
     """What a message begins with up to the kid, and its length."""
     beginning, _ = _form(bytes(32), content_type)
-    return beginning[: beginning.index(key_id(bytes(32)))], len(beginning) + SIGNATURE_BYTES
+    return beginning[: beginning.index(key_id(bytes(32)))], message_bytes(content_type)
 
 
 _KID_BYTES = len(key_id(bytes(32)))

@@ -105,14 +105,17 @@ def key_hash(name: str, public_key: bytes) -> bytes:
 def sign_checkpoint(checkpoint: Checkpoint, name: str, key: "Ed25519PrivateKey") -> bytes:
     """The signed note, ready to be written as `checkpoint`."""
     body = checkpoint.body()
-    signature = key_hash(name, public_bytes(key)) + key.sign(body.encode())
-    return f"{body}\n\u2014 {name} {base64.b64encode(signature).decode()}\n".encode()
+    return _note(body, name, key_hash(name, public_bytes(key)) + key.sign(body.encode()))
 
 
 def note_bytes(checkpoint: Checkpoint, name: str) -> int:
     """The length of the signed note."""
-    blob = base64.b64encode(bytes(4 + 64)).decode()
-    return len(f"{checkpoint.body()}\n\u2014 {name} {blob}\n".encode())
+    return len(_note(checkpoint.body(), name, bytes(4 + 64)))
+
+
+def _note(body: str, name: str, blob: bytes) -> bytes:
+    """`blob`: key hash and signature."""
+    return f"{body}\n\u2014 {name} {base64.b64encode(blob).decode()}\n".encode()
 
 
 def decode_checkpoint(note: bytes) -> Checkpoint:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.anonymizer.growth import DAY_S, log_bytes_a_day
+from agent.anonymizer.growth import log_bytes_a_day
 from agent.anonymizer.kinds import terms_for
 from agent.anonymizer.ledger import Ledger
 from agent.anonymizer.log import ReleaseLog
@@ -17,6 +17,7 @@ from agent.contracts.log import Release
 from agent.contracts.log_file import RELEASES, iter_log
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy
+from agent.policy.values import DAY_S
 from tests.anonymizer.stage import KEY, make_policy
 from tests.privacy.disk_world import DiskWorld
 from tests.privacy.published import Published

@@ -28,10 +28,8 @@ from tests.log_files import write_log
 PUBLIC = cose.public_bytes(KEY)
 
 
-@cache
-def story() -> tuple[Entry, ...]:
-    """A first policy, a restart, a stricter policy with half the budget (so that its first windows are not affordable), a stop order."""
-    world = World(make_policy(notice="2 seconds"))
+def live_through_it(world: World, version: int) -> None:
+    """Counts, a restart, a stricter policy (`version`) with half the budget, another (the next version) with shorter windows, a stop order."""
     world.run(12)
     world.count([0] * 40 + [1] * 30)
     world.run(6)
@@ -39,12 +37,19 @@ def story() -> tuple[Entry, ...]:
     world.restart()
     world.look()
     world.run(6)
-    world.offer(make_policy(version=2, notice="2 seconds", rho="0.0625", cap="0.0625"))
+    world.offer(make_policy(version=version, notice="2 seconds", rho="0.0625", cap="0.0625"))
     world.run(8)
-    world.offer(make_policy(version=3, notice="3 seconds", window=2))
+    world.offer(make_policy(version=version + 1, notice="3 seconds", window=2))
     world.run(8)
     world.stop("a pipe burst")
     world.run(6)
+
+
+@cache
+def story() -> tuple[Entry, ...]:
+    """A first policy, a restart, a stricter policy with half the budget (so that its first windows are not affordable), a stop order."""
+    world = World(make_policy(notice="2 seconds"))
+    live_through_it(world, 2)
     return tuple(world.entries)
 
 

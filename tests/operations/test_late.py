@@ -34,7 +34,16 @@ from tests.anonymizer import test_carried
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy, policy_text
 from tests.anonymizer.worlds import World
 from tests.operations import test_audit_kinds
-from tests.operations.stories import PUBLIC, note_of, received, renumbered, resealed, street, write_copy
+from tests.operations.stories import (
+    PUBLIC,
+    live_through_it,
+    note_of,
+    received,
+    renumbered,
+    resealed,
+    street,
+    write_copy,
+)
 from tests.operations.test_audit import FRAUDS, at, changed
 from tests.signing import signed_policy, trust_root
 from tests.wire.test_tlog import OTHER_KEY
@@ -50,19 +59,7 @@ def long_story() -> tuple[Entry, ...]:
     while len(world.entries) < WIDTH + 4:
         world.run(1)
     world.offer(make_policy(version=2, notice="2 seconds"))
-    world.run(12)
-    world.count([0] * 40 + [1] * 30)
-    world.run(6)
-    world.boot_ns += 5 * 10**9
-    world.restart()
-    world.look()
-    world.run(6)
-    world.offer(make_policy(version=3, notice="2 seconds", rho="0.0625", cap="0.0625"))
-    world.run(8)
-    world.offer(make_policy(version=4, notice="3 seconds", window=2))
-    world.run(8)
-    world.stop("a pipe burst")
-    world.run(6)
+    live_through_it(world, 3)
     return tuple(world.entries)
 
 

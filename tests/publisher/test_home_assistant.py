@@ -233,13 +233,6 @@ def test_nothing_is_told_before_the_file_is_written(tmp_path: Path, monkeypatch:
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> UnitFolder:
-    folder = UnitFolder(tmp_path / "unit")
-    folder.announce()
-    return folder
-
-
-@pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     with Mosquitto(tmp_path) as running:
         yield running

@@ -22,13 +22,6 @@ from tests.publisher.unit_folders import STREAM, WINDOW_S, PublisherProcess, Uni
 DATA = f"agg/{STREAM}"
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> UnitFolder:
-    folder = UnitFolder(tmp_path / "unit")
-    folder.announce()
-    return folder
-
-
 def connected(unit: UnitFolder) -> Backlog:
     """A backlog over the unit's files, as when a connection begins."""
     backlog = Backlog(unit.log, unit.shown, unit.cursor)

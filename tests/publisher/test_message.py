@@ -26,13 +26,6 @@ SPEC = Path(message_module.__file__).with_name("SPEC.md")
 TOPICS = Topics("dtpr", "springfield", "river-bridge", "bridge-01")
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> UnitFolder:
-    folder = UnitFolder(tmp_path / "unit")
-    folder.announce()
-    return folder
-
-
 @pytest.mark.parametrize("stream", ["", "#", "+", "a/b", "a b", "A", "x\n", "\u0000", "a" * 33])
 def test_a_stream_is_one_plain_topic_level(stream: str) -> None:
     with pytest.raises(MessageError):

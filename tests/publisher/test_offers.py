@@ -21,13 +21,6 @@ SUBSCRIBE = "subscribe = true"
 OFFER = b"\xd8\x62 a signed policy, of which the publisher knows nothing"
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> UnitFolder:
-    folder = UnitFolder(tmp_path / "unit")
-    folder.announce()
-    return folder
-
-
 def retain(port: int, topic: str, message: bytes) -> None:
     """The city leaves a message at the broker."""
     client = Client(CallbackAPIVersion.VERSION2, "", protocol=MQTTv5)

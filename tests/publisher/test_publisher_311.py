@@ -16,13 +16,6 @@ from tests.publisher.unit_folders import STREAM, PublisherProcess, UnitFolder, w
 DATA = f"agg/{STREAM}"
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> UnitFolder:
-    folder = UnitFolder(tmp_path / "unit")
-    folder.announce()
-    return folder
-
-
 class VersionGate:
     """In front of a real broker: answers an MQTT 5 CONNECT as a 3.1.1 broker does (or hangs up), passes 3.1.1 through."""
 

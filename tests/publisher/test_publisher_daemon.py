@@ -23,13 +23,6 @@ from tests.publisher.unit_folders import FIRST_START, KEY, STREAM, TIMEOUT_S, Pu
 DATA = f"agg/{STREAM}"
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> UnitFolder:
-    folder = UnitFolder(tmp_path / "unit")
-    folder.announce()
-    return folder
-
-
 def distinct_in_order(payloads: list[bytes]) -> list[bytes]:
     return list(dict.fromkeys(payloads))
 

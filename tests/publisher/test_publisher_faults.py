@@ -26,13 +26,6 @@ DATA = f"agg/{STREAM}"
 TOPIC_ENDS = ("state", "disclosure", "disclosure/upcoming", "checkpoint", "health", DATA)
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> UnitFolder:
-    folder = UnitFolder(tmp_path / "unit")
-    folder.announce()
-    return folder
-
-
 def test_refused_login_is_named_and_tried_again(tmp_path: Path, unit: UnitFolder) -> None:
     """PB-13: broker_refused; the process stays, says no secret, and works once the password is right."""
     secret = tmp_path / "password"

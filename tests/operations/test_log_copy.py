@@ -99,7 +99,9 @@ def test_a_closed_log_is_copied_up_to_its_damage(tmp_path: Path, capsys: pytest.
     closed = releases.rename(releases.with_name("releases.5-0011223344556677"))
     copy = tmp_path / "copy"
     assert main(["log", "export", str(copy), "--log", str(closed)]) == 0
-    assert re.search(r"5 entries .*\n    damaged    .* byte \d+: what is behind it is not copied", capsys.readouterr().out)
+    assert re.search(
+        r"5 entries .*\n    damaged    .* byte \d+: what is behind it is not copied", capsys.readouterr().out
+    )
     assert read(copy) == entries[:5]
     assert main(["log", "export", str(copy), "--log", str(closed)]) == 0
     assert f"5 entries of {ORIGIN}, 0 new" in capsys.readouterr().out

@@ -25,6 +25,7 @@ SHELLS = {
     "agent.anonymizer.log",
     "agent.anonymizer.offers",
     "agent.anonymizer.rotation",
+    "agent.anonymizer.start",
     "agent.anonymizer.segment",
     "agent.anonymizer.successor",
     "agent.beacon",

@@ -46,8 +46,8 @@ def running(*command: str, out: Path) -> Iterator[None]:
 
 
 def records(out: Path) -> list[dict[str, Any]]:
-    """The Releases that `subscribe --json` has written so far."""
-    lines = [json.loads(line) for line in out.read_text().splitlines() if line.endswith("}")]
+    """The Releases that `subscribe --json` has written so far, by whole lines."""
+    lines = [json.loads(line) for line in out.read_text().split("\n")[:-1] if line.endswith("}")]
     return [line for line in lines if line["type"] == "release"]
 
 

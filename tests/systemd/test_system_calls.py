@@ -72,7 +72,7 @@ def _written(trace: Path) -> str:
     deadline = time.monotonic() + 30
     while True:
         said = trace.read_text(errors="replace")
-        if f"\n{said.partition(' ')[0]} +++ exited" in said:
+        if re.search(rf"^{said.partition(' ')[0]} +\+\+\+ exited", said, re.MULTILINE):  # a short number is padded
             return said
         assert time.monotonic() < deadline, "strace has not written the daemon's end"
         time.sleep(0.02)

@@ -68,6 +68,17 @@ class Demo:
             time.sleep(0.05)
         return time.monotonic() - began
 
+    def until_state(self, holds: Callable[[State], bool], seconds: float, what: str) -> State:
+        """Wait for a state of which this holds; that one, whatever the unit says by now."""
+        found: list[State] = []
+
+        def holds_now() -> bool:
+            found[:] = [state] if (state := self.state()) is not None and holds(state) else []
+            return bool(found)
+
+        self.until(holds_now, seconds, what)
+        return found[0]
+
     def gate(self) -> str:
         """ "open", or the reason why it is closed."""
         state = self.state()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.contracts.log import Entry, decode_entry
+from agent.contracts.log_file import RELEASES, iter_records
 from agent.contracts.public import State, decode_state
 
 ROOT = Path(__file__).parents[2]
@@ -132,3 +134,8 @@ _CHECKS = {
     "policy/adopt.py": ("or served_s < upcoming.required_s or", "or"),
 }
 """The gate is always open; the notice is over at once."""
+
+
+def entries(demo: Demo) -> list[Entry]:
+    """The log so far."""
+    return [decode_entry(entry) for _, entry in iter_records((demo.folder / "log" / RELEASES).read_bytes())]

@@ -6,18 +6,12 @@ from pathlib import Path
 from agent.cli.demo.stage import ENDING_S
 from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, NotCollected
-from agent.contracts.log import Entry, PolicyTaken, Release, StopTaken, decode_entry
-from agent.contracts.log_file import RELEASES, iter_records
+from agent.contracts.log import PolicyTaken, Release, StopTaken
 from agent.contracts.public import Reason, State
-from tests.integration.runs import PATIENCE, Demo
+from tests.integration.runs import PATIENCE, Demo, entries
 
 NOISE_OF_VERSION_1 = 4.0
 NOISE_OF_VERSION_2 = 2.0
-
-
-def entries(demo: Demo) -> list[Entry]:
-    """The log so far."""
-    return [decode_entry(entry) for _, entry in iter_records((demo.folder / "log" / RELEASES).read_bytes())]
 
 
 def windows(demo: Demo) -> list[Aggregate]:

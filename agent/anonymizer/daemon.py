@@ -50,8 +50,8 @@ ASK_EVERY_S = 1.0
 REFUSE_EVERY_S = 10.0
 """Whoever may drop files must not be able to fill the journal."""
 
-RELEASE_AFTER_NS = 20_000_000
-"""Windows are logged so long after their closing: twenty times the work of closing one, and nothing to a window of seconds (AN-46)."""
+RELEASE_AFTER_NS = 18_000_000
+"""Windows are logged so long after their closing: fifteen times the most work of closing one, and nothing to a window of seconds (AN-46)."""
 
 ROOM_BYTES = 64 * 1024
 """With less room than this, and as much again a stream, nothing more is logged until the disk gives room again."""

@@ -23,11 +23,13 @@ from agent.operations.losses import Loss, loss_of
 from agent.operations.numbers import Numbers
 from agent.operations.openings import Openings
 from agent.operations.policies import Policies
+from agent.operations.repeated import Repeated, Windows
 from agent.operations.rotations import Course
 from agent.operations.signatures import verify_ed25519
 from agent.policy.governance import TrustRoot
 from agent.wire import cbor
 from agent.wire.detached import DetachedVerifier
+from agent.wire.tlog import leaf_hash
 
 MAX_LAYOUTS = 64
 BATCH = 32
@@ -44,7 +46,7 @@ class History:
     """Folds the log named `origin` of a unit, signed as its `course` says. With a trust `root`, signatures of policies are verified under it and its successors.
 
     `unjudged` counts windows before `policies.settled`: of them only signature, place and order are judged. `charges` are those of each stream
-    that were seen after a `resume`.
+    that were seen after a `resume`. Of a log that follows a loss `repeated` are the Gaps before the first Releases, `decided` (Unix seconds, leaf hash) the decisions.
     """
 
     def __init__(self, origin: str, course: Course, root: TrustRoot | None, findings: Findings) -> None:
@@ -56,6 +58,9 @@ class History:
         self.newest_start: dict[str, int] = {}
         self.first_released: dict[str, int] = {}
         self.loss: Loss | None = None
+        self.repeated = Repeated()
+        self.lost_until = 0
+        self.decided: list[tuple[int, bytes]] = []
         self._repeated_until = 0
         self._log = origin
         self._origin = tuple(unit_path(origin).split("/"))
@@ -94,6 +99,7 @@ class History:
             self.charges.setdefault(held.stream, set()).add(Charge(held.rho))
         if AFTER in self._log and not state.releases:
             self._repeated_until = state.lost_until
+        self.lost_until = state.lost_until
         self._states.resume(state)
         self.openings = Openings(self._findings, whole=False)
 
@@ -110,7 +116,7 @@ class History:
                 self.loss = loss_of(
                     entry if isinstance(entry, LogLost) else None, self._log, self._course.keys, self._findings
                 )
-                self._repeated_until = self.loss.until if self.loss is not None else 0
+                self.lost_until = self._repeated_until = self.loss.until if self.loss is not None else 0
             self._states.due(entry, self.size)
             match entry:
                 case Release():
@@ -130,6 +136,8 @@ class History:
                     if self.size:
                         self._find(Kind.MALFORMED, "a loss that is not the first entry")
                 case _:
+                    if self.lost_until and isinstance(entry, Decision):
+                        self.decided.append((entry.at, leaf_hash(data)))
                     known = len(self.policies.rules)
                     self.policies.fold(entry, f"entry {self.size}")
                     for rule in self.policies.rules[known:]:
@@ -152,6 +160,15 @@ class History:
     def newest(self) -> int:
         """The newest instant that the log speaks of."""
         return max(self.policies.newest_at, *self._last_end.values(), 0)
+
+    def costs(self, stream: str, start: int) -> Windows | None:
+        """A window of `stream`, charged the least that numbers of it can have cost; None where no policy known had it."""
+        number = self.policies.in_force(start)
+        known = self.policies.rules[number].streams.get(stream) if number is not None else None
+        if number is None or known is None or start < self.policies.settled:
+            return None
+        owed = self._numbers.owed(number, known, start)
+        return Windows(stream, start, known.window_s, 1, None if owed is None else Charge(owed.low))
 
     def _find(self, kind: Kind, words: str) -> None:
         self._findings.add(kind, f"entry {self.size}", words)
@@ -226,6 +243,8 @@ class History:
             self._find(Kind.MALFORMED, "a Gap of no windows, or of more than there can be")
             return
         number = self._place(entry.stream, entry.first_start, entry.window_s, entry.count)
+        if self.lost_until and entry.stream not in self.first_released:
+            self.repeated.add(entry, self.size)
         self.windows["gap"] += entry.count
         if entry.first_start < self.policies.settled:
             self._unsettled(entry.stream, entry.first_start, entry.window_s, entry.count, entry.charge)

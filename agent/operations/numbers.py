@@ -138,6 +138,10 @@ class Numbers:
         self._lost_until[entry.stream] = last + entry.window_s
         self._spend(entry.stream, entry.first_start, entry.charge, owes, entry.window_s, entry.count)
 
+    def owed(self, number: int, stream: Stream, start: int) -> Span | None:
+        """What a window with numbers is charged under rule `number`; None without a guarantee."""
+        return self._era(number, stream, start).owes.charge
+
     def _era(self, number: int, stream: Stream, start: int) -> _Era:
         changes = self._changes.get((number, stream.name))
         if changes is None:

@@ -23,7 +23,6 @@ from agent.operations.log_copy import is_there, read_regular
 from agent.operations.losses import Followers, named_after
 from agent.operations.openings import GateFacts
 from agent.operations.received import MAX_LINE_BYTES, Line, Reception, parse_line, signed_by
-from agent.operations.repeated import MAX_CHARGES, MAX_REPEATED
 from agent.operations.rotations import Course, course_of, rotation_entries, unplaced
 from agent.operations.shown import Shown, judge_shown
 from agent.policy.file import PolicyFile
@@ -34,9 +33,6 @@ from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint
 from agent.wire.tlog import signed_by as signed_by_key
 
 MAX_ENVELOPE_BYTES = 64 * 1024
-
-MAX_POLICIES = 1000
-"""One a week for twenty years; each window is held against those around it."""
 
 
 @dataclass(slots=True)
@@ -227,6 +223,7 @@ def _replay(
         inputs.root,
         findings,
     )
+    tried: Tried | None = None
     head = copies.head()
     roots = {head.size: head.root()}
     for data in copies.entries():
@@ -236,16 +233,14 @@ def _replay(
             roots[head.size] = head.root()
         if beginning is not None and beginning.entry is None:
             if index % WIDTH == 0:
-                beginning.take_up(data, index, copies, history, Tried(inputs.policies, _shown(inputs)), findings)
+                tried = tried or Tried(inputs.policies, _shown(inputs))
+                beginning.take_up(data, index, copies, history, tried, findings)
             if beginning.entry is None:
                 _passed_over(data, index, reception)
                 continue
         found = history.add(data, given=beginning is not None and beginning.entry == index)
-        if len(history.policies.rules) > MAX_POLICIES:
-            raise LogDamaged(str(inputs.log), expected=f"at most {MAX_POLICIES} policies in a unit's life", got="more")
-        if history.repeated.overfull:
-            most = f"at most {MAX_REPEATED} Gaps, with {MAX_CHARGES} charges, before the first Releases"
-            raise LogDamaged(str(inputs.log), expected=most, got="more")
+        if history.beyond is not None:
+            raise LogDamaged(str(inputs.log), expected=history.beyond, got="more")
         if found is not None:
             entry, layout, pack = found
             reception.confirm(entry, index, pack, layout.aggregate.terms)

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     CHARGE_TOO_SMALL = "charge-too-small"
     WRONG_CHARGE = "wrong-charge"
     BUDGET_EXCEEDED = "budget-exceeded"
+    BUDGET_UNPROVEN = "budget-unproven"
     # governance
     POLICY_NOT_IN_FORCE = "policy-not-in-force"
     NOT_OFFERED = "not-offered"
@@ -99,6 +100,7 @@ WORDS: dict[Kind, str] = {
     Kind.CHARGE_TOO_SMALL: "a window is charged less than its noise costs",
     Kind.WRONG_CHARGE: "a window is charged otherwise than its noise costs, or where nothing is guaranteed",
     Kind.BUDGET_EXCEEDED: "a Release spent more than the policy's cap in one period",
+    Kind.BUDGET_UNPROVEN: "charges so entangled that what a period cost takes longer to work out than any honest log's",
     Kind.POLICY_NOT_IN_FORCE: "a window was released under a policy that was not in force",
     Kind.NOT_OFFERED: "a policy was taken that is not the one on notice",
     Kind.WITHOUT_NOTICE: "a policy was taken before its notice was served",

@@ -27,6 +27,7 @@ from agent.operations.repeated import Repeated, Windows
 from agent.operations.rotations import Course
 from agent.operations.signatures import verify_ed25519
 from agent.policy.governance import TrustRoot
+from agent.policy.modes import CountPrivacy
 from agent.wire import cbor
 from agent.wire.detached import DetachedVerifier
 from agent.wire.tlog import leaf_hash
@@ -37,6 +38,18 @@ BATCH = 32
 
 MAX_CHARGES = 16
 """Of a stream, remembered to make the entry of a Release that was received of before."""
+
+MAX_POLICIES = 1000
+"""One a week for twenty years; each window is held against those around it."""
+
+MAX_DECISIONS = 10_000
+"""Of governance, and changes of the key: each is told."""
+
+MAX_STREAMS = 256
+"""Names: a policy has eight at most, and each window of one is held against what the others cost."""
+
+MAX_COUNTERS = 32
+"""Different lengths of running totals; what the noise of the longest comes to takes two seconds to work out."""
 
 MAX_MISSING = 10_000
 """Windows known to be missing that are remembered, to tell one that comes too late from one that comes twice."""
@@ -61,6 +74,7 @@ class History:
         self.repeated = Repeated()
         self.lost_until = 0
         self.decided: list[tuple[int, bytes]] = []
+        self._counters: set[int] = set()
         self._repeated_until = 0
         self._log = origin
         self._origin = tuple(unit_path(origin).split("/"))
@@ -142,6 +156,11 @@ class History:
                     self.policies.fold(entry, f"entry {self.size}")
                     for rule in self.policies.rules[known:]:
                         self._account.begin(rule.effective, rule.policy)
+                        self._counters |= {
+                            each.privacy.totals
+                            for each in rule.policy.streams
+                            if isinstance(each.privacy, CountPrivacy)
+                        }
             return None
         except BadInput as bad:
             if entry is None:
@@ -152,9 +171,24 @@ class History:
             if entry is not None:
                 self._states.see(entry, self.size)
             if self._account.overfull:
-                self._find(Kind.MALFORMED, "with it more windows are charged than two periods have")
+                self._find(
+                    Kind.MALFORMED, "with it more windows are charged than two periods have, or more differently"
+                )
                 self._account.overfull = False
             self.size += 1
+
+    @property
+    def beyond(self) -> str | None:
+        """What no honest log has more of, in words, when this one has."""
+        if len(self.policies.rules) > MAX_POLICIES or len(self.policies.disclosures) > MAX_POLICIES:
+            return f"at most {MAX_POLICIES} policies in a unit's life"
+        if len(self.policies.events) > MAX_DECISIONS:
+            return f"at most {MAX_DECISIONS} decisions of governance in a unit's life"
+        if len(self.newest_start) > MAX_STREAMS:
+            return f"at most {MAX_STREAMS} streams in a unit's life"
+        if len(self._counters) > MAX_COUNTERS:
+            return f"running totals of at most {MAX_COUNTERS} lengths in a unit's life"
+        return self.repeated.beyond
 
     @property
     def newest(self) -> int:

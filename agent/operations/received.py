@@ -44,6 +44,10 @@ TERMS = (
 """What a record says of its stream, besides its numbers: a better guarantee than the log has would deceive as well."""
 
 
+MAX_HEADS = 1_000_000
+"""As many, with each note."""
+
+
 MAX_TERMS = 64
 MAX_SHOWN = 10_000
 """Disclosures; a unit signs a new envelope once a minute at most, and has few policies."""
@@ -197,6 +201,8 @@ class Reception:
         if line.head is not None and line.note is None and line.verified is None:
             self.claims += 1
         elif line.head is not None:
+            if len(self.heads) >= MAX_HEADS:
+                raise MessageError(where, expected=f"at most {MAX_HEADS} checkpoints in one audit", got="more")
             self.heads.append((where, *line.head, line.note, line.retained))
         if line.shown is not None and (line.verified or line.shown.envelope) and len(self.shown) < MAX_SHOWN:
             self.shown.setdefault(line.shown, where)

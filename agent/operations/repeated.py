@@ -45,8 +45,8 @@ class Repeated:
     """The Gaps that come before each stream's first Release."""
 
     def __init__(self) -> None:
-        self.overfull = False
-        """There were more than are kept."""
+        self.beyond: str | None = None
+        """What is kept, in words, when there was more."""
         self._streams: dict[str, list[array[int]]] = {}
         self._charges: list[Charge | None] = []
         self._numbers: dict[Charge | None, int] = {}
@@ -60,7 +60,7 @@ class Repeated:
             self._numbers[gap.charge] = len(self._charges)
             self._charges.append(gap.charge)
         if self._size >= MAX_REPEATED or gap.charge not in self._numbers:
-            self.overfull = True
+            self.beyond = f"at most {MAX_REPEATED} Gaps, with {MAX_CHARGES} charges, before the first Releases"
             return
         columns = self._streams.setdefault(gap.stream, [array("q") for _ in range(5)])
         self._size += 1

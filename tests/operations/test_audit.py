@@ -292,6 +292,7 @@ def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
         Kind.FALSE_LOSS,
         Kind.CARRIED_STATE,
         Kind.HIDDEN_BY_LOSS,
+        Kind.BUDGET_UNPROVEN,
         Kind.MALFORMED,
         Kind.TWO_PAYLOADS,
         Kind.WITHHELD,

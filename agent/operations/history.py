@@ -42,6 +42,9 @@ MAX_CHARGES = 16
 MAX_POLICIES = 1000
 """One a week for twenty years; each window is held against those around it."""
 
+MAX_TOGETHER = 32
+"""Policies that ended less than a period ago; each window's noise and budget is held against them all."""
+
 MAX_DECISIONS = 10_000
 """Of governance, and changes of the key: each is told."""
 
@@ -182,6 +185,8 @@ class History:
         """What no honest log has more of, in words, when this one has."""
         if len(self.policies.rules) > MAX_POLICIES or len(self.policies.disclosures) > MAX_POLICIES:
             return f"at most {MAX_POLICIES} policies in a unit's life"
+        if self.policies.together > MAX_TOGETHER:
+            return f"at most {MAX_TOGETHER} policies within a period"
         if len(self.policies.events) > MAX_DECISIONS:
             return f"at most {MAX_DECISIONS} decisions of governance in a unit's life"
         if len(self.newest_start) > MAX_STREAMS:

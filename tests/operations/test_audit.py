@@ -512,5 +512,5 @@ def test_a_log_of_endless_policies_is_refused(tmp_path: Path) -> None:
     """Each window would be held against each of them."""
     entries = list(story())
     taken = entries[place(entries, PolicyTaken)]
-    with pytest.raises(LogDamaged, match="at most 1000 policies"):
+    with pytest.raises(LogDamaged, match="at most 32 policies within a period"):
         kinds([*entries, *[taken] * 1000], tmp_path)

@@ -150,6 +150,7 @@ def test_what_was_received_is_read_once_for_all_bundles_without_a_state(
 
 BOUNDS = {
     "MAX_POLICIES": (2, "policies"),
+    "MAX_TOGETHER": (1, "policies within a period"),
     "MAX_DECISIONS": (4, "decisions of governance"),
     "MAX_STREAMS": (0, "streams"),
     "MAX_COUNTERS": (0, "running totals"),

@@ -50,13 +50,15 @@ def hold_copy(folder: Path, head: Checkpoint, loss: Loss, history: History, find
     unit signed. False when it is neither. Raises LogDamaged for a copy that is not what its checkpoint says."""
     copies = Copies(folder, head.size)
     if head.origin == loss.lost.origin:
-        size, roots = loss.lost.size, {loss.lost.size: loss.lost.root, loss.kept: loss.root}
+        size, roots = loss.lost.size, {loss.lost.size: loss.lost.root.hex(), loss.kept: loss.root.hex()}
     else:
         size, root = named_after(loss.lost.origin) or (0, "")
-        roots = {size: bytes.fromhex(root)}
-        if not root or not _has(copies, size, roots[size]):
+        roots = {size: root}
+        if not root or not _has(copies, size, root, untold=False):
             return False
-    differing = [each for each, root in roots.items() if each <= head.size and not _has(copies, each, root)]
+    differing = [
+        each for each, root in roots.items() if each <= head.size and not _has(copies, each, root, untold=True)
+    ]
     tree, ends = copies.head(), dict[str, int]()
     decided = {leaf for _, leaf in history.decided}
     for data in copies.entries():
@@ -91,10 +93,10 @@ def _short(before: Windows, known: bool, history: History) -> Iterator[str]:
         yield from history.repeated.short(before, known=known)
 
 
-def _has(copies: Copies, size: int, root: bytes) -> bool:
-    """Do the first `size` entries have this root, or one that begins so? True, too, where nothing is left to tell."""
-    found = copies.root(size) if size <= copies.size else b""
-    return found is None or (bool(found) and found.startswith(root))
+def _has(copies: Copies, size: int, root: str, *, untold: bool) -> bool:
+    """Do the first `size` entries have this root, in hex, or one that begins so? `untold` where no hash tiles are left to tell."""
+    found = copies.root(size) if size <= copies.size else None
+    return untold if found is None else found.hex().startswith(root)
 
 
 def _read(data: bytes) -> Entry | None:

@@ -432,6 +432,25 @@ def test_a_copy_that_is_no_copy_of_the_lost_log(tmp_path: Path) -> None:
     assert any("another log of this unit" in words for words in verdict.open)
 
 
+@pytest.mark.parametrize("name", ["5-zz", "5-", f"0-{'00' * 16}", f"{10**17}-{'01' * 16}", "x"])
+def test_a_lost_log_of_any_name_ends_no_audit(tmp_path: Path, name: str) -> None:
+    """I8: the note in the first entry is the unit's, and so is what it calls the log before; nothing of that was left, either."""
+    log = f"{ORIGIN}/after/{name}", lost_log()[1]
+    after = follow(log, FIRST)
+    copy = write_copy(tmp_path / "old", lost_log()[1])
+    judged(tmp_path / "a", after, received(log[1]), [copy])
+    loss = after[1][0]
+    assert isinstance(loss, LogLost)
+    nothing_left = replace(loss, kept=0, root=root_of(()))
+    verdict = judged(
+        tmp_path / "b",
+        (after[0], (nothing_left, *after[1][1:])),
+        "",
+        [write_copy(tmp_path / "c", log[1], origin=log[0])],
+    )
+    assert Kind.FORKED_LOG not in verdict.findings.kinds
+
+
 def test_more_gaps_than_are_kept_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OP-31: by name, and not by memory."""
     after = follow(lost_log(), FIRST)

@@ -33,7 +33,7 @@ from agent.wire.tiles import WIDTH, Tile
 from agent.wire.tlog import Checkpoint, TreeHead, decode_checkpoint, sign_checkpoint
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
 from tests.anonymizer.worlds import World
-from tests.operations.stories import PUBLIC, received, resealed, write_copy
+from tests.operations.stories import KINDS, PUBLIC, Street, received, resealed, write_copy
 from tests.operations.test_honest import EVENTS, live
 from tests.operations.test_late import FIRST as FIRST_OF_ALL
 from tests.operations.test_late import KNOWN
@@ -94,6 +94,20 @@ def follow(
 ) -> Log:
     """The log that follows when the last `lost` entries of `log` are gone, `later` seconds later, with some windows of its own. `early`: the unit says that
     the lost log reached so many seconds less far than it did."""
+    entries, origin = beginning(log, cheat, lost, early=early, rotation=rotation)
+    world = World(policy, entries=entries)
+    world.key = KEY if rotation is None else NEW
+    world.boot_ns += (max(map(newest_instant, log[1])) - early - world.utc_s + later) * 10**9
+    world.restart()
+    world.look()
+    world.run(8)
+    return origin, tuple(world.entries)
+
+
+def beginning(
+    log: Log, cheat: Cheat, lost: int, *, early: int = 0, rotation: KeyRotated | None = None
+) -> tuple[list[Entry], str]:
+    """Its first entries, and its origin."""
     origin, entries = log
     until = max(map(newest_instant, entries)) - early
     key = NEW if rotation is not None else KEY
@@ -102,14 +116,8 @@ def follow(
     note = sign_checkpoint(Checkpoint(origin, len(entries), root_of(entries), lines), origin, key)
     left = entries[: len(entries) - lost]
     loss = LogLost(note, len(left), root_of(left))
-    beginning = continuation(loss, left, rotation.message if rotation is not None else None)
-    world = World(policy, entries=list(with_states(cheat(list(beginning)))))
-    world.key = key
-    world.boot_ns += (until - world.utc_s + later) * 10**9
-    world.restart()
-    world.look()
-    world.run(8)
-    return origin_after(origin, decode_checkpoint(note)), tuple(world.entries)
+    repeated = continuation(loss, left, rotation.message if rotation is not None else None)
+    return list(with_states(cheat(list(repeated)))), origin_after(origin, decode_checkpoint(note))
 
 
 def judged(folder: Path, log: Log, lines: str = "", earlier: Sequence[Path] = (), key: bytes = PUBLIC) -> Verdict:
@@ -127,6 +135,11 @@ def gaps(entries: Sequence[Entry]) -> list[int]:
 def free(entries: list[Entry]) -> list[Entry]:
     """Each charge is dropped."""
     return [replace(entry, charge=FREE) if isinstance(entry, Gap) else entry for entry in entries]
+
+
+def free_where_charged(entries: list[Entry]) -> list[Entry]:
+    """The same, but for modes without a guarantee."""
+    return [replace(e, charge=FREE) if isinstance(e, Gap) and e.charge is not None else e for e in entries]
 
 
 def cheaper(entries: list[Entry]) -> list[Entry]:
@@ -298,6 +311,31 @@ def test_a_window_of_before_is_not_released_again(tmp_path: Path) -> None:
     assert judged(tmp_path / "a", again).findings.kinds == set()
     seen = judged(tmp_path / "b", again, "", [write_copy(tmp_path / "old", log[1])])
     assert seen.findings.kinds == {Kind.WINDOW_TWICE}
+
+
+@pytest.mark.parametrize("lost", [1, 9, 30])
+def test_streams_of_every_kind(tmp_path: Path, lost: int) -> None:
+    """Modes without a guarantee are charged null before and after, and hide nothing; each of the others is found."""
+    for name, cheat in (("honest", honest), ("free", free_where_charged)):
+        life = Street(*KINDS)
+        life.busy(80)
+        life.boot_ns += 45 * 10**9
+        life.restart()
+        life.on(5)
+        life.busy(60)
+        log = ORIGIN, tuple(life.entries)
+        life.entries[:], origin = beginning(log, cheat, lost)
+        life.boot_ns += 5 * 10**9
+        life.restart()
+        life.on(5)
+        life.busy(40)
+        after = origin, tuple(life.entries)
+        for number, evidence in enumerate(((received(log[1]), []), ("", [write_copy(tmp_path / name, log[1])]))):
+            found = judged(tmp_path / f"{name}{number}", after, *evidence).findings
+            hidden = {each.words.split()[0] for each in found.shown}
+            charged = {e.stream for e in log[1] if isinstance(e, Release) and e.charge not in (None, FREE)}
+            assert found.kinds == (set() if cheat is honest else {Kind.HIDDEN_BY_LOSS}), found.shown
+            assert hidden == (set() if cheat is honest else charged)
 
 
 def test_no_decision_is_lost(tmp_path: Path) -> None:

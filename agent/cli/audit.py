@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, metavar="DIR", help="a copy made by `dtpr-agent log export`")
     parser.add_argument("--received", type=Path, action="append", default=[], metavar="F", help="lines of `dtpr-agent subscribe --json` (--raw: to the byte)")  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], metavar="F", help="a checkpoint known from before the copy was made")  # fmt: skip
-    parser.add_argument("--earlier", type=Path, action="append", default=[], metavar="DIR", help="an older copy, which may have entries that the copy no longer has")  # fmt: skip
+    parser.add_argument("--earlier", type=Path, action="append", default=[], metavar="DIR", help="an older copy, which may have entries that the copy no longer has; or one of the log before a loss")  # fmt: skip
     parser.add_argument("--policy", type=Path, action="append", default=[], metavar="F", help="a policy, signed or not, that the unit was under before the copy begins")  # fmt: skip
     parser.add_argument("--air", type=Path, action="append", default=[], metavar="F", help="an envelope as read over Bluetooth")  # fmt: skip
     whose = parser.add_mutually_exclusive_group()

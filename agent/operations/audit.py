@@ -12,10 +12,11 @@ from agent.contracts.log import Release, decode_entry
 from agent.contracts.log_file import MAX_UNKEPT, unit_path
 from agent.contracts.public import open_envelope, read_envelope
 from agent.errors import BadInput, EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
+from agent.operations.before_loss import hold_copy, hold_decisions, may_be_the_units, short_of_received
 from agent.operations.beginning import Beginning, Tried
 from agent.operations.copies import Copies
 from agent.operations.findings import Findings, Kind
-from agent.operations.heads import Whose, agree, contain, split
+from agent.operations.heads import Head, Whose, agree, contain, split
 from agent.operations.history import History
 from agent.operations.layout import pack_of
 from agent.operations.log_copy import is_there, read_regular
@@ -32,9 +33,6 @@ from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint
 from agent.wire.tlog import signed_by as signed_by_key
 
 MAX_ENVELOPE_BYTES = 64 * 1024
-
-MAX_POLICIES = 1000
-"""One a week for twenty years; each window is held against those around it."""
 
 
 @dataclass(slots=True)
@@ -115,6 +113,9 @@ def audit(inputs: Inputs) -> Verdict:
     if roots[own.size] != own.root:
         findings.add(Kind.ROOT, str(inputs.log), f"{own.size} entries")
     followers = Followers(own, roots, history.loss)
+    if history.loss is not None:
+        hold_decisions(history.loss, history, findings)
+    held = set(_held_before(inputs, heads, own, history, findings))
     for head in heads:
         if head.checkpoint.origin == own.origin:
             same = contain(head, own, partial(_root, roots, copies), whose)
@@ -122,6 +123,8 @@ def audit(inputs: Inputs) -> Verdict:
                 beginning.agreeing += same
         elif history.loss is not None and head.checkpoint.origin == history.loss.lost.origin:
             history.loss.judge(head.checkpoint, head.where, findings)
+        elif head.where in held:
+            continue
         elif followers.judge(head.checkpoint, head.where, findings):
             verdict.open.append(f"{head.where}: a checkpoint of the log that follows; audit that too")
         else:
@@ -147,6 +150,17 @@ def audit(inputs: Inputs) -> Verdict:
     if history.openings.untold:
         verdict.open.append(f"{history.openings.untold} releases before the first word of how the gate stood")
     return verdict
+
+
+def _held_before(
+    inputs: Inputs, heads: list[Head], own: Checkpoint, history: History, findings: Findings
+) -> Iterator[str]:
+    """The checkpoints of copies of the log before a loss, which are held against the log."""
+    seen = {head.where: head.checkpoint for head in heads if head.before and head.checkpoint.origin != own.origin}
+    for folder in inputs.earlier:
+        head = seen.get(where := str(folder / CHECKPOINT))
+        if head is not None and history.loss is not None and hold_copy(folder, head, history.loss, history, findings):
+            yield where
 
 
 def _course(inputs: Inputs, note: bytes, copies: Copies, verdict: Verdict) -> Course:
@@ -209,6 +223,7 @@ def _replay(
         inputs.root,
         findings,
     )
+    tried: Tried | None = None
     head = copies.head()
     roots = {head.size: head.root()}
     for data in copies.entries():
@@ -218,13 +233,14 @@ def _replay(
             roots[head.size] = head.root()
         if beginning is not None and beginning.entry is None:
             if index % WIDTH == 0:
-                beginning.take_up(data, index, copies, history, Tried(inputs.policies, _shown(inputs)), findings)
+                tried = tried or Tried(inputs.policies, _shown(inputs))
+                beginning.take_up(data, index, copies, history, tried, findings)
             if beginning.entry is None:
                 _passed_over(data, index, reception)
                 continue
         found = history.add(data, given=beginning is not None and beginning.entry == index)
-        if len(history.policies.rules) > MAX_POLICIES:
-            raise LogDamaged(str(inputs.log), expected=f"at most {MAX_POLICIES} policies in a unit's life", got="more")
+        if history.beyond is not None:
+            raise LogDamaged(str(inputs.log), expected=history.beyond, got="more")
         if found is not None:
             entry, layout, pack = found
             reception.confirm(entry, index, pack, layout.aggregate.terms)
@@ -262,24 +278,36 @@ def _compared(
     loss = history.loss
     begin = 0 if beginning is None else beginning.held
     ends = beginning.ends if beginning is not None else None
-    lost = loss.most if loss is not None else 0
+    lost = loss.places if loss is not None else 0
     if beginning is not None and (named := named_after(own.origin)) is not None:
         lost = named[0] + MAX_UNKEPT
         verdict.open.append(
             f"by its name it follows a log of {named[0]} entries; what was lost of that, its first entry says"
         )
-    rest = reception.rest(own.size, history.newest_start, lost, begin=begin, ends=ends, own=history.first_released)
+    rest = reception.rest(
+        own.size,
+        history.newest_start,
+        lost,
+        begin=begin,
+        ends=ends,
+        own=history.first_released,
+        until=history.lost_until,
+    )
     if loss is not None:
         verdict.losses.append(loss.words())
     if rest.before:
         verdict.open.append(
-            f"{rest.before} releases are of the log before the loss; audit what is left of it, if it is kept"
+            f"{len(rest.before)} releases are of the log before the loss; audit what is left of it, if it is kept"
         )
-    if reception.suspects or rest.earlier:
+    size = loss.lost.size if loss is not None else lost - MAX_UNKEPT
+    hidden = short_of_received(rest.before, size, history, ends or {})
+    if reception.suspects or rest.earlier or hidden:
         for where, line in _lines(inputs):
             window = line.release[0] if line.release is not None else None
             if window in reception.suspects:
                 _suspect(line, where, course, verdict.findings)
+            if window in hidden and may_be_the_units(line, course.keys):
+                verdict.findings.add(Kind.HIDDEN_BY_LOSS, where, hidden.pop(window))
             if beginning is not None and window in rest.earlier:
                 beginning.prove(line, rest.earlier.pop(window), copies, history)
     if rest.newer:

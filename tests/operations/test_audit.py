@@ -291,6 +291,8 @@ def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
         Kind.ROLLED_BACK,
         Kind.FALSE_LOSS,
         Kind.CARRIED_STATE,
+        Kind.HIDDEN_BY_LOSS,
+        Kind.BUDGET_UNPROVEN,
         Kind.MALFORMED,
         Kind.TWO_PAYLOADS,
         Kind.WITHHELD,
@@ -510,5 +512,5 @@ def test_a_log_of_endless_policies_is_refused(tmp_path: Path) -> None:
     """Each window would be held against each of them."""
     entries = list(story())
     taken = entries[place(entries, PolicyTaken)]
-    with pytest.raises(LogDamaged, match="at most 1000 policies"):
+    with pytest.raises(LogDamaged, match="at most 32 policies within a period"):
         kinds([*entries, *[taken] * 1000], tmp_path)

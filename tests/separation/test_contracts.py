@@ -52,6 +52,7 @@ SHELLS = {
     "agent.operations.client",
     "agent.operations.audit",
     "agent.operations.beginning",
+    "agent.operations.before_loss",
     "agent.operations.copies",
     "agent.operations.heads",
     "agent.operations.keys",

@@ -20,7 +20,7 @@ from agent.anonymizer.kinds import encodable
 from agent.anonymizer.known import Known
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.offers import Offer, OfferFolder
-from agent.anonymizer.start import open_log
+from agent.anonymizer.start import start_log
 from agent.anonymizer.window import NS, Moment
 from agent.contracts.log import GovernanceTaken, PolicyOffered, StopTaken
 from agent.contracts.log_file import LOGGED, unit_path
@@ -78,7 +78,7 @@ class Daemon:
         self._release_log: ReleaseLog | None = None
         known = Known()
         if origin is not None:
-            self._release_log, known = open_log(paths, origin, self._key, self._watchdog.feed_start)
+            self._release_log, known = start_log(paths, origin, self._key, self._watchdog.feed_start)
         self._newest = known.newest
         self._collection = Collection(
             ledger=known.ledger,
@@ -257,7 +257,7 @@ class Daemon:
         assert unit is not None, "a first entry is a policy"
         try:
             discard_empty(self._paths.log, self._paths.checkpoint_copy, self._paths.public / LOGGED)
-            log, _ = open_log(self._paths, unit.path, self._key, self._watchdog.feed_start)
+            log, _ = start_log(self._paths, unit.path, self._key, self._watchdog.feed_start)
         except StorageUnavailable as full:
             self._refuse(str(full))
             return False

@@ -18,7 +18,7 @@ from agent.wire.cose import public_bytes
 _log = logging.getLogger(DAEMON)
 
 
-def open_log(
+def start_log(
     paths: Paths, origin: str, key: Ed25519PrivateKey, progress: Callable[[], None]
 ) -> tuple[ReleaseLog, Known]:
     """The log named `origin`, or the one that follows it, and what it says; `progress` is called for each record read. Raises LogDamaged, StorageUnavailable."""

@@ -53,7 +53,7 @@ def told(disclosure: Disclosure, root: str = "dtpr") -> dict[str, dict[str, Any]
 
 
 @given(policies())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_cell_of_every_policy_is_an_entity(text: str) -> None:
     """PB-43, PB-45: one for each cell but `since`, and one for the state of each stream's windows; nothing else."""
     disclosure = compile_disclosure(parse_policy(text, "policy"))
@@ -82,7 +82,7 @@ def test_every_cell_of_every_policy_is_an_entity(text: str) -> None:
 
 
 @given(policies())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_nothing_is_told_that_the_disclosure_does_not_say(text: str) -> None:
     """PB-43: but for the templates, which follow from a cell's name, every text is in the datachain's policy or names a topic."""
     disclosure = compile_disclosure(parse_policy(text, "policy"))

@@ -12,7 +12,8 @@ from agent.cli import audit_mirror
 from agent.cli.audit_beginning import beginning_lines, instant, last_line, same_log
 from agent.contracts.log_file import unit_path
 from agent.errors import EncodingError, LogDamaged, SettingsError
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import WORDS
 from agent.operations.gate_words import board_lines, boards_json, gate_json, gate_lines
 from agent.operations.keys import find_keys, load_directory
@@ -20,6 +21,7 @@ from agent.operations.log_copy import read_regular
 from agent.operations.policies import NEVER
 from agent.operations.subscribe import load_public_key
 from agent.operations.table import printable
+from agent.operations.verdict import Verdict
 from agent.policy.file import load_governance, load_policy_file
 from agent.wire.cosignature import parse_witness
 from agent.wire.tiles import CHECKPOINT

@@ -22,8 +22,10 @@ from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyOffered,
 from agent.contracts.public import Envelope, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
 from agent.errors import LogDamaged
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import WORDS, Kind
+from agent.operations.verdict import Verdict
 from agent.policy.compile import compile_policy
 from agent.wire import cose, cosignature, tlog
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy

@@ -14,7 +14,7 @@ from agent.contracts.log import Carried, Charge, Entry, Gap, PolicyTaken
 from agent.errors import LogDamaged, MessageError
 from agent.operations import account, audit, history, received, rotations
 from agent.operations.account import Account
-from agent.operations.audit import Inputs
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
 from agent.operations.rotations import Course, rotation_entries
@@ -134,14 +134,14 @@ def test_what_was_received_is_read_once_for_all_bundles_without_a_state(
 ) -> None:
     """OP-35."""
     calls = 0
-    real = audit._shown
+    real = Inputs.shown
 
     def shown(inputs: Inputs) -> list[bytes]:
         nonlocal calls
         calls += 1
         return real(inputs)
 
-    monkeypatch.setattr(audit, "_shown", shown)
+    monkeypatch.setattr(Inputs, "shown", shown)
     entries = [Carried(None) if isinstance(entry, Carried) else entry for entry in plain_story()]
     with pytest.raises(LogDamaged, match="carries what those before it come to"):
         audit.audit(Inputs(ORIGIN, PUBLIC, log=pruned(write_copy(tmp_path, entries)), policies=KNOWN))

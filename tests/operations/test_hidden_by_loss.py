@@ -26,8 +26,10 @@ from agent.contracts.log import (
 )
 from agent.errors import LogDamaged
 from agent.operations import repeated
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import Kind
+from agent.operations.verdict import Verdict
 from agent.policy.model import Policy
 from agent.wire.tiles import WIDTH, Tile
 from agent.wire.tlog import Checkpoint, TreeHead, decode_checkpoint, sign_checkpoint

@@ -17,11 +17,13 @@ from agent.contracts.log import Carried, Charge, Entry, Gap, LogLost, Release, n
 from agent.contracts.public import Envelope, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
 from agent.operations import account, carried
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
 from agent.operations.mirror import Mirror
 from agent.operations.rotations import Course
+from agent.operations.verdict import Verdict
 from agent.wire.tiles import WIDTH, Tile, encode_bundle
 from agent.wire.tlog import Checkpoint, TreeHead, decode_checkpoint, sign_checkpoint
 from tests.anonymizer.stage import KEY, ORIGIN

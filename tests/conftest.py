@@ -6,13 +6,26 @@ and a test that has one begins its reason with it: MISSING_HARDWARE or MISSING_S
 
 import json
 import os
+import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 MISSING_HARDWARE = "missing hardware"
 MISSING_SHARED = "missing ../shared"
+
+
+# An example that waited for the processor proves nothing. In CI Hypothesis does the same of itself; its other settings stay as they are.
+settings.register_profile("a busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("a busy machine")
+
+
+def pytest_configure() -> None:
+    """A job in the background ignores Ctrl-C, and so would every process that the tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def skip_fails(reason: str, environment: dict[str, str]) -> bool:

@@ -12,6 +12,7 @@ from agent.policy.parse import parse_policy
 
 KEEPALIVE_S = 5
 WINDOW_S = 1
+GRACE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def whole_unit(folder: Path, way: Way, publisher: Path | None = None) -> tuple[S
     policy = stages.policy_text(stage.classes, now)
     for long, short in (
         (f'window = "{stages.WINDOW_S} seconds"', f'window = "{WINDOW_S} seconds"'),
-        (f'grace = "{stages.GRACE_S} seconds"', 'grace = "0.2 seconds"'),
+        (f'grace = "{stages.GRACE_S} seconds"', f'grace = "{GRACE_S} seconds"'),
     ):
         assert policy.count(long) == 1
         policy = policy.replace(long, short)

@@ -61,8 +61,6 @@ class Collection:
     ) -> None:
         self._draft = Draft(ledger)
         self.tally = Tally()
-        self.reason = Reason.NO_POLICY
-        self.since = 0
         self.clock_trusted = False
         self._key = key
         self._cbor = cbor
@@ -73,11 +71,10 @@ class Collection:
         self._boards = Boards()
         self._gate_history = GateHistory()
         self._board_history = BoardHistory()
-        self._leases = gate.Leases()
+        self._gate = gate.Gate()
         self._now: Moment | None = None
         self._storage_ready = False
         self._serving = False
-        self._opened_boot_ns = 0
         self._not_before_s = 0
 
     # --- what holds -----------------------------------------------------------------------------------------------
@@ -86,6 +83,16 @@ class Collection:
     def ledger(self) -> Ledger:
         """What the log says, and what is being added to it."""
         return self._draft.ledger
+
+    @property
+    def reason(self) -> Reason:
+        """Why the gate is closed, or OPEN."""
+        return self._gate.reason
+
+    @property
+    def since(self) -> int:
+        """Unix seconds: since when it stands so."""
+        return self._gate.since
 
     @property
     def disclosed(self) -> Taken | Upcoming | None:
@@ -167,12 +174,12 @@ class Collection:
     def lease_message(self, connection: int, message: bytes) -> None:
         """One message of lease.sock; raise MessageError."""
         lease = lease_contract.decode(message)
-        self._leases.receive(connection, lease, self._moment.boot_ns)
+        self._gate.leases.receive(connection, lease, self._moment.boot_ns)
         self._decide()
 
     def lease_end(self, connection: int) -> None:
         """A connection to lease.sock ended: its lease with it, at once."""
-        self._leases.end(connection)
+        self._gate.leases.end(connection)
         self._decide()
 
     # --- reading.sock ---------------------------------------------------------------------------------------------
@@ -307,7 +314,7 @@ class Collection:
 
     def _noticed_until_ns(self) -> int:
         """When the lease for what is on notice lapses; 0 when nothing is."""
-        return self._leases.valid_until_ns(self.notice.digest, beside=True) if self.notice else 0
+        return self._gate.leases.valid_until_ns(self.notice.digest, beside=True) if self.notice else 0
 
     def _just_begun(self, shown: Taken | Upcoming | None) -> bool:
         return isinstance(shown, Taken) and 0 <= self._utc_s - shown.effective < LEASE_LIFETIME_S
@@ -316,7 +323,6 @@ class Collection:
         return max(self.ledger.newest_at, self._not_before_s)
 
     def _decide(self) -> None:
-        now = self._moment
         shown = self.disclosed
         conditions = gate.Conditions(
             stopped=self.ledger.adoption.stopped(self.holds_s) is not None,
@@ -332,20 +338,8 @@ class Collection:
             just_begun=self._just_begun(shown),
         )
         self._serving = self._storage_ready and self.clock_right
-        digest = shown.disclosure_digest if shown else b""
-        reason = gate.reason(conditions, self._leases, digest, now.boot_ns)
-        since = self._utc_s
-        if reason is not self.reason or self.since == 0:
-            lapsed_ns = now.boot_ns  # a lapse is dated when it was, not when it was noticed: readings wake this process
-            if reason is Reason.LEASE_LAPSED:
-                lapsed_ns = self._leases.lapsed_ns
-            elif reason is Reason.LEASE_MISMATCH and self.reason is Reason.OPEN:  # perhaps another's lease goes on
-                lapsed_ns = self._leases.valid_until_ns(digest, beside=conditions.just_begun) or now.boot_ns
-            self.since = since = (min(now.boot_ns, lapsed_ns) + now.offset_ns) // NS
-            if reason is Reason.OPEN:
-                self._opened_boot_ns = now.boot_ns
-            self.reason = reason
-        self._gate_history.note(since if self.clock_trusted else None, reason, measuring=self.streams > 0)
+        at = self._gate.decide(conditions, shown.disclosure_digest if shown else b"", self._moment)
+        self._gate_history.note(at if self.clock_trusted else None, self.reason, measuring=self.streams > 0)
 
     def _cover(self, before_boot_ns: int, now: Moment) -> None:
         """Credit the time since the last look: to notice, and to each window what held of running, gate and board."""
@@ -355,7 +349,7 @@ class Collection:
         held = [now.utc_ns]
         shown = self.disclosed
         if self.reason is Reason.OPEN and shown is not None:
-            until_ns = self._leases.valid_until_ns(shown.disclosure_digest, beside=self._just_begun(shown))
+            until_ns = self._gate.leases.valid_until_ns(shown.disclosure_digest, beside=self._just_begun(shown))
             held.append(min(now.boot_ns, until_ns) + now.offset_ns)
         alive = self._boards.alive_until_ns(now.offset_ns)
         for regime in self._regimes:
@@ -376,6 +370,6 @@ class Collection:
         if self.reason is not Reason.OPEN:
             self.tally.discard(Discard.GATE, header.reading_count)
             return
-        counted = self._regimes.count(connection, decoded, now, self._opened_boot_ns)
+        counted = self._regimes.count(connection, decoded, now, self._gate.opened_boot_ns)
         for reason, count in counted.items():
             self.tally.discard(reason, count)

@@ -20,14 +20,13 @@ from agent.anonymizer.kinds import encodable
 from agent.anonymizer.known import Known
 from agent.anonymizer.log import ReleaseLog
 from agent.anonymizer.offers import Offer, OfferFolder
-from agent.anonymizer.rotation import append_rotation, load_rotated
-from agent.anonymizer.successor import begin_successor
+from agent.anonymizer.start import start_log
 from agent.anonymizer.window import NS, Moment
 from agent.contracts.log import GovernanceTaken, PolicyOffered, StopTaken
 from agent.contracts.log_file import LOGGED, unit_path
 from agent.contracts.public import State
 from agent.contracts.reading import MAX_MESSAGE_BYTES
-from agent.errors import BadInput, LogDamaged, LogShortened, PolicyError, StorageUnavailable
+from agent.errors import BadInput, LogDamaged, PolicyError, StorageUnavailable
 from agent.local.clock import Clock
 from agent.local.counters import ExactCounters
 from agent.local.credentials import load_signing_key
@@ -40,7 +39,6 @@ from agent.policy.adopt import Adoption, fold
 from agent.policy.file import load_governance
 from agent.policy.model import Policy, Unit
 from agent.policy.offer import judge
-from agent.wire.cose import public_bytes
 
 TICK_S = 0.2
 SCAN_EVERY_S = 0.5
@@ -52,8 +50,8 @@ ASK_EVERY_S = 1.0
 REFUSE_EVERY_S = 10.0
 """Whoever may drop files must not be able to fill the journal."""
 
-RELEASE_AFTER_NS = 20_000_000
-"""Windows are logged so long after their closing: twenty times the work of closing one, and nothing to a window of seconds (AN-46)."""
+RELEASE_AFTER_NS = 18_000_000
+"""Windows are logged so long after their closing: fifteen times the most work of closing one, and nothing to a window of seconds (AN-46)."""
 
 ROOM_BYTES = 64 * 1024
 """With less room than this, and as much again a stream, nothing more is logged until the disk gives room again."""
@@ -70,7 +68,6 @@ class Daemon:
         self._governance = load_governance(paths.governance)
         self._counters = ExactCounters(exact_counters_fd, DAEMON)
         self._key = load_signing_key(paths.signing_key)
-        self._rotated = load_rotated(paths.signing_key, public_bytes(self._key))
         self._clock = Clock(settings.clock_trusted_when)
         self._watchdog = Watchdog()
         self._announcement = Announcement(paths, self._key, self._clock, city=self._governance.city, memory=memory)
@@ -81,7 +78,7 @@ class Daemon:
         self._release_log: ReleaseLog | None = None
         known = Known()
         if origin is not None:
-            self._release_log, known = self._open_log(origin)
+            self._release_log, known = start_log(paths, origin, self._key, self._watchdog.feed_start)
         self._newest = known.newest
         self._collection = Collection(
             ledger=known.ledger,
@@ -190,36 +187,6 @@ class Daemon:
         self._collection.commit(due)
         return True
 
-    def _open_log(self, origin: str) -> tuple[ReleaseLog, Known]:
-        """The log and what it says; one that lost its end is closed, and the one that follows it begins (AN-64)."""
-        known, paths, feed = Known(), self._paths, self._watchdog.feed_start
-        shown, copy = paths.public / LOGGED, paths.checkpoint_copy
-        rotated = self._rotated
-        formerly = rotated.formerly(origin) if rotated is not None else ()
-        try:
-            log = ReleaseLog(
-                paths.log,
-                origin,
-                self._key,
-                known.fold,
-                feed,
-                copy=copy,
-                shown=shown,
-                resume=known.resume,
-                formerly=formerly,
-            )
-        except LogShortened as short:
-            said = rotated.message if rotated is not None and formerly else None
-            following, closed = begin_successor(paths.log, origin, self._key, short, feed, said)
-            _log.warning("release log shortened: %s", short)
-            _log.warning("what is left of it is kept as %s, and a new log begins: %s", closed, ascii(following))
-            return self._open_log(following)
-        if log.recovered:
-            _log.warning("release log %s", log.recovered)
-        if log.rotation_owed and rotated is not None:
-            append_rotation(log, known.ledger, rotated, known.fold)
-        return log, known
-
     # --- offers ---------------------------------------------------------------------------------------------------
 
     def _scan(self) -> None:
@@ -263,7 +230,7 @@ class Daemon:
                 self._collection.ledger.adoption,
                 installed=self._governance,
                 unit=self._unit,
-                now_s=self._clock.utc_ns() // NS,
+                now_s=self._collection.holds_s,  # of the look that found the clock right: it may have been set back since
                 disclose=_digest,
                 encodable=encodable,
             )
@@ -290,7 +257,7 @@ class Daemon:
         assert unit is not None, "a first entry is a policy"
         try:
             discard_empty(self._paths.log, self._paths.checkpoint_copy, self._paths.public / LOGGED)
-            log, _ = self._open_log(unit.path)
+            log, _ = start_log(self._paths, unit.path, self._key, self._watchdog.feed_start)
         except StorageUnavailable as full:
             self._refuse(str(full))
             return False
@@ -356,24 +323,12 @@ class Daemon:
         if not shown:
             return  # whose policy it will be, is not known yet
         self._counters.allow(demo=all(each.policy.demo for each in shown))
-        tally = self._collection.tally
         self._counters.write(
             {
-                "counted": tally.counted,
-                "discarded": dict(tally.discarded),
+                **self._collection.tally.figures(),
                 "pending": self._collection.pending,
-                "windows": {
-                    stream: {
-                        "closed": windows.closed,
-                        "published": windows.published,
-                        "suppressed": windows.suppressed,
-                        "not_collected": windows.not_collected,
-                    }
-                    for stream, windows in tally.windows.items()
-                },
                 "gate": state.gate,
                 "reason": state.reason.value,
-                "gate_closed_s": round(tally.gate_closed_ns / NS, 3),
                 "entries": self._release_log.size if self._release_log is not None else 0,
                 "releases": self._collection.ledger.releases,
             }

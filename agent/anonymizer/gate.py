@@ -1,11 +1,12 @@
 """The gate: may readings be counted at this instant, and if not, why (DESIGN.md I3, I7). Pure.
 
-Invariant: the gate is open only while every condition holds at the instant asked about; nothing is remembered that could keep
+Invariant: the gate is open only while every condition holds at the instant asked about; nothing that is remembered could keep
 it open, and a lease is worth nothing unless it names exactly the disclosure in force. All ages are by CLOCK_BOOTTIME.
 """
 
 from dataclasses import dataclass
 
+from agent.anonymizer.window import NS, Moment
 from agent.contracts.lease import LEASE_LIFETIME_S, MAX_AHEAD_NS, Lease
 from agent.contracts.public import Reason
 from agent.errors import MessageError
@@ -114,3 +115,28 @@ def reason(conditions: Conditions, leases: Leases, digest: bytes, boot_ns: int) 
     if lease is not Reason.OPEN:
         return lease
     return Reason.OPEN if conditions.notice_served else Reason.ON_NOTICE
+
+
+class Gate:
+    """How the gate stands: `reason`, `since` (Unix seconds) by the clock of then, and by the boot clock when it was last opened."""
+
+    def __init__(self) -> None:
+        self.leases = Leases()
+        self.reason = Reason.NO_POLICY
+        self.since = 0
+        self.opened_boot_ns = 0
+
+    def decide(self, conditions: Conditions, digest: bytes, now: Moment) -> int:
+        """Anew; the instant (Unix seconds) from which on it holds. A lapse is dated when it was, not when it was noticed: readings wake this process."""
+        found = reason(conditions, self.leases, digest, now.boot_ns)
+        if found is self.reason and self.since:
+            return conditions.utc_s
+        changed_ns = now.boot_ns
+        if found is Reason.LEASE_LAPSED:
+            changed_ns = self.leases.lapsed_ns
+        elif found is Reason.LEASE_MISMATCH and self.reason is Reason.OPEN:  # perhaps another's lease goes on
+            changed_ns = self.leases.valid_until_ns(digest, beside=conditions.just_begun) or now.boot_ns
+        if found is Reason.OPEN:
+            self.opened_boot_ns = now.boot_ns
+        self.reason, self.since = found, (min(now.boot_ns, changed_ns) + now.offset_ns) // NS
+        return self.since

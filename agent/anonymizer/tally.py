@@ -5,9 +5,11 @@ Invariant (conservation): readings handed in = counted + sum(discarded) + those 
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from agent.anonymizer.discard import Discard
+from agent.anonymizer.window import NS
 from agent.contracts.aggregate import NotCollected
 
 
@@ -50,6 +52,15 @@ class Tally:
         """`count` readings were discarded."""
         if count:
             self.discarded[reason.value] += count
+
+    def figures(self) -> dict[str, Any]:
+        """All of it, for the demo's counters."""
+        return {
+            "counted": self.counted,
+            "discarded": dict(self.discarded),
+            "windows": {stream: asdict(windows) for stream, windows in self.windows.items()},
+            "gate_closed_s": round(self.gate_closed_ns / NS, 3),
+        }
 
     def close(self, outcome: Outcome) -> None:
         """A window was logged."""

@@ -12,7 +12,8 @@ from agent.cli import audit_mirror
 from agent.cli.audit_beginning import beginning_lines, instant, last_line, same_log
 from agent.contracts.log_file import unit_path
 from agent.errors import EncodingError, LogDamaged, SettingsError
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import WORDS
 from agent.operations.gate_words import board_lines, boards_json, gate_json, gate_lines
 from agent.operations.keys import find_keys, load_directory
@@ -20,6 +21,7 @@ from agent.operations.log_copy import read_regular
 from agent.operations.policies import NEVER
 from agent.operations.subscribe import load_public_key
 from agent.operations.table import printable
+from agent.operations.verdict import Verdict
 from agent.policy.file import load_governance, load_policy_file
 from agent.wire.cosignature import parse_witness
 from agent.wire.tiles import CHECKPOINT
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, metavar="DIR", help="a copy made by `dtpr-agent log export`")
     parser.add_argument("--received", type=Path, action="append", default=[], metavar="F", help="lines of `dtpr-agent subscribe --json` (--raw: to the byte)")  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], metavar="F", help="a checkpoint known from before the copy was made")  # fmt: skip
-    parser.add_argument("--earlier", type=Path, action="append", default=[], metavar="DIR", help="an older copy, which may have entries that the copy no longer has")  # fmt: skip
+    parser.add_argument("--earlier", type=Path, action="append", default=[], metavar="DIR", help="an older copy, which may have entries that the copy no longer has; or one of the log before a loss")  # fmt: skip
     parser.add_argument("--policy", type=Path, action="append", default=[], metavar="F", help="a policy, signed or not, that the unit was under before the copy begins")  # fmt: skip
     parser.add_argument("--air", type=Path, action="append", default=[], metavar="F", help="an envelope as read over Bluetooth")  # fmt: skip
     whose = parser.add_mutually_exclusive_group()

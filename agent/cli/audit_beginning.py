@@ -2,10 +2,10 @@
 
 from agent.contracts.aggregate import END_START
 from agent.operations import wording
-from agent.operations.audit import Verdict
 from agent.operations.beginning import Beginning, places
 from agent.operations.findings import Kind
 from agent.operations.policies import NEVER
+from agent.operations.verdict import Verdict
 
 
 def beginning_lines(verdict: Verdict) -> list[str]:

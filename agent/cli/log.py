@@ -34,6 +34,8 @@ def run_export(args: argparse.Namespace) -> int:
     done = export(log, args.folder)
     origin = printable(done.checkpoint.origin)
     print(f"{args.folder}: {done.checkpoint.size} entries of {origin}, {done.checkpoint.size - done.before} new")
+    if done.damage is not None:
+        print(f"    damaged    {done.damage}: what is behind it is not copied; the log that follows names this loss")
     print(f"    root       {done.checkpoint.root.hex()}")
     print(f"    check it   dtpr-agent audit --log {args.folder} --key KEY")
     return 0

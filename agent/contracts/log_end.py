@@ -43,8 +43,8 @@ def head_of(note: bytes, where: str) -> Head:
         raise LogDamaged(where, expected="a checkpoint", got=str(bad), remedy="run `dtpr-agent audit`") from None
 
 
-def read_last_head(read: Read, where: str) -> Head | None:
-    """Of the last checkpoint in the log; None for one that has not begun. Raises LogDamaged."""
+def read_last_head(read: Read, where: str, *, damaged: bool = False) -> Head | None:
+    """Of the last checkpoint in the log, or before what is `damaged` of it; None for one that has not begun. Raises LogDamaged."""
     note, at = b"", 0
     while True:
         begin = at
@@ -58,7 +58,7 @@ def read_last_head(read: Read, where: str) -> Head | None:
             raise _damaged(where, 0, "a log that begins with its checkpoint")
         return None
     head = head_of(note, where)
-    if _later(read, at, decode_checkpoint(note)) > 1:
+    if not damaged and _later(read, at, decode_checkpoint(note)) > 1:
         raise _damaged(where, at, "whole records up to the last checkpoint")
     return head
 

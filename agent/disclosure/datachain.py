@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.contracts.public import MAX_ENVELOPE_BYTES
-from agent.disclosure import rules, template
+from agent.disclosure import context, rules, template
 from agent.disclosure.rules import Category, Element, Mark
 from agent.errors import DisclosureError, EncodingError, PolicyError
 from agent.policy.compile import compile_policy, decompile_policy
@@ -133,7 +133,7 @@ def to_datachain(disclosure: Disclosure) -> dict[str, Any]:
 def _disclosure(policy: Policy) -> Disclosure:
     compiled = compile_policy(policy)
     elements = rules.elements(policy)
-    colour = rules.colour(policy)
+    colour = context.colour(policy)
     data = cbor.encode(
         {
             0: FORM,
@@ -154,8 +154,8 @@ def _disclosure(policy: Policy) -> Disclosure:
 
 
 def _compact(element: Element) -> list[Any]:
-    context = [element.context.value] if element.context else []
-    return [element.category.value, element.id, Mark(element.mark).value, *context]
+    told = [element.context.value] if element.context else []
+    return [element.category.value, element.id, Mark(element.mark).value, *told]
 
 
 def _texts(policy: Policy) -> list[tuple[str, str]]:

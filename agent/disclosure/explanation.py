@@ -1,13 +1,14 @@
 """Why a disclosure says what it says: the derivation table in words, and for one policy which rules fired and from which lines. Pure.
 
-Invariant: everything printed is read from `rules.RULES` and `rules.COLOURS`, which are also what compiles a disclosure; this file adds the places.
+Invariant: everything printed is read from `rules.RULES` and `context.COLOURS`, which are also what compiles a disclosure; this file adds the places.
 """
 
 import dataclasses
 import textwrap
 from collections.abc import Iterator, Mapping
 
-from agent.disclosure.rules import COLOURS, ENFORCED_BY, RULES, Category, Mark, Rule, colour, context, contexts
+from agent.disclosure.context import COLOURS, colour, context, contexts
+from agent.disclosure.rules import ENFORCED_BY, RULES, Category, Mark, Rule
 from agent.policy.model import Policy
 from agent.wire import toml
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from agent.disclosure.purposes import serves
 from agent.disclosure.wording import LOCALES, missing
 from agent.policy.epsilon import DELTA, epsilon
 from agent.policy.model import Policy, Stream
@@ -40,70 +41,6 @@ with what somebody saw on the spot, so a place said only coarsely needs numbers 
 
 MOST_PRESENT = 4
 """Running totals are for persons who are counted in at most one window of this many (PRIVACY.md section 0)."""
-
-_PEOPLE = ("count", "duration", "unique")
-_AIR = (
-    "carbon_monoxide",
-    "co2_indoor",
-    "co2_outdoor",
-    "nitrogen_dioxide",
-    "ozone",
-    "pm1",
-    "pm10",
-    "pm2_5",
-    "sulphur_dioxide",
-)
-_WEATHER = (
-    "air_humidity",
-    "air_pressure",
-    "air_temperature",
-    "illuminance",
-    "rainfall",
-    "wind_direction",
-    "wind_speed",
-)
-_WATER = ("soil_moisture", "water_conductivity", "water_level", "water_ph", "water_temperature")
-_SOUND = ("sound_level", "sound_level_indoor")
-_FILL = ("distance", "fill_level", "fill_level_household", "weight")
-_POWER = ("power_indoor", "power_street")
-_ALL = (*_PEOPLE, *QUANTITIES)
-
-SERVES: Mapping[str, tuple[str, ...]] = {
-    "accessibility": (*_PEOPLE, "distance", "tilt"),
-    "agency_interaction": (),
-    "arts_culture": (*_PEOPLE, *_SOUND),
-    "commerce": _PEOPLE,
-    "connectivity": (),
-    "dining": _PEOPLE,
-    "ecology": (*_AIR, *_WEATHER, *_WATER, *_SOUND),
-    "energy_efficiency": (*_PEOPLE, *_POWER, "illuminance", "air_temperature", "co2_indoor"),
-    "enforcement": (),
-    "entry": (),
-    "fire_emergency": (*_PEOPLE, "air_temperature", "carbon_monoxide", "water_level", "tilt"),
-    "health": (*_AIR, *_WEATHER, *_SOUND, "water_ph", "water_conductivity"),
-    "inform": _ALL,
-    "logistics": (*_PEOPLE, *_FILL),
-    "mobility": (*_PEOPLE, *_WEATHER, "distance"),
-    "planning_decision_making": _ALL,
-    "research_development": _ALL,
-    "safety_security": (
-        *_PEOPLE,
-        *_SOUND,
-        "carbon_monoxide",
-        "illuminance",
-        "tilt",
-        "water_level",
-        "wind_speed",
-        "distance",
-    ),
-    "social": (*_PEOPLE, *_SOUND),
-    "switch": (),
-    "waste_management": (*_FILL, "duration", "count"),
-    "water_efficiency": (*_WATER, "rainfall"),
-    "wayfinding_services": (*_PEOPLE, "distance"),
-}
-"""Purpose -> the kinds of stream and the quantities whose published numbers can serve it. Some purposes need single events, actions or a service:
-numbers of this unit, published late, noisy and without anybody in them, can serve none of them."""
 
 
 class Severity(enum.StrEnum):
@@ -173,7 +110,7 @@ def _unserved(text: Text) -> Iterator[Finding]:
     purposes = text.top.table("purpose")
     policy = text.policy
     for purpose in policy.purposes:
-        if not any(_what(stream) in SERVES[purpose] for stream in policy.streams):
+        if not any(serves(stream, purpose) for stream in policy.streams):
             yield Finding(
                 Severity.WARNING,
                 purposes.where("elements"),
@@ -181,7 +118,7 @@ def _unserved(text: Text) -> Iterator[Finding]:
                 "drop the purpose, or say elsewhere what serves it",
             )
     for stream, table in text.streams():
-        if not any(_what(stream) in SERVES[purpose] for purpose in policy.purposes):
+        if not any(serves(stream, purpose) for purpose in policy.purposes):
             yield Finding(
                 Severity.WARNING,
                 table.where("name"),
@@ -334,23 +271,16 @@ def _translations(text: Text) -> Iterator[Finding]:
         )
 
 
-def _what(stream: Stream) -> str:
-    """A stream in the words of `SERVES`."""
-    return stream.quantity or stream.kind
-
-
 CHECKS: Sequence[Callable[[Text], Iterator[Finding]]] = (
-    *(
-        _feedback,
-        _as_measured,
-        _unserved,
-        _location,
-        _uniques,
-        _budget,
-        _retention,
-        _modes,
-        _totals,
-        _transport,
-        _translations,
-    ),
+    _feedback,
+    _as_measured,
+    _unserved,
+    _location,
+    _uniques,
+    _budget,
+    _retention,
+    _modes,
+    _totals,
+    _transport,
+    _translations,
 )

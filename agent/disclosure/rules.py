@@ -10,9 +10,10 @@ import enum
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from agent.disclosure.context import MOST_REVEALING_FIRST, context, contexts
 from agent.policy import guarantee
 from agent.policy.model import Policy, Stream
-from agent.policy.vocabulary import TECHNOLOGIES, Identifiability
+from agent.policy.vocabulary import Identifiability
 from agent.policy.words import time_words
 
 
@@ -89,25 +90,6 @@ ENFORCED_BY: Mapping[str, str] = {
 }
 """Element -> the module without which it would be a lie. A policy whose module is not built yet is refused by agent/policy/enforcement."""
 
-_MOST_REVEALING_FIRST = (Identifiability.IDENTIFIABLE, Identifiability.DE_IDENTIFIED, Identifiability.NON_IDENTIFIABLE)
-
-
-def context(stream: Stream) -> Identifiability:
-    """What this stream's sensor tells of persons after what the stream's kind does with it."""
-    return Identifiability.DE_IDENTIFIED if stream.kind == "unique" else TECHNOLOGIES[stream.technology]
-
-
-def contexts(policy: Policy) -> Mapping[str, Identifiability]:
-    """Technology -> the most revealing context of the streams that it feeds, the most revealing technology first."""
-    found = {
-        technology: min(
-            (context(stream) for stream in policy.streams if stream.technology == technology),
-            key=_MOST_REVEALING_FIRST.index,
-        )
-        for technology in dict.fromkeys(stream.technology for stream in policy.streams)
-    }
-    return dict(sorted(found.items(), key=lambda item: _MOST_REVEALING_FIRST.index(item[1])))
-
 
 def elements(policy: Policy) -> tuple[Element, ...]:
     """Every element of the policy's datachain, by category and, within one, by priority."""
@@ -121,39 +103,7 @@ def elements(policy: Policy) -> tuple[Element, ...]:
 
 def _place(element: Element) -> tuple[int, int]:
     """Technologies that reveal most come first (DTPR); all else keeps the order of the rules."""
-    return element.category, _MOST_REVEALING_FIRST.index(element.context) if element.context else 0
-
-
-def colour(policy: Policy) -> str:
-    """DTPR's colour of the policy's sign, by the first of `COLOURS` that holds."""
-    return next(rule.colour for rule in COLOURS if rule.holds(frozenset(contexts(policy).values())))
-
-
-@dataclass(frozen=True, slots=True)
-class ColourRule:
-    """One line of the table of colours."""
-
-    colour: str
-    when: str
-    reason: str
-    holds: Callable[[frozenset[Identifiability]], bool]
-
-
-COLOURS = (
-    ColourRule(
-        "yellow",
-        "a technology whose context is identifiable",
-        "its raw data show who somebody is",
-        lambda found: Identifiability.IDENTIFIABLE in found,
-    ),
-    ColourRule(
-        "blue",
-        "a technology whose context is de-identified",
-        "its raw data could show who somebody is, and nothing that does is kept",
-        lambda found: Identifiability.DE_IDENTIFIED in found,
-    ),
-    ColourRule("white", "any other", "nothing that shows who somebody is is collected", lambda _: True),
-)
+    return element.category, MOST_REVEALING_FIRST.index(element.context) if element.context else 0
 
 
 def _institution(policy: Policy) -> Iterable[Found]:

@@ -6,19 +6,25 @@ period of a change the smaller cap, the longer period and the larger m and c hol
 of both m.
 """
 
-from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
 from agent.operations.dues import presence
+from agent.operations.runs import Run, Runs
 from agent.policy.model import Policy
 from agent.policy.values import DAY_S
 
 MAX_CHARGED = 2 * DAY_S * 8
-"""Windows of two periods: one a second of as many streams as a policy has."""
+"""Runs of windows in two periods: one a second of as many streams as a policy has."""
+
+MAX_RHOS = 4096
+"""Different charges in a log; a stream has one for each noise."""
+
+LOOKED_BEFORE, LOOKED_EACH = 1_000_000, 500
+"""Runs and spans that may be looked at before the first charge, and for each: some thirty are, where every window's span has to be worked out."""
 
 
 class Presence(NamedTuple):
@@ -45,11 +51,38 @@ class Rules(NamedTuple):
 
 @dataclass(slots=True)
 class _Spent:
-    """The charged windows of a stream in the last two periods: (start, number of the charge), and how many have each charge."""
+    """The charged windows of a stream in the last two periods, by the number of their charge; how many have each charge, and how many of those that start
+    after `low`, and at `high` or before, have."""
 
-    windows: deque[tuple[int, int]] = field(default_factory=deque)
+    windows: Runs[int] = field(default_factory=Runs)
     held: Counter[int] = field(default_factory=Counter)
     last_cost: tuple[tuple[object, ...], Fraction] = ((), Fraction(0))
+    low: int = 0
+    high: int = 0
+    inside: Counter[int] = field(default_factory=Counter)
+    looked: int = 0
+
+    def add(self, run: Run[int], sign: int) -> None:
+        """These windows come, or with `sign` -1 go."""
+        for counts, number in ((self.held, run.number), (self.inside, run.inside(self.low, self.high))):
+            counts[run.value] += sign * number
+            if not counts[run.value]:
+                del counts[run.value]
+
+    def span(self, low: int, high: int) -> Counter[int]:
+        """How many windows that start after `low`, and at `high` or before, have each charge. Only what differs from the span asked for before is looked at."""
+        for sign, begin, end in (
+            (1, self.high, high),
+            (-1, high, self.high),
+            (-1, self.low, low),
+            (1, low, self.low),
+        ):
+            for run, number in self.windows.between(begin, end) if begin < end else ():
+                self.inside[run.value] += sign * number
+                self.looked += 1
+        self.low, self.high = low, high
+        self.looked += 1 + len(self.inside)
+        return self.inside
 
 
 class Account:
@@ -57,7 +90,9 @@ class Account:
 
     def __init__(self) -> None:
         self.overfull = False
-        """More windows were charged than two periods can have; those are not counted."""
+        """More windows were charged than two periods can have, or more differently; those are not counted."""
+        self.intricate = False
+        """What a period cost takes longer to work out than an honest log's."""
         self._begun: list[tuple[int, Rules]] = []
         self._latest_rules = (0, 0, Rules(1, Fraction(0), {}))
         self._presence: dict[str, Presence] = {}
@@ -65,6 +100,7 @@ class Account:
         self._rhos: list[Fraction] = []
         self._numbers: dict[tuple[int, int], int] = {}
         self._newest = 0
+        self._may_look = LOOKED_BEFORE
         self._within: tuple[Rules | None, list[Fraction]] = (None, [])
 
     def begin(self, effective: int, policy: Policy) -> None:
@@ -80,17 +116,17 @@ class Account:
             return
         spent = self._spent.setdefault(stream, _Spent())
         number = self._number(rho)
+        self._may_look += LOOKED_EACH
         self._newest = max(self._newest, start + (count - 1) * window_s)
         oldest = self._newest - 2 * self.period_s(self._newest)
-        skipped = max(0, (oldest - start) // window_s)
-        room = MAX_CHARGED - sum(len(each.windows) for each in self._spent.values())
-        self.overfull = self.overfull or count - skipped > room
-        for i in range(skipped, min(count, skipped + room)):
-            spent.windows.append((start + i * window_s, number))
-            spent.held[number] += 1
+        if number is None or sum(each.windows.size for each in self._spent.values()) >= MAX_CHARGED:
+            self.overfull = True
+        elif (run := Run(start, window_s, count, number).after(oldest)) is not None:
+            spent.windows.add(run)
+            spent.add(run, 1)
         for each in self._spent.values():
-            while each.windows and each.windows[0][0] <= oldest:
-                each.held[each.windows.popleft()[1]] -= 1
+            for gone in each.windows.drop(oldest):
+                each.add(gone, -1)
 
     def exceeded(self, start: int) -> Fraction | None:
         """What the dearest span of one period that holds `start` costs, when that is more than the cap; else None."""
@@ -101,6 +137,8 @@ class Account:
         if sum(costs) <= rules.cap:
             self._within = rules, costs
             return None  # even both periods around it together are within the cap
+        if self.intricate:
+            return None
         dearest = max(self._spans(start, rules), default=Fraction(0))
         return dearest if dearest > rules.cap else None
 
@@ -132,20 +170,27 @@ class Account:
         return since, min((edge for edge in edges if edge > at), default=1 << 62), rules
 
     def _spans(self, start: int, rules: Rules) -> list[Fraction]:
-        """The cost of every span of one period that begins with a window and holds `start`."""
-        near = {
-            name: [(at, number) for at, number in spent.windows if abs(at - start) < rules.period_s]
-            for name, spent in self._spent.items()
-        }
+        """The cost of every span of one period that ends with a window and holds `start`: of any other one these have all windows, or more."""
+        later, until = [start], start + rules.period_s - 1
+        for spent in self._spent.values():
+            for run, number in spent.windows.between(start, until):
+                spent.looked += number
+                if not self._looks():
+                    return []
+                if (part := run.after(start)) is not None:
+                    later += range(part.start, min(part.last, until) + 1, max(1, part.step))
         costs = []
-        for begin in sorted({at for windows in near.values() for at, _ in windows if at <= start}):
-            total = Fraction(0)
-            for name, windows in near.items():
-                low = bisect_left(windows, (begin, -1))
-                high = bisect_left(windows, (begin + rules.period_s, -1))
-                total += self._worst(Counter(number for _, number in windows[low:high]), self._of(name, rules))
-            costs.append(total)
+        for last in sorted({*later}):
+            if not self._looks():
+                break
+            spans = ((name, spent.span(last - rules.period_s, last)) for name, spent in self._spent.items())
+            costs.append(sum((self._worst(held, self._of(name, rules)) for name, held in spans), Fraction(0)))
         return costs
+
+    def _looks(self) -> bool:
+        """Is there no more to look at than an honest log has?"""
+        self.intricate = sum(spent.looked for spent in self._spent.values()) > self._may_look
+        return not self.intricate
 
     def presence_of(self, name: str, at: int) -> Presence:
         """The presence that counts for a window of a stream that starts at `at`."""
@@ -176,9 +221,11 @@ class Account:
                 return cost + left * left * self._rhos[number]
         return cost
 
-    def _number(self, rho: Fraction) -> int:
+    def _number(self, rho: Fraction) -> int | None:
         key = (rho.numerator, rho.denominator)
         if key not in self._numbers:
+            if len(self._rhos) >= MAX_RHOS:
+                return None
             self._numbers[key] = len(self._rhos)
             self._rhos.append(rho)
         return self._numbers[key]

@@ -2,85 +2,31 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from agent.contracts import aggregate
-from agent.contracts.board_seen import BoardSeen
 from agent.contracts.log import Release, decode_entry
 from agent.contracts.log_file import MAX_UNKEPT, unit_path
-from agent.contracts.public import open_envelope, read_envelope
-from agent.errors import BadInput, EncodingError, LogDamaged, MessageError, SignatureError, StorageUnavailable
+from agent.contracts.public import open_envelope
+from agent.errors import BadInput, EncodingError, LogDamaged, MessageError, SignatureError
+from agent.operations.audit_inputs import MAX_ENVELOPE_BYTES, Inputs
+from agent.operations.before_loss import hold_copy, hold_decisions, may_be_the_units, short_of_received
 from agent.operations.beginning import Beginning, Tried
 from agent.operations.copies import Copies
 from agent.operations.findings import Findings, Kind
-from agent.operations.heads import Whose, agree, contain, split
+from agent.operations.heads import Head, Whose, agree, contain, split
 from agent.operations.history import History
 from agent.operations.layout import pack_of
 from agent.operations.log_copy import is_there, read_regular
 from agent.operations.losses import Followers, named_after
-from agent.operations.openings import GateFacts
-from agent.operations.received import MAX_LINE_BYTES, Line, Reception, parse_line, signed_by
+from agent.operations.received import Line, Reception, signed_by
 from agent.operations.rotations import Course, course_of, rotation_entries, unplaced
 from agent.operations.shown import Shown, judge_shown
-from agent.policy.file import PolicyFile
-from agent.policy.governance import TrustRoot
-from agent.wire.cosignature import Witness
+from agent.operations.verdict import Verdict
 from agent.wire.tiles import CHECKPOINT, WIDTH
 from agent.wire.tlog import MAX_NOTE_BYTES, Checkpoint
 from agent.wire.tlog import signed_by as signed_by_key
-
-MAX_ENVELOPE_BYTES = 64 * 1024
-
-MAX_POLICIES = 1000
-"""One a week for twenty years; each window is held against those around it."""
-
-
-@dataclass(slots=True)
-class Inputs:
-    """What is audited. `origin` is city/site/unit, `public_key` its present key and `previous` those before it, newest first: `seen` are checkpoints from before
-    the copy was made, `earlier` older copies, `air` envelopes read over BLE, `policies` what the unit may have been under before the copy begins."""
-
-    origin: str
-    public_key: bytes
-    log: Path | None = None
-    received: tuple[Path, ...] = ()
-    seen: tuple[Path, ...] = ()
-    earlier: tuple[Path, ...] = ()
-    air: tuple[Path, ...] = ()
-    policies: tuple[PolicyFile, ...] = ()
-    root: TrustRoot | None = None
-    witnesses: tuple[Witness, ...] = ()
-    previous: tuple[bytes, ...] = ()
-
-    @property
-    def given(self) -> tuple[bytes, ...]:
-        """Every key of the unit that the auditor was given, the present one first."""
-        return (self.public_key, *self.previous)
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What came out. `facts` is what was looked at, `events` (Unix seconds, words) the history of policies, `open` what could not be judged,
-    `losses` what the unit owns up to have lost: no finding; `gate` what the gate did, None where nothing tells it; `boards` the newest that said
-    hello with something new, of `board_changes`. `beginning` is None for a copy of the whole log; `since` is the start of the first window
-    judged, `settled` the instant from which on windows were held against their policy (NEVER: none)."""
-
-    origin: str
-    findings: Findings = field(default_factory=Findings)
-    facts: dict[str, int] = field(default_factory=dict)
-    windows: dict[str, int] = field(default_factory=dict)
-    events: list[tuple[int, str]] = field(default_factory=list)
-    open: list[str] = field(default_factory=list)
-    losses: list[str] = field(default_factory=list)
-    gate: GateFacts | None = None
-    boards: tuple[BoardSeen, ...] = ()
-    board_changes: int = 0
-    beginning: Beginning | None = None
-    since: int | None = None
-    settled: int = 0
-    unjudged: int = 0
 
 
 def audit(inputs: Inputs) -> Verdict:
@@ -88,7 +34,7 @@ def audit(inputs: Inputs) -> Verdict:
     verdict = Verdict(inputs.origin)
     findings = verdict.findings
     reception = Reception(findings)
-    for where, line in _lines(inputs):
+    for where, line in inputs.lines():
         reception.take(line, where)
     if reception.claims:
         verdict.open.append(f"{reception.claims} checkpoints that nobody verified: give `subscribe` the keys, or --raw")
@@ -115,6 +61,9 @@ def audit(inputs: Inputs) -> Verdict:
     if roots[own.size] != own.root:
         findings.add(Kind.ROOT, str(inputs.log), f"{own.size} entries")
     followers = Followers(own, roots, history.loss)
+    if history.loss is not None:
+        hold_decisions(history.loss, history, findings)
+    held = set(_held_before(inputs, heads, own, history, findings))
     for head in heads:
         if head.checkpoint.origin == own.origin:
             same = contain(head, own, partial(_root, roots, copies), whose)
@@ -122,6 +71,8 @@ def audit(inputs: Inputs) -> Verdict:
                 beginning.agreeing += same
         elif history.loss is not None and head.checkpoint.origin == history.loss.lost.origin:
             history.loss.judge(head.checkpoint, head.where, findings)
+        elif head.where in held:
+            continue
         elif followers.judge(head.checkpoint, head.where, findings):
             verdict.open.append(f"{head.where}: a checkpoint of the log that follows; audit that too")
         else:
@@ -147,6 +98,17 @@ def audit(inputs: Inputs) -> Verdict:
     if history.openings.untold:
         verdict.open.append(f"{history.openings.untold} releases before the first word of how the gate stood")
     return verdict
+
+
+def _held_before(
+    inputs: Inputs, heads: list[Head], own: Checkpoint, history: History, findings: Findings
+) -> Iterator[str]:
+    """The checkpoints of copies of the log before a loss, which are held against the log."""
+    seen = {head.where: head.checkpoint for head in heads if head.before and head.checkpoint.origin != own.origin}
+    for folder in inputs.earlier:
+        head = seen.get(where := str(folder / CHECKPOINT))
+        if head is not None and history.loss is not None and hold_copy(folder, head, history.loss, history, findings):
+            yield where
 
 
 def _course(inputs: Inputs, note: bytes, copies: Copies, verdict: Verdict) -> Course:
@@ -209,6 +171,7 @@ def _replay(
         inputs.root,
         findings,
     )
+    tried: Tried | None = None
     head = copies.head()
     roots = {head.size: head.root()}
     for data in copies.entries():
@@ -218,13 +181,14 @@ def _replay(
             roots[head.size] = head.root()
         if beginning is not None and beginning.entry is None:
             if index % WIDTH == 0:
-                beginning.take_up(data, index, copies, history, Tried(inputs.policies, _shown(inputs)), findings)
+                tried = tried or Tried(inputs.policies, inputs.shown())
+                beginning.take_up(data, index, copies, history, tried, findings)
             if beginning.entry is None:
                 _passed_over(data, index, reception)
                 continue
         found = history.add(data, given=beginning is not None and beginning.entry == index)
-        if len(history.policies.rules) > MAX_POLICIES:
-            raise LogDamaged(str(inputs.log), expected=f"at most {MAX_POLICIES} policies in a unit's life", got="more")
+        if history.beyond is not None:
+            raise LogDamaged(str(inputs.log), expected=history.beyond, got="more")
         if found is not None:
             entry, layout, pack = found
             reception.confirm(entry, index, pack, layout.aggregate.terms)
@@ -262,24 +226,36 @@ def _compared(
     loss = history.loss
     begin = 0 if beginning is None else beginning.held
     ends = beginning.ends if beginning is not None else None
-    lost = loss.most if loss is not None else 0
+    lost = loss.places if loss is not None else 0
     if beginning is not None and (named := named_after(own.origin)) is not None:
         lost = named[0] + MAX_UNKEPT
         verdict.open.append(
             f"by its name it follows a log of {named[0]} entries; what was lost of that, its first entry says"
         )
-    rest = reception.rest(own.size, history.newest_start, lost, begin=begin, ends=ends, own=history.first_released)
+    rest = reception.rest(
+        own.size,
+        history.newest_start,
+        lost,
+        begin=begin,
+        ends=ends,
+        own=history.first_released,
+        until=history.lost_until,
+    )
     if loss is not None:
         verdict.losses.append(loss.words())
     if rest.before:
         verdict.open.append(
-            f"{rest.before} releases are of the log before the loss; audit what is left of it, if it is kept"
+            f"{len(rest.before)} releases are of the log before the loss; audit what is left of it, if it is kept"
         )
-    if reception.suspects or rest.earlier:
-        for where, line in _lines(inputs):
+    size = loss.lost.size if loss is not None else lost - MAX_UNKEPT
+    hidden = short_of_received(rest.before, size, history, ends or {})
+    if reception.suspects or rest.earlier or hidden:
+        for where, line in inputs.lines():
             window = line.release[0] if line.release is not None else None
             if window in reception.suspects:
                 _suspect(line, where, course, verdict.findings)
+            if window in hidden and may_be_the_units(line, course.keys):
+                verdict.findings.add(Kind.HIDDEN_BY_LOSS, where, hidden.pop(window))
             if beginning is not None and window in rest.earlier:
                 beginning.prove(line, rest.earlier.pop(window), copies, history)
     if rest.newer:
@@ -301,35 +277,7 @@ def _suspect(line: Line, where: str, course: Course, findings: Findings) -> None
         findings.add(Kind.KEY_ROTATION, where, f"signed as entry {index} with a key that was given up before it")
 
 
-def _shown(inputs: Inputs) -> list[bytes]:
-    """The disclosures, in their compact form, that the unit showed over the air or on the broker; none is verified."""
-    found: dict[bytes, None] = {}
-    for path in inputs.air:
-        found[read_regular(path, MAX_ENVELOPE_BYTES)] = None
-    found.update((line.shown.envelope, None) for _, line in _lines(inputs) if line.shown and line.shown.envelope)
-    shown = []
-    for message in found:
-        try:
-            shown.append(read_envelope(message).disclosure)
-        except EncodingError:
-            continue
-    return shown
-
-
 # --- what was received and read --------------------------------------------------------------------------------------
-
-
-def _lines(inputs: Inputs) -> Iterator[tuple[str, Line]]:
-    for path in inputs.received:
-        try:
-            with path.open("rb") as file:
-                number = 0
-                while line := file.readline(MAX_LINE_BYTES + 1):
-                    number += 1
-                    where = f"{path}:{number}"
-                    yield where, parse_line(line, where, inputs.origin)
-        except OSError as bad:
-            raise StorageUnavailable(str(path), why=bad.strerror or "an error", remedy="name a file") from None
 
 
 def _aired(path: Path, course: Course, history: History, verdict: Verdict) -> None:

@@ -5,16 +5,19 @@ From the entries alone, and not by the unit's code. Of the odometer nothing is j
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import zip_longest
 
 from agent.contracts.aggregate import END_START
-from agent.contracts.carried import Run, State
+from agent.contracts.carried import Run as SaidRun
+from agent.contracts.carried import State
 from agent.contracts.log import Carried, Charge, Decision, Entry, Gap, LogLost, Release, newest_instant
 from agent.errors import LogDamaged
 from agent.operations.account import MAX_CHARGED, Account
 from agent.operations.findings import Findings, Kind
 from agent.operations.policies import NEVER, Policies
+from agent.operations.runs import Run, Runs, canonical
 from agent.policy.values import DAY_S
 from agent.wire.tiles import WIDTH
 
@@ -31,7 +34,7 @@ class CarriedStates:
         self._last: dict[str, int] = {}
         self._newest_release: dict[str, int] = {}
         self._lost_until = 0
-        self._charged: dict[str, dict[int, Fraction]] = {}
+        self._charged: dict[str, Runs[Fraction]] = {}
         self._newest_charged = 0
 
     def resume(self, state: State) -> None:
@@ -41,7 +44,7 @@ class CarriedStates:
         self._newest_release = {each.stream: each.release for each in state.last if each.release >= 0}
         self._lost_until, self._newest_charged = state.lost_until, state.spent.newest
         for run in state.spent.recent:
-            self._charged.setdefault(run.stream, {}).update(_windows(run))
+            self._charged.setdefault(run.stream, Runs()).add(_run(run))
 
     def due(self, entry: Entry | None, index: int) -> None:
         """Is this the kind of entry that stands here? None for one that cannot be read."""
@@ -79,14 +82,12 @@ class CarriedStates:
         self._newest_charged = max(self._newest_charged, last)
         settled = self._policies.settled <= self._newest_charged
         oldest = self._newest_charged - 2 * (self._account.period_s(start) if settled else DAY_S)
-        kept = self._charged.setdefault(stream, {})
-        first = max(0, -(-(oldest - start) // window_s))
-        room = MAX_CHARGED - sum(map(len, self._charged.values()))  # with more the account is overfull
-        for number in range(first, min(count, first + room)):
-            kept[start + number * window_s] = charge.rho
-        for windows in self._charged.values():
-            for at in [at for at in windows if at <= oldest]:
-                del windows[at]
+        kept = Run(start, window_s, count, charge.rho).after(oldest)
+        if kept is not None and sum(runs.size for runs in self._charged.values()) < MAX_CHARGED:
+            self._charged.setdefault(stream, Runs()).add(kept)  # with more the account is overfull
+        for runs in self._charged.values():
+            for _ in runs.drop(oldest):
+                pass
 
     def _wrong(self, state: State) -> Iterator[str]:
         last = {each.stream: each.end for each in state.last}
@@ -115,18 +116,20 @@ class CarriedStates:
         settled = self._policies.settled <= self._newest_charged
         if not (+counts == found if settled else +counts <= found):
             return False
-        said: dict[str, dict[int, Fraction]] = {}
-        for run in state.spent.recent:
-            said.setdefault(run.stream, {}).update(_windows(run))
-        if settled:
-            return said == _filled(self._charged)
+        said: dict[str, list[Run[Fraction]]] = {}
+        for each in state.spent.recent:
+            if each.count < 1:
+                return False
+            said.setdefault(each.stream, []).append(_run(each))
         oldest = min(
-            (at for windows in said.values() for at in windows), default=NEVER
-        )  # how long a period was is not known
-        kept = {
-            name: {at: rho for at, rho in windows.items() if at >= oldest} for name, windows in self._charged.items()
-        }
-        return said == _filled(kept)
+            (run.start for runs in said.values() for run in runs), default=NEVER
+        )  # what a period was is not known
+        for stream in {*said, *found}:
+            kept = (run if settled else run.after(oldest - 1) for run in self._charged.get(stream, ()))
+            for one, other in zip_longest(canonical(filter(None, kept)), canonical(said.get(stream, ()))):
+                if one != other:
+                    return False
+        return True
 
 
 def possible(state: State, index: int) -> str | None:
@@ -157,9 +160,5 @@ def possible(state: State, index: int) -> str | None:
     return None
 
 
-def _windows(run: Run) -> Iterator[tuple[int, Fraction]]:
-    return ((run.start + number * run.step, run.rho) for number in range(run.count))
-
-
-def _filled(charged: Mapping[str, dict[int, Fraction]]) -> dict[str, dict[int, Fraction]]:
-    return {stream: windows for stream, windows in charged.items() if windows}
+def _run(said: SaidRun) -> Run[Fraction]:
+    return Run(said.start, said.step, said.count, said.rho)

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     FORKED_LOG = "forked-log"
     ROLLED_BACK = "rolled-back"
     FALSE_LOSS = "false-loss"
+    HIDDEN_BY_LOSS = "hidden-by-loss"
     CARRIED_STATE = "carried-state"
     KEY_ROTATION = "key-rotation"
     # its entries
@@ -42,6 +43,7 @@ class Kind(StrEnum):
     CHARGE_TOO_SMALL = "charge-too-small"
     WRONG_CHARGE = "wrong-charge"
     BUDGET_EXCEEDED = "budget-exceeded"
+    BUDGET_UNPROVEN = "budget-unproven"
     # governance
     POLICY_NOT_IN_FORCE = "policy-not-in-force"
     NOT_OFFERED = "not-offered"
@@ -75,6 +77,7 @@ WORDS: dict[Kind, str] = {
     Kind.FORKED_LOG: "two checkpoints contradict each other: the unit has shown two histories",
     Kind.ROLLED_BACK: "the log is shorter than a checkpoint that was seen before",
     Kind.FALSE_LOSS: "the log says that it follows one that was lost in part, and does not show which, or shows another than it is named for",
+    Kind.HIDDEN_BY_LOSS: "a log that follows a loss has less of before than there was: a window at a lower charge, or none, or a decision too few",
     Kind.CARRIED_STATE: "the first entry of a bundle does not say what the entries before it come to",
     Kind.KEY_ROTATION: "a change of the signing key that the old key did not sign or that does not fit, or something signed with the old key after it",
     Kind.MALFORMED: "an entry is not one that this program writes",
@@ -97,6 +100,7 @@ WORDS: dict[Kind, str] = {
     Kind.CHARGE_TOO_SMALL: "a window is charged less than its noise costs",
     Kind.WRONG_CHARGE: "a window is charged otherwise than its noise costs, or where nothing is guaranteed",
     Kind.BUDGET_EXCEEDED: "a Release spent more than the policy's cap in one period",
+    Kind.BUDGET_UNPROVEN: "charges so entangled that what a period cost takes longer to work out than any honest log's",
     Kind.POLICY_NOT_IN_FORCE: "a window was released under a policy that was not in force",
     Kind.NOT_OFFERED: "a policy was taken that is not the one on notice",
     Kind.WITHOUT_NOTICE: "a policy was taken before its notice was served",

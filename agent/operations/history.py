@@ -23,11 +23,14 @@ from agent.operations.losses import Loss, loss_of
 from agent.operations.numbers import Numbers
 from agent.operations.openings import Openings
 from agent.operations.policies import Policies
+from agent.operations.repeated import Repeated, Windows
 from agent.operations.rotations import Course
 from agent.operations.signatures import verify_ed25519
 from agent.policy.governance import TrustRoot
+from agent.policy.modes import CountPrivacy
 from agent.wire import cbor
 from agent.wire.detached import DetachedVerifier
+from agent.wire.tlog import leaf_hash
 
 MAX_LAYOUTS = 64
 BATCH = 32
@@ -35,6 +38,21 @@ BATCH = 32
 
 MAX_CHARGES = 16
 """Of a stream, remembered to make the entry of a Release that was received of before."""
+
+MAX_POLICIES = 1000
+"""One a week for twenty years; each window is held against those around it."""
+
+MAX_TOGETHER = 32
+"""Policies that ended less than a period ago; each window's noise and budget is held against them all."""
+
+MAX_DECISIONS = 10_000
+"""Of governance, and changes of the key: each is told."""
+
+MAX_STREAMS = 256
+"""Names: a policy has eight at most, and each window of one is held against what the others cost."""
+
+MAX_COUNTERS = 32
+"""Different lengths of running totals; what the noise of the longest comes to takes two seconds to work out."""
 
 MAX_MISSING = 10_000
 """Windows known to be missing that are remembered, to tell one that comes too late from one that comes twice."""
@@ -44,7 +62,7 @@ class History:
     """Folds the log named `origin` of a unit, signed as its `course` says. With a trust `root`, signatures of policies are verified under it and its successors.
 
     `unjudged` counts windows before `policies.settled`: of them only signature, place and order are judged. `charges` are those of each stream
-    that were seen after a `resume`.
+    that were seen after a `resume`. Of a log that follows a loss `repeated` are the Gaps before the first Releases, `decided` (Unix seconds, leaf hash) the decisions.
     """
 
     def __init__(self, origin: str, course: Course, root: TrustRoot | None, findings: Findings) -> None:
@@ -56,6 +74,10 @@ class History:
         self.newest_start: dict[str, int] = {}
         self.first_released: dict[str, int] = {}
         self.loss: Loss | None = None
+        self.repeated = Repeated()
+        self.lost_until = 0
+        self.decided: list[tuple[int, bytes]] = []
+        self._counters: set[int] = set()
         self._repeated_until = 0
         self._log = origin
         self._origin = tuple(unit_path(origin).split("/"))
@@ -94,6 +116,7 @@ class History:
             self.charges.setdefault(held.stream, set()).add(Charge(held.rho))
         if AFTER in self._log and not state.releases:
             self._repeated_until = state.lost_until
+        self.lost_until = state.lost_until
         self._states.resume(state)
         self.openings = Openings(self._findings, whole=False)
 
@@ -110,7 +133,7 @@ class History:
                 self.loss = loss_of(
                     entry if isinstance(entry, LogLost) else None, self._log, self._course.keys, self._findings
                 )
-                self._repeated_until = self.loss.until if self.loss is not None else 0
+                self.lost_until = self._repeated_until = self.loss.until if self.loss is not None else 0
             self._states.due(entry, self.size)
             match entry:
                 case Release():
@@ -130,10 +153,17 @@ class History:
                     if self.size:
                         self._find(Kind.MALFORMED, "a loss that is not the first entry")
                 case _:
+                    if self.lost_until and isinstance(entry, Decision):
+                        self.decided.append((entry.at, leaf_hash(data)))
                     known = len(self.policies.rules)
                     self.policies.fold(entry, f"entry {self.size}")
                     for rule in self.policies.rules[known:]:
                         self._account.begin(rule.effective, rule.policy)
+                        self._counters |= {
+                            each.privacy.totals
+                            for each in rule.policy.streams
+                            if isinstance(each.privacy, CountPrivacy)
+                        }
             return None
         except BadInput as bad:
             if entry is None:
@@ -144,14 +174,40 @@ class History:
             if entry is not None:
                 self._states.see(entry, self.size)
             if self._account.overfull:
-                self._find(Kind.MALFORMED, "with it more windows are charged than two periods have")
+                self._find(
+                    Kind.MALFORMED, "with it more windows are charged than two periods have, or more differently"
+                )
                 self._account.overfull = False
             self.size += 1
+
+    @property
+    def beyond(self) -> str | None:
+        """What no honest log has more of, in words, when this one has."""
+        if len(self.policies.rules) > MAX_POLICIES or len(self.policies.disclosures) > MAX_POLICIES:
+            return f"at most {MAX_POLICIES} policies in a unit's life"
+        if self.policies.together > MAX_TOGETHER:
+            return f"at most {MAX_TOGETHER} policies within a period"
+        if len(self.policies.events) > MAX_DECISIONS:
+            return f"at most {MAX_DECISIONS} decisions of governance in a unit's life"
+        if len(self.newest_start) > MAX_STREAMS:
+            return f"at most {MAX_STREAMS} streams in a unit's life"
+        if len(self._counters) > MAX_COUNTERS:
+            return f"running totals of at most {MAX_COUNTERS} lengths in a unit's life"
+        return self.repeated.beyond
 
     @property
     def newest(self) -> int:
         """The newest instant that the log speaks of."""
         return max(self.policies.newest_at, *self._last_end.values(), 0)
+
+    def costs(self, stream: str, start: int) -> Windows | None:
+        """A window of `stream`, charged the least that numbers of it can have cost; None where no policy known had it."""
+        number = self.policies.in_force(start)
+        known = self.policies.rules[number].streams.get(stream) if number is not None else None
+        if number is None or known is None or start < self.policies.settled:
+            return None
+        owed = self._numbers.owed(number, known, start)
+        return Windows(stream, start, known.window_s, 1, None if owed is None else Charge(owed.low))
 
     def _find(self, kind: Kind, words: str) -> None:
         self._findings.add(kind, f"entry {self.size}", words)
@@ -226,6 +282,8 @@ class History:
             self._find(Kind.MALFORMED, "a Gap of no windows, or of more than there can be")
             return
         number = self._place(entry.stream, entry.first_start, entry.window_s, entry.count)
+        if self.lost_until and entry.stream not in self.first_released:
+            self.repeated.add(entry, self.size)
         self.windows["gap"] += entry.count
         if entry.first_start < self.policies.settled:
             self._unsettled(entry.stream, entry.first_start, entry.window_s, entry.count, entry.charge)

@@ -36,16 +36,24 @@ assert RECORD.size + MAX_ENTRY_BYTES < _BLOCK_BYTES  # a block without a whole r
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What `export` did: the checkpoint that the copy now has, and how many entries it had before."""
+    """What `export` did: the checkpoint that the copy now has, how many entries it had before, and where a closed log is damaged behind that."""
 
     checkpoint: Checkpoint
     before: int
+    damage: str | None = None
 
 
 def export(log: Path, folder: Path) -> Exported:
-    """Bring the copy in `folder` up to the last checkpoint of the log in the folder `log`, or of a closed one in that file. Raises LogDamaged or StorageUnavailable; the copy then is what it was."""
+    """Bring the copy in `folder` up to the last checkpoint of the log in the folder `log`, or of a closed one (AN-64) in that file, which is copied up
+    to where it is damaged. Raises LogDamaged or StorageUnavailable; the copy then is what it was."""
     releases = log if log.is_file() else log / RELEASES
-    note, length = _end(releases)
+    damage = None
+    try:
+        note, length = _end(releases)
+    except LogDamaged as bad:
+        if not releases.name.startswith(f"{RELEASES}."):
+            raise
+        damage, (note, length) = bad.where, _end(releases, damaged=True)
     checkpoint = _checkpoint(releases, note)
     old = _known(folder, checkpoint)
     _require(releases, checkpoint, old, length)
@@ -53,7 +61,7 @@ def export(log: Path, folder: Path) -> Exported:
         _write(releases, folder, note, checkpoint, length, old.size if old is not None else 0)
     except OSError as bad:
         raise StorageUnavailable(str(folder), why=bad.strerror or "an error", remedy="choose another folder") from bad
-    return Exported(checkpoint, old.size if old is not None else 0)
+    return Exported(checkpoint, old.size if old is not None else 0, damage)
 
 
 def _write(releases: Path, folder: Path, note: bytes, checkpoint: Checkpoint, length: int, old: int) -> None:
@@ -140,13 +148,13 @@ def _checkpoint(path: Path, note: bytes) -> Checkpoint:
         raise LogDamaged(str(path), expected="a checkpoint", got=bad.got) from None
 
 
-def _end(path: Path) -> tuple[bytes, int]:
-    """The last checkpoint's note, and where the entries before it end; what is read is on the disk first."""
+def _end(path: Path, *, damaged: bool = False) -> tuple[bytes, int]:
+    """The note of the last checkpoint, or of the last one before what is `damaged`, and where the entries before it end; what is read is on the disk first."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fdatasync(fd)
-            head = read_last_head(lambda at, length: os.pread(fd, length, at), str(path))
+            head = read_last_head(lambda at, length: os.pread(fd, length, at), str(path), damaged=damaged)
         finally:
             os.close(fd)
     except OSError as bad:

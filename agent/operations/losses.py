@@ -4,25 +4,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.contracts.log import LogLost
-from agent.contracts.log_file import AFTER, MAX_UNKEPT, logged_until, unit_path
+from agent.contracts.log_file import AFTER, MAX_UNKEPT, decisions, logged_until, unit_path
 from agent.errors import EncodingError, SignatureError
 from agent.operations.findings import Findings, Kind
 from agent.wire.tlog import Checkpoint, signed_by, split_note
 
+_ANY = 2**63
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """The checkpoint known of the lost log, how many entries of it were left and their root, and the instant (Unix seconds) it reached."""
+    """The checkpoint known of the lost log, how many entries of it were left and their root, the instant (Unix seconds) it reached, and how many decisions
+    of governance it had."""
 
     lost: Checkpoint
     kept: int
     root: bytes
     until: int
+    decided: int
 
     @property
     def most(self) -> int:
         """Entries that the lost log can have had."""
         return self.lost.size + MAX_UNKEPT
+
+    @property
+    def places(self) -> int:
+        """Entries that it, or one that it follows itself, can have had: how long those were, nothing here says."""
+        return _ANY if AFTER in self.lost.origin else self.most
 
     def words(self) -> str:
         """For people."""
@@ -93,7 +102,7 @@ def loss_of(first: LogLost | None, origin: str, keys: Sequence[bytes], findings:
         lost, signatures = split_note(first.checkpoint)
         if not any(signed_by(lost, signatures, lost.origin, key) for key in keys):
             raise SignatureError("checkpoint", expected=f"a signature by {lost.origin}", got="none by the unit's key")
-        until = logged_until(lost)
+        until, decided = logged_until(lost), decisions(lost)
     except (EncodingError, SignatureError) as bad:
         findings.add(Kind.FALSE_LOSS, "entry 0", str(bad)[:200])
         return None
@@ -101,4 +110,4 @@ def loss_of(first: LogLost | None, origin: str, keys: Sequence[bytes], findings:
     if origin != named or not 0 <= first.kept < lost.size or len(first.root) != 32:
         findings.add(Kind.FALSE_LOSS, "entry 0", f"a log named {origin}, whose loss would name it {named}"[:200])
         return None
-    return Loss(lost, first.kept, first.root, until)
+    return Loss(lost, first.kept, first.root, until, decided)

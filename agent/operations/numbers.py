@@ -113,6 +113,8 @@ class Numbers:
             if spent is not None:
                 cap = self._account.rules(entry.window_start).cap
                 self._find(Kind.BUDGET_EXCEEDED, f"{what}: {float(spent):.6g} of {float(cap):.6g} zCDP")
+            if self._account.intricate and not self._findings.counts[Kind.BUDGET_UNPROVEN]:
+                self._find(Kind.BUDGET_UNPROVEN, f"{what}, and all after it")
 
     def gap(self, entry: Gap, number: int, where: str, *, repeated: bool = False) -> None:
         """Windows under rule `number` that nobody will see: charged as if released (I4). `repeated`: of the log before a loss, at the charges that
@@ -137,6 +139,10 @@ class Numbers:
                 self._charged(f"{what}, from {at} on", entry.charge, later)
         self._lost_until[entry.stream] = last + entry.window_s
         self._spend(entry.stream, entry.first_start, entry.charge, owes, entry.window_s, entry.count)
+
+    def owed(self, number: int, stream: Stream, start: int) -> Span | None:
+        """What a window with numbers is charged under rule `number`; None without a guarantee."""
+        return self._era(number, stream, start).owes.charge
 
     def _era(self, number: int, stream: Stream, start: int) -> _Era:
         changes = self._changes.get((number, stream.name))

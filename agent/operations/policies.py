@@ -77,6 +77,8 @@ class Policies:
         self._upcoming: _OnNotice | None = None
         self._highest = 0
         self.newest_at = 0
+        self.together = 0
+        """How many policies that had ended still counted when one began, at most."""
 
     def fold(self, entry: Governing, where: str) -> None:
         """Judge the next entry of governance; `where` names it."""
@@ -204,6 +206,8 @@ class Policies:
                 self._find(Kind.WITHOUT_NOTICE, f"{where} owed {owed} s on air and had {upcoming.served_s} s")
         self._begins(policy, entry)
         self.rules.append(Rule(policy, entry.disclosure_digest, entry.effective, {s.name: s for s in policy.streams}))
+        ended = sum(until > entry.effective for _, until in self._ended(len(self.rules) - 1))
+        self.together = max(self.together, ended)
         if self.settled == NEVER:
             self.settled, self._unjudged = entry.effective + DAY_S, frozenset()
         self._disclosed(entry.disclosure_digest, entry.policy)

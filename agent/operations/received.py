@@ -44,6 +44,10 @@ TERMS = (
 """What a record says of its stream, besides its numbers: a better guarantee than the log has would deceive as well."""
 
 
+MAX_HEADS = 1_000_000
+"""As many, with each note."""
+
+
 MAX_TERMS = 64
 MAX_SHOWN = 10_000
 """Disclosures; a unit signs a new envelope once a minute at most, and has few policies."""
@@ -57,11 +61,12 @@ class Window(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was received for it: SHA-256 of the payload (`raw`), or of what the record says."""
+    """What was received for it: SHA-256 of the payload (`raw`), or of what the record says, and whether numbers were."""
 
     log_index: int
     fingerprint: bytes
     raw: bool
+    numbers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,9 @@ def parse_line(line: bytes, where: str, origin: str) -> Line:
 def _release(item: dict[str, Any], payload: bytes | None) -> Line:
     window = Window(sys.intern(str(item["stream"])), _whole(item["window_start"]))
     print_ = _said(item) if payload is None else payload
-    seen = Seen(_whole(item["log_index"]), hashlib.sha256(print_).digest(), payload is not None)
+    seen = Seen(
+        _whole(item["log_index"]), hashlib.sha256(print_).digest(), payload is not None, item["state"] == "complete"
+    )
     properties = item.get("user_properties", [])
     found = [value for name, value in properties if name == "sig"]
     signature = base64.b64decode(found[0], validate=True) if found else None
@@ -166,11 +173,11 @@ def _size(value: Any) -> int:
 
 
 class Rest(NamedTuple):
-    """Of what was received and the log did not confirm: how many are newer than the log copy, how many of the log before this one, and those that say that
+    """Of what was received and the log did not confirm: how many are newer than the log copy, those of the log before this one, and those that say that
     they lie before the copy begins, with the index of each."""
 
     newer: int
-    before: int
+    before: dict[Window, Seen]
     earlier: dict[Window, int]
 
 
@@ -194,6 +201,8 @@ class Reception:
         if line.head is not None and line.note is None and line.verified is None:
             self.claims += 1
         elif line.head is not None:
+            if len(self.heads) >= MAX_HEADS:
+                raise MessageError(where, expected=f"at most {MAX_HEADS} checkpoints in one audit", got="more")
             self.heads.append((where, *line.head, line.note, line.retained))
         if line.shown is not None and (line.verified or line.shown.envelope) and len(self.shown) < MAX_SHOWN:
             self.shown.setdefault(line.shown, where)
@@ -246,26 +255,24 @@ class Reception:
         begin: int = 0,
         ends: Mapping[str, int] | None = None,
         own: Mapping[str, int] | None = None,
+        until: int = 0,
     ) -> Rest:
         """What the log of `size` entries did not confirm, of which those from `begin` on were seen; `newest` is each stream's newest window, `ends`
         where its last one before `begin` ended, if that is known. The log before this one may have had `lost` entries,
-        and none of a window from each stream's first Release in this one on, which `own` has."""
+        of windows up to `until`, and none of a window from each stream's first Release in this one on, which `own` has."""
         first = own or {}
-        newer = before = 0
+        newer, before = 0, dict[Window, Seen]()
         earlier = dict[Window, int]()
         for window, seen in self.windows.items():
             if seen.log_index < begin and (ends is None or window.start < ends.get(window.stream, 0)):
                 earlier[window] = seen.log_index
                 continue
+            in_time = window.start < until or window.start <= newest.get(window.stream, -1)
+            if seen.log_index < lost and in_time and window.start < first.get(window.stream, window.start + 1):
+                before[window] = seen
+                continue
             if seen.log_index >= size and window.start > newest.get(window.stream, 0):
                 newer += 1
-                continue
-            if (
-                seen.log_index < lost
-                and window.start <= newest.get(window.stream, -1)
-                and window.start < first.get(window.stream, window.start + 1)
-            ):
-                before += 1
                 continue
             self.suspects[window] = "the log does not hold it"
             self._findings.add(

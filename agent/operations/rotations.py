@@ -4,13 +4,17 @@ A log says itself where its key changed: an entry holds what the old key said of
 others follow from these entries, forwards and backwards, and where that leads beyond what was given it is said.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.contracts.log import KEY_ROTATED, KeyRotated, decode_entry
 from agent.contracts.rotation import Rotation, open_rotation
-from agent.errors import BadInput
+from agent.errors import BadInput, LogDamaged
 from agent.operations.findings import Findings, Kind
+
+MAX_ROTATIONS = 100
+"""Of a log's signing key, which may each have signed what the next did not: one every month for eight years."""
 
 _NEVER = 2**63
 
@@ -27,7 +31,7 @@ class Course:
 
     def number(self, index: int) -> int:
         """Which of the keys signs entry `index`, and a checkpoint whose newest entry it is."""
-        return max((number for number, start in enumerate(self.starts) if start <= index), default=0)
+        return max(0, bisect_right(self.starts, index) - 1)
 
     def signer(self, attempt: Callable[[bytes], bool | None], index: int) -> int | None:
         """The number of the key for which `attempt(key)` holds, the one that should be first; None when it holds for none."""
@@ -56,6 +60,9 @@ def rotation_entries(entries: Iterator[bytes], first: int = 0) -> list[tuple[int
                 continue  # found as malformed
             if isinstance(entry, KeyRotated):
                 found.append((index, entry.message))
+                if len(found) > MAX_ROTATIONS:
+                    most = f"at most {MAX_ROTATIONS} changes of a unit's signing key"
+                    raise LogDamaged(f"entry {index}", expected=most, got="more")
     return found
 
 

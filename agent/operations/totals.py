@@ -59,7 +59,7 @@ def excess(steps: int) -> float:
     return 1 / 128 + 4 * steps / 2**20
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def gains(steps: int) -> Gains:
     """n = diag(s) A^(-1/2) z; the coefficients of (1 - x)^(1/2) are -c_k / (2k - 1). Totals are sums of its rows, one after another."""
     c, s = _coefficients(steps), _scales(steps)

@@ -47,9 +47,3 @@ class VersionRefused(BrokerFault):
             why="it does not speak this version of MQTT",
             remedy="use a broker for MQTT 5 or 3.1.1",
         )
-
-
-def backoff_s(failures: int, jitter: int) -> float:
-    """How long to wait after so many failures in a row (>= 1); `jitter` is a random byte. First about 0.2 s, never over 5 s."""
-    longest = min(5.0, 0.25 * float(1 << min(failures - 1, 8)))
-    return longest * (0.5 + jitter / 510)

@@ -17,10 +17,11 @@ from agent.local.clock import Clock
 from agent.local.randomness import random_bytes
 from agent.local.settings import Settings
 from agent.local.watch import FolderWatch
+from agent.publisher.attempts import Attempts
 from agent.publisher.backlog import Backlog, Due
 from agent.publisher.connection import Connection, Login
 from agent.publisher.discovery import Discovery
-from agent.publisher.faults import BrokerFault, Code, VersionRefused, backoff_s
+from agent.publisher.faults import BrokerFault, Code, VersionRefused
 from agent.publisher.follow import POLL_S
 from agent.publisher.health import Wellbeing
 from agent.publisher.log_tiles import LogTiles
@@ -74,11 +75,7 @@ class Session:
         self._session = ""
         self._announced: dict[str, bytes] = {}
         self._mids: set[int] = set()
-        self._mqtt5 = True
-        self._version_guessed = False
-        self._failures = 0
-        self._retry_at = 0.0
-        self._fault: BrokerFault | None = None
+        self._attempts = Attempts()
         self._connected_at = 0.0
 
     @property
@@ -98,12 +95,11 @@ class Session:
             return self.unit.fault.code, str(self.unit.fault)
         if self.unit.fault is not None:
             return Code.PUBLIC_DAMAGED, str(self.unit.fault)
-        if self._connection is None or (self._fault and self._connected_for_s() < PROVEN_S):
-            return (
-                (self._fault.code, str(self._fault))
-                if self._fault
-                else (Code.CONNECTING, "a connection to the broker is being made")
-            )
+        fault = self._attempts.fault
+        if fault is not None and (self._connection is None or self._connected_for_s() < PROVEN_S):
+            return fault.code, str(fault)
+        if self._connection is None:
+            return Code.CONNECTING, "a connection to the broker is being made"
         code, words = self.backlog.condition()
         if code is Code.OK and self.offers is not None:
             if self.offers.fault is not None:
@@ -128,7 +124,7 @@ class Session:
                 self._end(None)
             time.sleep(wait_s)
         elif self._connection is None:
-            rest_s = self._retry_at - time.monotonic()
+            rest_s = self._attempts.wait_s(time.monotonic())
             if rest_s > 0:
                 time.sleep(min(rest_s, wait_s))
             else:
@@ -161,7 +157,7 @@ class Session:
             context,
             login,
             client_id,
-            mqtt5=self._mqtt5,
+            mqtt5=self._attempts.mqtt5,
             offers_from=topics.policy if self.offers is not None else None,
         )
         will = self._offline(topics, backlog=True)
@@ -170,22 +166,11 @@ class Session:
             if self.stopping:  # told so after the caller last looked; from here on a signal interrupts
                 return
             connection.open(will)
-        except VersionRefused as refused:
-            connection.drop()
-            if self._mqtt5:
-                self._mqtt5, self._version_guessed = False, False
-                _log.warning("%s; falling back to MQTT 3.1.1", refused)
-            else:
-                self._mqtt5 = True
-                self._failed(refused)
-            return
         except BrokerFault as fault:
             connection.drop()
-            if fault.before_answer:  # some brokers refuse a version by hanging up: try the other one next
-                self._mqtt5, self._version_guessed = not self._mqtt5, True
-            elif self._version_guessed:
-                self._mqtt5, self._version_guessed = True, False
-            self._failed(fault)
+            self._attempts.not_connected(fault, time.monotonic(), random_bytes(1)[0])
+            if isinstance(fault, VersionRefused) and not self._attempts.mqtt5:
+                _log.warning("%s; falling back to MQTT 3.1.1", fault)
             return
         finally:
             self.connecting = False
@@ -333,10 +318,7 @@ class Session:
     def _end(self, fault: BrokerFault | None) -> None:
         if self._connection is not None:
             self._connection.drop()
-            if self._connected_for_s() > LASTING_S:
-                self._failures = 0
-        if self._version_guessed:
-            self._mqtt5 = True
+        self._attempts.ended(lasted=self._connection is not None and self._connected_for_s() > LASTING_S)
         self._connection = self._topics = None
         self._mids.clear()
         self.backlog.rewind()
@@ -352,6 +334,4 @@ class Session:
         return time.monotonic() - self._connected_at
 
     def _failed(self, fault: BrokerFault) -> None:
-        self._failures += 1
-        self._retry_at = time.monotonic() + backoff_s(self._failures, random_bytes(1)[0])
-        self._fault = fault
+        self._attempts.failed(fault, time.monotonic(), random_bytes(1)[0])

@@ -30,7 +30,8 @@ from agent.contracts.log import Charge, Entry, Gap, LogLost, Release, decode_ent
 from agent.contracts.log_file import LOGGED, RELEASES, decisions, iter_log
 from agent.errors import LogDamaged, LogShortened, StorageUnavailable
 from agent.local.randomness import fill_random, random_bytes
-from agent.operations.audit import Inputs, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.log_copy import export
 from agent.policy.model import Policy
 from agent.policy.parse import parse_policy

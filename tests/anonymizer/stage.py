@@ -1,9 +1,11 @@
 """A unit's folder, and the real daemon in it; a bridge and a beacon are real sockets of the test."""
 
+import contextlib
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +25,7 @@ from agent.contracts.log_file import iter_log, iter_records
 from agent.contracts.public import State, decode_state
 from agent.contracts.reading import TAG_UINT8, TAG_UINT16_LE, Body, Header, Kind
 from agent.disclosure.datachain import compile_disclosure
+from agent.errors import InboxUnavailable
 from agent.local.clock import boot_ns
 from agent.local.files import write_atomic
 from agent.local.sockets import connect_inbox
@@ -274,6 +277,18 @@ port = "/dev/null"
                 raise AssertionError(f"no {what}; daemon said: {self.errors()}")
             time.sleep(0.02)
 
+    def connect(self, name: str) -> socket.socket:
+        """To an inbox of the daemon; while its backlog is full, again until there is room."""
+        peers: list[socket.socket] = []
+
+        def connected() -> bool:
+            with contextlib.suppress(InboxUnavailable):
+                peers.append(connect_inbox(self.folder / name))
+            return bool(peers)
+
+        self.wait(connected, f"room in the inbox {name}")
+        return peers[0]
+
     def errors(self) -> str:
         """What the daemon wrote to stderr so far."""
         return (self.folder / "err").read_text()
@@ -335,7 +350,7 @@ class Beacon:
     """Sends leases for a digest from a socket of its own, whenever told."""
 
     def __init__(self, unit: Unit) -> None:
-        self._peer = connect_inbox(unit.folder / "l")
+        self._peer = unit.connect("l")
 
     def lease(self, digest: bytes, upcoming: bytes | None = None) -> None:
         """One lease."""
@@ -354,7 +369,7 @@ class Bridge:
     """A bridge with a board that says hello at once."""
 
     def __init__(self, unit: Unit, board: Board = BOARD) -> None:
-        self._peer = connect_inbox(unit.folder / "r")
+        self._peer = unit.connect("r")
         self.sent = 0
         self._peer.send(message(Kind.BOARD, board.encode()))
 

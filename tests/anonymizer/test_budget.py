@@ -51,7 +51,7 @@ def span_costs(charges: list[tuple[str, int, Fraction]]) -> list[Fraction]:
     return costs
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(STREAMS)), RHO, st.integers(0, 2), st.booleans()), max_size=40),
     st.sampled_from([Fraction(1, 4), Fraction(3, 2), Fraction(3)]),
@@ -110,7 +110,7 @@ def test_a_gap_costs_what_its_windows_cost(count: int, first: int) -> None:
         assert gap.affordable("a", at, Fraction(1)) == one_by_one.affordable("a", at, Fraction(1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

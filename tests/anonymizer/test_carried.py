@@ -71,7 +71,7 @@ def test_each_bundle_but_the_first_begins_with_its_state() -> None:
             assert b'"log_index","v":%d' % index in entry.payload
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(0, 80))
 def test_the_fold_from_a_state_is_the_fold_from_the_start(place: int, further: int) -> None:
     """At any size, and after any number of entries more: the same state, policies, odometer and budget."""
@@ -100,7 +100,7 @@ def test_the_fold_from_a_state_is_the_fold_from_the_start(place: int, further: i
 RHO = st.sampled_from([Fraction(1, 8), Fraction(1, 16), Fraction(1, 50), Fraction(3, 7)])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), RHO, st.integers(0, 30), st.integers(1, 400)), max_size=40),
     st.integers(0, 40),

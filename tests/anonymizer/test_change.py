@@ -651,7 +651,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(EVENTS)
 @example(
     [("pass", 6), ("stricter", 5), ("pass", 1), ("stand still", 89)]

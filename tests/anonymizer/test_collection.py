@@ -536,7 +536,7 @@ TWO_STREAMS = parse_policy(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(events)
 def test_any_life_conserves_readings_windows_budget_and_length(life: list[tuple[str, object]]) -> None:
     """Readings: sent = counted + discarded + pending. Windows: each once, in order, none left out. Budget: no span over the cap.
@@ -597,7 +597,7 @@ def assert_within_cap(world: World) -> None:
         assert total <= world.policy.cap_rho
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 6000), min_size=2, max_size=2), st.lists(st.integers(0, 6000), min_size=2, max_size=2))
 def test_shape_says_nothing(a: list[int], b: list[int]) -> None:
     """I6: number, order, length and charge of entries are those of any other crowd."""

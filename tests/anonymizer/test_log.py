@@ -236,7 +236,7 @@ def test_a_checkpoint_by_another_key_or_over_other_entries_is_damage(tmp_path: P
             ReleaseLog(tmp_path, ORIGIN, KEY)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=4), min_size=1, max_size=6),
     cut=st.integers(0, 2000),

@@ -50,7 +50,7 @@ def state(entries: Sequence[Entry]) -> tuple[object, ...]:
 windows = st.lists(st.tuples(st.integers(1, 300), st.sampled_from([0, 1, 1, 1, 2]), st.booleans()), max_size=30)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(windows)
 def test_the_ledger_of_what_follows_is_that_of_what_was_left(runs: list[tuple[int, int, bool]]) -> None:
     """Of any windows at any charges, released or lost."""

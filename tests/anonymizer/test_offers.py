@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.anonymizer import daemon as daemon_module
 from agent.anonymizer.offers import MAX_OFFERS_A_SCAN, Offer, OfferFolder
+from agent.anonymizer.window import NS
+from agent.contracts.log import PolicyOffered
+from agent.local import memory, settings
 from agent.policy.signed import MAX_SIGNED_BYTES
+from tests.anonymizer.stage import Unit
 
 
 @pytest.fixture(name="folder")
@@ -147,3 +152,39 @@ def test_a_folder_that_is_not_there_or_not_ours(folder: Path, caplog: pytest.Log
     found = OfferFolder(folder / "file", folder / "none.cose")
     assert found.scan() == found.scan() == []
     assert caplog.text.count("nothing can be offered") == 1
+
+
+class SetBack:
+    """agent.local.clock.Clock that is right until it has been looked at, and then an hour behind."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def boot_ns(self) -> int:
+        """Stands still."""
+        return 10**12
+
+    def utc_ns(self) -> int:
+        """2027, for the first look."""
+        self.looks += 1
+        return 1_800_000_000 * NS if self.looks == 1 else (1_800_000_000 - 3600) * NS
+
+    def trusted(self) -> bool:
+        """Always."""
+        return True
+
+
+def test_a_clock_set_back_while_an_offer_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AN-72: what is logged is dated by the look that found the clock right, so that no entry is older than one before it."""
+    monkeypatch.setattr(daemon_module, "Clock", lambda trusted_when: SetBack())
+    unit = Unit(tmp_path)
+    daemon = daemon_module.Daemon(settings.load(unit.settings), None, memory.LOCKED)
+    daemon._look()
+    daemon._scan()
+    log = daemon._release_log
+    assert log is not None
+    (entry,) = log.entries()
+    for opened in (log, daemon._lease_inbox, daemon._reading_inbox, daemon._selector):
+        opened.close()
+    assert isinstance(entry, PolicyOffered)
+    assert entry.at == 1_800_000_000

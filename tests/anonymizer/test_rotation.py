@@ -27,7 +27,8 @@ from agent.contracts.rotation import CONTENT_TYPE, Rotation, open_rotation, read
 from agent.errors import EncodingError, InvariantBroken, LogDamaged, LogShortened, SignatureError
 from agent.local.credentials import rotation_file
 from agent.local.files import write_atomic
-from agent.operations.audit import Inputs, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.log_copy import export
 from agent.wire import cbor, cose, tlog
 from agent.wire.tiles import WIDTH

@@ -186,7 +186,7 @@ acts = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts, st.lists(st.integers(1, 12), min_size=1, max_size=4), st.integers(0, 10**6))
 def test_either_way_of_starting_knows_the_same(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int]], sizes: list[int], cut: int

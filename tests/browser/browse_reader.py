@@ -267,7 +267,7 @@ def test_the_page_works_out_the_same_guarantee(page: Page, site: tuple[str, list
         POLICIES[0].read_text().replace('totals = "none"', 'totals = "period"')
     ]
 
-    @settings(max_examples=60, derandomize=True, database=None, deadline=None)
+    @settings(max_examples=60, derandomize=True, database=None)
     @given(policies())
     def more(text: str) -> None:
         texts.append(text)

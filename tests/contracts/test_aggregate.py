@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.contracts import aggregate
@@ -177,11 +177,6 @@ def same_terms(draw: st.DrawFn, whole: Aggregate) -> Aggregate:
     )
 
 
-BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A machine with other work may be slow at either."""
-
-
-@BUSY
 @given(windows(), st.data())
 def test_round_trip_and_one_length(window: Aggregate, data: st.DataObject) -> None:
     """I6: the length follows from the terms, not from the window."""
@@ -191,7 +186,6 @@ def test_round_trip_and_one_length(window: Aggregate, data: st.DataObject) -> No
     assert len(aggregate.encode(data.draw(same_terms(window)))) == len(payload)
 
 
-@BUSY
 @given(windows())
 def test_the_bytes_are_senml(window: Aggregate) -> None:
     """What is put together from prepared text is what the SenML encoder writes of the same records."""

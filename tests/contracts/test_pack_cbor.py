@@ -46,7 +46,6 @@ def test_the_layout_is_the_documented_one() -> None:
     assert cbor2.loads(EXAMPLE_PACK)[-3:-1] == [{0: "cell/bike", 1: "count", 2: 23}, {0: "cell/foot", 3: "suppressed"}]
 
 
-@settings(deadline=None)
 @given(windows(), st.data())
 def test_round_trip_and_one_length(window: Aggregate, data: st.DataObject) -> None:
     """I6: the length follows from the terms, not from the window; it is less than in JSON."""
@@ -62,7 +61,6 @@ def test_round_trip_and_one_length(window: Aggregate, data: st.DataObject) -> No
     assert Template(shown.terms).decode(payload) == shown
 
 
-@settings(deadline=None)
 @given(windows())
 def test_the_same_records_as_in_json(window: Aggregate) -> None:
     """What is put together from prepared octets is what the SenML encoder writes, and says what the JSON says."""
@@ -74,7 +72,6 @@ def test_the_same_records_as_in_json(window: Aggregate) -> None:
     assert senml_cbor.encode([*found, filler]) == payload
 
 
-@settings(deadline=None)
 @given(windows())
 def test_the_length_is_the_least_that_holds_every_window(window: Aggregate) -> None:
     """The filler's octets stay within what one head says, however long or short the rest is; some window needs the shortest."""
@@ -115,7 +112,7 @@ def test_a_filler_is_never_shorter(room: int) -> None:
         assert len(aggregate.encode(other)) == short.cbor_bytes
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(windows(), st.integers(0, 1 << 16), st.integers(1, 255))
 def test_any_changed_byte_is_refused_or_is_another_aggregate(window: Aggregate, at: int, flip: int) -> None:
     """Strict: what decodes re-encodes to the same bytes, also by a template, and nothing but EncodingError escapes."""
@@ -133,7 +130,6 @@ def test_any_changed_byte_is_refused_or_is_another_aggregate(window: Aggregate, 
     assert aggregate.encode(decoded) == bytes(payload)
 
 
-@settings(deadline=None)
 @given(windows(), st.binary(max_size=60), st.integers(0, 1 << 16))
 def test_a_template_reads_no_piece_of_a_pack(window: Aggregate, more: bytes, cut: int) -> None:
     shown = in_cbor(window)

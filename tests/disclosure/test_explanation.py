@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.disclosure.context import COLOURS, colour
 from agent.disclosure.explanation import KEYS, fired_text, table_text
-from agent.disclosure.rules import COLOURS, RULES, Mark, colour, elements
+from agent.disclosure.rules import RULES, Mark, elements
 from agent.errors import PolicyError
 from agent.policy.model import Policy
 from agent.policy.parse import policy_of

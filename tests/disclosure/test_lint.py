@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.disclosure import wording
-from agent.disclosure.lint import CHECKS, FINEST_WINDOW_S, SERVES, Finding, Severity, lint
+from agent.disclosure.lint import CHECKS, FINEST_WINDOW_S, Finding, Severity, lint
+from agent.disclosure.purposes import SERVES
 from agent.errors import PolicyError
 from agent.policy import vocabulary
 from agent.policy.model import Policy

@@ -93,7 +93,7 @@ def test_a_demonstration_says_so() -> None:
 
 
 @given(policies())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_short_whole_and_marked(text: str) -> None:
     """At most twenty words, one line, a capital first; a promise begins with that word, nothing else does."""
     disclosure = disclosure_of(text)
@@ -161,7 +161,7 @@ def test_the_grade_tells_easy_from_hard() -> None:
 
 
 @given(policies())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_jargon_and_no_overclaim(text: str) -> None:
     """No word that only the trade understands, none for a protection that no code gives."""
     disclosure = disclosure_of(text)
@@ -173,7 +173,7 @@ def test_no_jargon_and_no_overclaim(text: str) -> None:
 
 
 @given(policies())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_element_is_explained_under_its_own_mark(text: str) -> None:
     """Each element of the datachain has a sentence with the element's mark; no sentence explains an element that is not there (I2)."""
     disclosure = disclosure_of(text)
@@ -187,7 +187,7 @@ def test_every_element_is_explained_under_its_own_mark(text: str) -> None:
 
 
 @given(policies())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_locale_says_the_same_facts(text: str) -> None:
     """Same statements in the same order, with the same marks and elements, in every language."""
     disclosure = disclosure_of(text)
@@ -203,7 +203,7 @@ def test_every_locale_says_the_same_facts(text: str) -> None:
 
 
 @given(policies())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_class_and_number_is_said(text: str) -> None:
     """No class, window, length, limit or amount of any stream is left out."""
     policy = parse_policy(text, "p")
@@ -223,7 +223,7 @@ def _without(policy: Policy, *modes: str) -> bool:
 
 
 @given(policies())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_bound_is_claimed_for_numbers_without_noise(text: str) -> None:
     """ "All published figures" is said only when every stream carries noise, for a bound that is enforced must not rest on a promise; else the bound is limited, or absent."""
     disclosure = disclosure_of(text)

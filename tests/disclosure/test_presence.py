@@ -50,7 +50,7 @@ def test_a_short_period_is_counted_as_often_as_a_month_has_it() -> None:
 
 
 @given(policies())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_stream_is_covered_open_or_apart(text: str) -> None:
     """Each once; covered exactly where there is noise; a month is never better protected than a day; nothing covered is a coin."""
     policy = parse_policy(text, "p")
@@ -66,7 +66,7 @@ def test_every_stream_is_covered_open_or_apart(text: str) -> None:
 
 
 @given(policies(kinds=("unique",)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_devices_have_the_bound_for_any_noise(text: str) -> None:
     """Laplace noise is not Gaussian: only the theorem for every zCDP mechanism applies."""
     policy = parse_policy(text, "p")

@@ -333,7 +333,7 @@ def test_differences_between_two_imports() -> None:
         max_leaves=12,
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_only_the_documented_error_escapes(value: Json) -> None:
     """Whatever stands in the place of an element, a category or one of their fields (I8)."""
     for items in (

@@ -200,9 +200,12 @@ def test_noise_is_counted_by_kind_and_costs_no_frame(start: Start, board: Board,
         sent += send(board, 1, peer=peer, first=turn)
     until(lambda: len(peer.of(Kind.READINGS)) == 12, board, peer)
     assert [message[1:] for message in peer.of(Kind.READINGS)] == sent
-    until(lambda: bridge.status()["counters"].get("damaged_cobs") == "10+", board, peer)
+    damaged = {
+        "damaged_cobs": "10+",
+        "damaged_length": "10+",
+    }  # in two writes of the status where the first falls between them
+    until(lambda: damaged.items() <= bridge.status()["counters"].items(), board, peer)
     counters = bridge.status()["counters"]
-    assert counters["damaged_length"] == "10+"
     assert set(counters.values()) - {"0", "1+", "10+", "100+"} == {counters["memory"]}
 
 

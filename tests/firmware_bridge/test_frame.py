@@ -109,7 +109,7 @@ def test_largest_legal_batch_fits() -> None:
 
 
 @given(st.lists(st.binary(max_size=12_000), min_size=2, max_size=4), st.integers(1, 4096))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_noise_between_frames_costs_at_most_itself(noise: list[bytes], size: int) -> None:
     """FB-8: whatever stands between frames, each frame behind a 0x00 arrives, and only those."""
     sent = [readings(i) for i in range(len(noise))]
@@ -119,7 +119,7 @@ def test_noise_between_frames_costs_at_most_itself(noise: list[bytes], size: int
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_one_damaged_byte_costs_at_most_the_frames_it_touches(data: st.DataObject) -> None:
     """FB-8: a changed byte costs its frame; a changed 0x00 the two that it parted."""
     sent = [readings(i, count=1 + i) for i in range(5)]
@@ -136,7 +136,7 @@ def test_one_damaged_byte_costs_at_most_the_frames_it_touches(data: st.DataObjec
 
 
 @given(st.lists(st.binary(max_size=20_000), max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_nothing_escapes_and_the_buffer_does_not_grow(pieces: list[bytes]) -> None:
     """FB-8, FB-17: any bytes at all; no exception, no frame that fails its CRC, no memory."""
     decoder = Decoder(SCHEMA_HASH)

@@ -69,9 +69,13 @@ def test_a_full_inbox_is_waited_for_once(inbox: Inbox, tmp_path: Path) -> None:
     keep(inbox, 0.0)
     while send(inbox) is None:
         pass
-    began_s = time.monotonic()
-    assert all(send(inbox) == "inbox_full" for _ in range(100))
-    assert time.monotonic() - began_s < 0.2
+
+    def hundred_s() -> float:
+        began_s = time.monotonic()
+        assert all(send(inbox) == "inbox_full" for _ in range(100))
+        return time.monotonic() - began_s
+
+    assert min(hundred_s() for _ in range(5)) < 0.2  # whoever waits does so each time; a busy machine does not
     peer.pump()
     assert send(inbox) is None
     peer.close()

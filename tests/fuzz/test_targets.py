@@ -80,7 +80,7 @@ def _run(target: str, data: bytes) -> float:
 def test_hostile_bytes(target: str) -> None:
     """Some hundred inputs, spoilt from valid ones."""
 
-    @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @settings(max_examples=120, suppress_health_check=[HealthCheck.data_too_large])
     @given(mutation.inputs(seeds.SEEDS[target]))
     def attack(data: bytes) -> None:
         assert _run(target, data) < MAX_CPU_S
@@ -97,9 +97,8 @@ def test_hostile_bytes_for_long(target: str, soak_record: Callable[[str, object]
 
     @settings(
         max_examples=SOAK_EXAMPLES,
-        deadline=None,
         database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        suppress_health_check=[HealthCheck.data_too_large],
     )
     @given(mutation.inputs(seeds.SEEDS[target]))
     def attack(data: bytes) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.contracts.log import Entry, decode_entry
+from agent.contracts.log_file import RELEASES, iter_records
 from agent.contracts.public import State, decode_state
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,17 @@ class Demo:
             time.sleep(0.05)
         return time.monotonic() - began
 
+    def until_state(self, holds: Callable[[State], bool], seconds: float, what: str) -> State:
+        """Wait for a state of which this holds; that one, whatever the unit says by now."""
+        found: list[State] = []
+
+        def holds_now() -> bool:
+            found[:] = [state] if (state := self.state()) is not None and holds(state) else []
+            return bool(found)
+
+        self.until(holds_now, seconds, what)
+        return found[0]
+
     def gate(self) -> str:
         """ "open", or the reason why it is closed."""
         state = self.state()
@@ -121,3 +134,8 @@ _CHECKS = {
     "policy/adopt.py": ("or served_s < upcoming.required_s or", "or"),
 }
 """The gate is always open; the notice is over at once."""
+
+
+def entries(demo: Demo) -> list[Entry]:
+    """The log so far."""
+    return [decode_entry(entry) for _, entry in iter_records((demo.folder / "log" / RELEASES).read_bytes())]

@@ -46,8 +46,8 @@ def running(*command: str, out: Path) -> Iterator[None]:
 
 
 def records(out: Path) -> list[dict[str, Any]]:
-    """The Releases that `subscribe --json` has written so far."""
-    lines = [json.loads(line) for line in out.read_text().splitlines() if line.endswith("}")]
+    """The Releases that `subscribe --json` has written so far, by whole lines."""
+    lines = [json.loads(line) for line in out.read_text().split("\n")[:-1] if line.endswith("}")]
     return [line for line in lines if line["type"] == "release"]
 
 
@@ -96,9 +96,10 @@ def test_a_rotation_with_a_backlog(tmp_path: Path, capsys: pytest.CaptureFixture
         with (
             broker,
             running("agent.cli.main", "subscribe", "--json", "--raw", "--keys", str(keys), *config, out=lines),
-            running("agent.publisher", *config, out=journal),
         ):
-            wait_until(lambda: len(records(lines)) >= len(late) + len(since), "every Release", WAIT_S)
+            wait_until(lambda: "Sending SUBACK to dtpr-subscribe" in broker.log, "the subscription", WAIT_S)
+            with running("agent.publisher", *config, out=journal):
+                wait_until(lambda: len(records(lines)) >= len(late) + len(since), "every Release", WAIT_S)
         found = {int(str(record["log_index"])): record for record in records(lines)}
         assert sorted(found) == sorted(late + since)
         assert all(record["verified"] is True for record in found.values())

@@ -22,8 +22,10 @@ from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyOffered,
 from agent.contracts.public import Envelope, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
 from agent.errors import LogDamaged
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import WORDS, Kind
+from agent.operations.verdict import Verdict
 from agent.policy.compile import compile_policy
 from agent.wire import cose, cosignature, tlog
 from tests.anonymizer.stage import KEY, ORIGIN, make_policy
@@ -291,6 +293,8 @@ def test_there_are_more_than_twenty_and_every_finding_has_words() -> None:
         Kind.ROLLED_BACK,
         Kind.FALSE_LOSS,
         Kind.CARRIED_STATE,
+        Kind.HIDDEN_BY_LOSS,
+        Kind.BUDGET_UNPROVEN,
         Kind.MALFORMED,
         Kind.TWO_PAYLOADS,
         Kind.WITHHELD,
@@ -510,5 +514,5 @@ def test_a_log_of_endless_policies_is_refused(tmp_path: Path) -> None:
     """Each window would be held against each of them."""
     entries = list(story())
     taken = entries[place(entries, PolicyTaken)]
-    with pytest.raises(LogDamaged, match="at most 1000 policies"):
+    with pytest.raises(LogDamaged, match="at most 32 policies within a period"):
         kinds([*entries, *[taken] * 1000], tmp_path)

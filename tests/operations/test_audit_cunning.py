@@ -13,7 +13,8 @@ from agent.contracts.guarantee import ConcentratedGuarantee
 from agent.contracts.log import Charge, Entry, Gap, NoticeServed, PolicyOffered, PolicyTaken, Release, StopTaken
 from agent.contracts.public import Envelope, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
-from agent.operations.audit import Inputs, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import Kind
 from agent.operations.subscribe import _json
 from agent.operations.verification import Received, Verification

@@ -14,7 +14,8 @@ from agent.contracts import aggregate
 from agent.contracts.aggregate import Aggregate, Cell, Field, NotCollected
 from agent.contracts.guarantee import ConcentratedGuarantee, NoGuarantee, PureGuarantee
 from agent.contracts.log import Charge, Entry, Gap, Release
-from agent.operations.audit import Inputs, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
 from agent.operations.rotations import Course

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from agent.contracts.carried import Run, State
 from agent.contracts.log import Carried, Entry
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import Kind
+from agent.operations.verdict import Verdict
 from agent.wire.tiles import WIDTH
 from tests.anonymizer.stage import ORIGIN
 from tests.anonymizer.test_carried import story

@@ -90,6 +90,7 @@ def test_who_comes_back_gets_what_came_in_between(tmp_path: Path, number: int) -
     known = set[int]()
     with Mosquitto(tmp_path) as broker:
         unit.configure(broker.port)
+        _begin_session(tmp_path, broker, broker.port)
         unit.release_windows(0, 3)
         with PublisherProcess(unit):
             for round_ in range(3):
@@ -98,6 +99,14 @@ def test_who_comes_back_gets_what_came_in_between(tmp_path: Path, number: int) -
                 known |= _heard_until(folder, broker.port, known, 3 * round_ + 3, number)
                 unit.release_windows(3 * round_ + 3, 3)
     assert len(known) == 9
+
+
+def _begin_session(folder: Path, broker: Mosquitto, port: int) -> None:
+    """From here on the broker keeps what comes."""
+    with Subscriber(folder, port, "--session", "archive") as first:
+        first.listens(broker)
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(TIMEOUT_S) == 0
 
 
 def _heard_until(folder: Path, port: int, known: set[int], many: int, number: int) -> set[int]:
@@ -144,10 +153,7 @@ def test_what_was_not_handed_over_is_not_acknowledged(tmp_path: Path, version: s
     with Mosquitto(tmp_path) as broker, contextlib.closing(VersionGate(broker.port, b"\x20\x02\x00\x01")) as gate:
         port = broker.port if version == "5" else gate.port
         unit.configure(port)
-        with Subscriber(tmp_path, port, "--session", "archive") as first:
-            first.listens(broker)
-            first.process.send_signal(signal.SIGTERM)
-            assert first.process.wait(TIMEOUT_S) == 0
+        _begin_session(tmp_path, broker, port)
         unit.release_windows(0, 9)
         with PublisherProcess(unit):
             wait_until(lambda: unit.passed() == 9, "the releases")

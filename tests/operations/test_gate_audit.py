@@ -18,10 +18,12 @@ from agent.contracts.log import Carried, Entry, Gap, Release
 from agent.contracts.public import Reason
 from agent.contracts.reading import Kind as Message
 from agent.operations import openings
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import Findings, Kind
 from agent.operations.layout import pack_of
 from agent.operations.openings import TOLERANCE_S, UNTOLD_RELEASES, GateFacts, Openings
+from agent.operations.verdict import Verdict
 from tests.anonymizer import test_carried
 from tests.anonymizer.stage import BOARD, ORIGIN, make_policy, message
 from tests.anonymizer.worlds import START_S, World

@@ -40,6 +40,10 @@ EVENTS = (
 
 def live(world: World, event: str, data: st.DataObject, version: int) -> int:
     """One event; returns the newest version offered."""
+    if event in ("offer", "stop", "new root"):
+        world.look()
+        if not world.collection.clock_right:
+            return version  # AN-72: the file waits
     match event:
         case "time":
             world.run(data.draw(st.integers(1, 12)))

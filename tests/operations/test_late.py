@@ -21,12 +21,14 @@ from agent.contracts.log import Carried, Decision, Entry, PolicyOffered, PolicyT
 from agent.contracts.public import Envelope, seal_envelope
 from agent.disclosure.datachain import compile_disclosure
 from agent.errors import LogDamaged
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.carried import possible
 from agent.operations.copies import Copies
 from agent.operations.findings import Findings, Kind
 from agent.operations.history import History
 from agent.operations.rotations import Course
+from agent.operations.verdict import Verdict
 from agent.policy.compile import compile_policy
 from agent.policy.file import PolicyFile, load_policy_file
 from agent.wire.tiles import WIDTH, Tile

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.anonymizer.log import ReleaseLog
 from agent.cli.main import main
 from agent.contracts.log_file import iter_log, iter_records, pack_record
 from agent.errors import LogDamaged, StorageUnavailable
@@ -15,6 +16,7 @@ from agent.operations.copies import Copies
 from agent.operations.log_copy import export, read_regular
 from agent.wire import tlog
 from tests.log_files import write_log
+from tests.operations.stories import story
 from tests.wire.test_sumdb import ORIGIN, log_of
 from tests.wire.test_tlog import KEY
 
@@ -81,6 +83,28 @@ def _lies(log: Path, *extensions: str, **signed: object) -> None:
 def _resign(copy: Path, size: int, extension: str) -> None:
     note = tlog.sign_checkpoint(tlog.Checkpoint(ORIGIN, size, bytes(32), (extension,)), ORIGIN, KEY)
     (copy / "checkpoint").write_bytes(note)
+
+
+def test_a_closed_log_is_copied_up_to_its_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """AN-64, OP-20: what was durable behind it is lost, as the log that follows says; the log that the unit writes is refused there."""
+    releases = tmp_path / "log" / "releases"
+    log = ReleaseLog(releases.parent, ORIGIN, KEY)
+    for entry in story()[:8]:
+        log.append([entry])
+    log.close()
+    entries = logged(releases.parent)
+    _flip(releases, releases.read_bytes().index(entries[5]) + 9)
+    with pytest.raises(LogDamaged, match="whole records up to the last checkpoint"):
+        export(releases.parent, tmp_path / "refused")
+    closed = releases.rename(releases.with_name("releases.5-0011223344556677"))
+    copy = tmp_path / "copy"
+    assert main(["log", "export", str(copy), "--log", str(closed)]) == 0
+    assert re.search(
+        r"5 entries .*\n    damaged    .* byte \d+: what is behind it is not copied", capsys.readouterr().out
+    )
+    assert read(copy) == entries[:5]
+    assert main(["log", "export", str(copy), "--log", str(closed)]) == 0
+    assert f"5 entries of {ORIGIN}, 0 new" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ from agent.contracts.gate_log import Change, GateChanges
 from agent.contracts.log import Entry, Gap, LogLost, Release, newest_instant
 from agent.contracts.public import Reason
 from agent.errors import LogDamaged
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import Kind
 from agent.operations.mirror import Mirror
+from agent.operations.verdict import Verdict
 from agent.wire.tlog import Checkpoint, TreeHead, decode_checkpoint, sign_checkpoint
 from tests.anonymizer.stage import KEY, ORIGIN
 from tests.operations.stories import PUBLIC, note_of, received, renumbered, story, write_copy

@@ -20,11 +20,13 @@ from agent.contracts.rotation import seal_rotation
 from agent.disclosure.datachain import Disclosure, compile_disclosure, to_datachain
 from agent.errors import LogDamaged, MessageError, SettingsError, SignatureError
 from agent.operations.announcements import Record
-from agent.operations.audit import Inputs, Verdict, audit
+from agent.operations.audit import audit
+from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import Kind
 from agent.operations.keyring import GIVEN_UP, Keyring, Superseded
 from agent.operations.keys import Directory, decode_directory, encode_directory, find_keys
 from agent.operations.mirror import Mirror
+from agent.operations.verdict import Verdict
 from agent.operations.verification import Received, Verification
 from agent.policy.compile import decompile_policy
 from agent.policy.signed import Kind as Signed

@@ -222,8 +222,10 @@ def test_over_tls(tmp_path: Path, unit: UnitFolder) -> None:
         unit.release_windows(0, 1)
         options = ("--host", "localhost", "--tls", "--count", "1")
         ours = ("--ca-file", str(authority.certificate))
-        with Subscriber(tmp_path, broker.port, *options, *ours) as subscriber, PublisherProcess(unit):
-            assert subscriber.process.wait(TIMEOUT_S) == 0
+        with Subscriber(tmp_path, broker.port, *options, *ours) as subscriber:
+            subscriber.listens(broker)
+            with PublisherProcess(unit):
+                assert subscriber.process.wait(TIMEOUT_S) == 0
         with Subscriber(tmp_path, broker.port, *options, "--ca-file", str(stranger.certificate)) as subscriber:
             assert subscriber.process.wait(TIMEOUT_S) == 3
             assert "TLS failed" in subscriber.errors

@@ -29,7 +29,7 @@ def test_they_are_the_anonymizers(path: Path) -> None:
 
 
 @given(policies())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_they_are_for_every_policy(text: str) -> None:
     """The same, of all kinds and modes."""
     hold_together(parse_policy(text, "policy"))

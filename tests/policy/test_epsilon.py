@@ -4,7 +4,7 @@ from fractions import Fraction
 from math import exp
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.policy.epsilon import DELTA, epsilon
@@ -49,7 +49,6 @@ def _delta(rho: float, eps: float) -> float:
 
 @given(st.fractions(Fraction(1, 1000), 10, max_denominator=10_000))
 @example(Fraction(1883, 7272))  # where an order between two of the ten thousand decides
-@settings(deadline=None)
 def test_neither_below_the_truth_nor_far_above_it(rho: Fraction) -> None:
     """At the answer delta holds, but for what lies between the orders tried; two thousandths below, it no longer does."""
     answer = float(epsilon(rho))

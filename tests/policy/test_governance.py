@@ -144,7 +144,7 @@ def test_round_trip() -> None:
     assert decompile_governance(compile_governance(root())) == root()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.data())
 def test_round_trip_of_any_root(data: st.DataObject) -> None:
     """The same for roots drawn at random, with each threshold and set of roles that its rules allow."""

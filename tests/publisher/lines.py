@@ -40,6 +40,9 @@ class Line:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
+    def saw(self, octets: bytes, out: bool) -> None:
+        """What passes; `out` is from the publisher."""
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -65,6 +68,7 @@ class Line:
                     continue
                 if self.mode is Mode.SLOW and out:
                     time.sleep(SLOW_EVERY_S)
+                self.saw(octets, out)
                 sink.sendall(octets)
             while self.mode is Mode.SILENT:  # that one side has gone is not heard either
                 time.sleep(0.05)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import LogDamaged
@@ -78,7 +78,6 @@ def test_follows_chains_the_positions() -> None:
     assert second.last_hash != first.last_hash
 
 
-@settings(deadline=None)  # every write waits for the disk
 @given(st.lists(progresses(), min_size=1, max_size=6), st.integers(0, SLOT_BYTES - 1))
 def test_a_torn_write_costs_one_step(steps: list[Progress], torn: int) -> None:
     """PB-10: whatever part of the last write is on the disk, the progress before it is still there, and the next writes heal the file."""

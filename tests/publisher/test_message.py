@@ -15,7 +15,6 @@ from agent.contracts.public import ENVELOPE, open_envelope
 from agent.disclosure.datachain import decode_disclosure, to_datachain
 from agent.errors import DtprError, EncodingError, MessageError
 from agent.publisher import message as message_module
-from agent.publisher.faults import backoff_s
 from agent.publisher.message import disclosure_message, release_messages, state_message
 from agent.publisher.topics import Topics
 from agent.wire import tlog
@@ -83,16 +82,6 @@ def test_the_disclosure_message_holds_readable_and_signed_form(unit: UnitFolder)
     with pytest.raises(EncodingError):
         disclosure_message(TOPICS, b"\xd2\x84")
     assert issubclass(EncodingError, DtprError)
-
-
-def test_back_off_begins_fast_and_stays_under_five_seconds() -> None:
-    """PB-13."""
-    assert backoff_s(1, 255) <= 0.25
-    assert backoff_s(1, 0) > 0.1
-    longest = [backoff_s(failures, 255) for failures in range(1, 1000)]
-    assert longest == sorted(longest)
-    assert longest[-1] == 5.0
-    assert backoff_s(50, 0) == 2.5
 
 
 def test_the_release_and_the_checkpoint_of_the_spec_are_real() -> None:

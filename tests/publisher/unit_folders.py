@@ -1,12 +1,13 @@
 """A unit's folders as the anonymizer leaves them, written by the tests with a test key, and a publisher process over them."""
 
+import contextlib
 import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -252,6 +253,16 @@ class PublisherProcess:
         self.process.kill()
         self.process.wait(TIMEOUT_S)
         self.process = None
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """SIGSTOP until the block ends."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it in order; returns the exit code."""

@@ -7,6 +7,7 @@ some turns of the loop without peers, and an orderly end.
 import re
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
@@ -63,7 +64,18 @@ def _traced(daemon: str, folder: Path) -> list[tuple[str, str]]:
     (folder / "run").mkdir()
     strace = ["strace", "--daemonize", "--follow-forks", "--output", str(trace)]
     run_daemon(daemon, folder / "run", [*strace, sys.executable, "-m"])
-    return [(found[1], found[2]) for found in CALL.finditer(trace.read_text(errors="replace"))]
+    return [(found[1], found[2]) for found in CALL.finditer(_written(trace))]
+
+
+def _written(trace: Path) -> str:
+    """All of it: strace writes its last lines after the daemon's end, which its first word names."""
+    deadline = time.monotonic() + 30
+    while True:
+        said = trace.read_text(errors="replace")
+        if re.search(rf"^{said.partition(' ')[0]} +\+\+\+ exited", said, re.MULTILINE):  # a short number is padded
+            return said
+        assert time.monotonic() < deadline, "strace has not written the daemon's end"
+        time.sleep(0.02)
 
 
 def _allowed(unit: Unit) -> set[str]:

@@ -1,5 +1,6 @@
 """FB-19 to FB-21: the simulator as a process, and with the bridge between it and an inbox."""
 
+import itertools
 import json
 import os
 import select
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,18 @@ class Host:
                         (f.type, f.sequence, f.board_ms, f.reading_count, bytes(f.body), bytes(f.identifiers))
                     )
 
+    def listen_until(self, holds: Callable[[], bool]) -> None:
+        ends_s = time.monotonic() + WITHIN_S
+        while not holds():
+            assert time.monotonic() < ends_s, self.types()
+            self.listen(0.05)
+
     def types(self) -> set[Type]:
         return {frame[0] for frame in self.frames}
+
+    def beats_ms(self) -> list[int]:
+        """The board's own time of each heartbeat."""
+        return [frame[2] for frame in self.frames if frame[0] is Type.HEARTBEAT]
 
 
 def test_a_whole_run_through_the_bridge_loses_nothing(simulator: Simulator, tmp_path: Path) -> None:
@@ -138,6 +149,11 @@ def test_a_whole_run_through_the_bridge_loses_nothing(simulator: Simulator, tmp_
         peer.close()
 
 
+def stands_still(lines: list[dict[str, Any]], count: int) -> bool:
+    """Has the street waited for the last `count` reports?"""
+    return len(lines) >= count and len({line["calendar"] for line in lines[-count:]}) == 1
+
+
 def test_nothing_is_sent_before_the_host_asked_and_again_after_it_returns(simulator: Simulator, tmp_path: Path) -> None:
     """FB-10, FB-11, FB-19: the street waits for its host, and starts where it stood."""
     until(lambda: len(simulator.pump()) >= 2)
@@ -145,12 +161,12 @@ def test_nothing_is_sent_before_the_host_asked_and_again_after_it_returns(simula
     total = 0
     for _ in range(2):
         host = Host(tmp_path / "tty")
-        host.listen(2.5)
+        host.listen_until(lambda host=host: len(host.beats_ms()) >= 3)  # type: ignore[misc]  # mypy cannot infer a lambda's default
         assert host.types() == {Type.HELLO, Type.HEARTBEAT}
-        assert sum(1 for frame in host.frames if frame[0] is Type.HEARTBEAT) in (2, 3)
+        assert 990 <= min(after - before for before, after in itertools.pairwise(host.beats_ms())) < 1500
         host.port.write(REQUEST)
+        host.listen_until(lambda host=host: Type.READINGS in host.types())  # type: ignore[misc]  # as above
         host.listen(1.0)
-        assert Type.READINGS in host.types()
         hello = next(frame for frame in host.frames if frame[0] is Type.HELLO)
         (channel,) = hello_contract.decode(hello[4]).channels
         assert (channel.name, channel.kind, channel.classes) == ("street", "count", ("bike", "walker"))
@@ -160,7 +176,8 @@ def test_nothing_is_sent_before_the_host_asked_and_again_after_it_returns(simula
         assert stamps == sorted(stamps)
         total += sum(frame[3] for frame in host.frames)
         host.port.close()
-        time.sleep(0.3)
+        reports = len(simulator.pump())
+        until(lambda reports=reports: stands_still(simulator.pump()[reports:], 3))  # type: ignore[misc]  # as above
     assert total > 0
     until(lambda: simulator.pump()[-1]["readings_sent"] >= total)  # the report is half a second behind at most
 
@@ -170,14 +187,7 @@ def test_a_host_that_does_not_read_stops_the_street_and_loses_nothing(simulator:
     until(lambda: (tmp_path / "tty").is_symlink())
     host = Host(tmp_path / "tty")
     host.port.write(REQUEST)
-    seen: list[str] = []
-
-    def stands_still() -> bool:
-        lines = simulator.pump()
-        seen[:] = [line["calendar"] for line in lines[-4:]]
-        return len(lines) > 6 and len(set(seen)) == 1 and lines[-1]["readings_sent"] > 0
-
-    until(stands_still, within_s=60)
+    until(lambda: stands_still(simulator.pump(), 4) and simulator.lines[-1]["readings_sent"] > 0, within_s=60)
     host.listen(1.5)
     simulator.process.send_signal(signal.SIGTERM)
     ends_s = time.monotonic() + WITHIN_S

@@ -112,6 +112,7 @@ class _Reception:
         self._answered = False
         self._hangups = 0
         """How often it hung up on MQTT 5 without a word, since it last did so on 3.1.1."""
+        self._given_up: list[BufferedClient] = []
         self._client = self._make_client()
 
     def turn(self, timeout_s: float) -> None:
@@ -155,12 +156,20 @@ class _Reception:
             else:
                 self._client.disconnect()
             self._client.flush()
-        sock = self._client.socket()
-        if sock is not None:
-            sock.close()
+        self._given_up.append(self._client)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """On those that were given up."""
+        for client in self._given_up:
+            sock = client.socket()
+            if sock is not None:
+                sock.close()
+        self._given_up.clear()
 
     def _connect(self) -> None:
         mqtt = self._mqtt
+        self._hang_up()
         time.sleep(max(0.0, self._tried_at + RETRY_S - time.monotonic()))
         self._tried_at = time.monotonic()
         kept: dict[str, Any] = {}
@@ -254,4 +263,5 @@ class _Reception:
 
     def _fall_back(self) -> None:
         self._mqtt5 = not self._mqtt5
+        self._given_up.append(self._client)  # which calls us, and is not done with its connection
         self._client = self._make_client()

@@ -91,3 +91,5 @@ class Listener:
     ) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # What we gave it holds us, and we hold it: a circle is left to the garbage collector, which may find paho's sockets before paho closes them.
+        self._client.on_connect = self._client.on_subscribe = self._client.on_message = None

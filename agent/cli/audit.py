@@ -16,10 +16,9 @@ from agent.operations.audit import audit
 from agent.operations.audit_inputs import Inputs
 from agent.operations.findings import WORDS
 from agent.operations.gate_words import board_lines, boards_json, gate_json, gate_lines
-from agent.operations.keys import find_keys, load_directory
 from agent.operations.log_copy import read_regular
 from agent.operations.policies import NEVER
-from agent.operations.subscribe import load_public_key
+from agent.operations.subscribe import given_keys
 from agent.operations.table import printable
 from agent.operations.verdict import Verdict
 from agent.policy.file import load_governance, load_policy_file
@@ -81,11 +80,7 @@ def _inputs(args: argparse.Namespace) -> Inputs:
             raise LogDamaged(
                 str(each), expected="an older copy", got="neither checkpoint nor tile in it", remedy=remedy
             )
-    keys = (
-        (load_public_key(args.key),)
-        if args.key is not None
-        else find_keys(load_directory(args.keys), origin, str(args.keys))
-    )
+    keys = given_keys(args.key, args.keys, origin)
     return Inputs(
         origin=origin,
         public_key=keys[0],

@@ -11,10 +11,9 @@ from types import FrameType
 
 from agent.errors import BadInput, SettingsError, StorageUnavailable
 from agent.operations.broker import add_broker_arguments
-from agent.operations.keys import find_keys, load_directory
 from agent.operations.log_copy import read_regular
 from agent.operations.mirror import Mirror
-from agent.operations.subscribe import arrivals, load_public_key
+from agent.operations.subscribe import arrivals, given_keys
 from agent.operations.table import printable
 from agent.publisher.topics import VERSION
 from agent.wire.tiles import CHECKPOINT, WIDTH
@@ -37,11 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Collect until told to stop; 0, or 1 when something arrived that is not what the unit signed. Raises BadInput, BrokerUnavailable."""
     if args.unit.count("/") != 2 or {"+", "#"} & {*args.unit}:
         raise SettingsError("--unit", expected="CITY/SITE/UNIT", got=ascii(args.unit)[:80])
-    keys = (
-        (load_public_key(args.key),)
-        if args.key is not None
-        else find_keys(load_directory(args.keys), args.unit, str(args.keys))
-    )
+    keys = given_keys(args.key, args.keys, args.unit)
     there = next(path for path in (args.mirror.absolute(), *args.mirror.absolute().parents) if path.exists())
     if not os.access(there, os.W_OK | os.X_OK):  # else it would show with the first whole bundle, days later
         raise StorageUnavailable(str(there), why="no right to write in it", remedy="choose another folder")

@@ -17,6 +17,7 @@ from agent.local.clock import OPERATOR, Clock
 from agent.local.credentials import load_signing_key
 from agent.local.files import read_given, write_atomic
 from agent.policy.compile import compile_policy, decompile_policy
+from agent.policy.file import governance_of, is_compiled
 from agent.policy.governance import TrustRoot, compile_governance, decompile_governance, parse_governance
 from agent.policy.parse import parse_policy
 from agent.policy.signed import (
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 _COSE_SIGN = b"\xd8\x62"
 """Tag 98; no UTF-8 text begins so."""
-_CBOR_MAP = 5
 
 
 def add_actions(actions: "Actions") -> None:
@@ -155,7 +155,7 @@ def run_stop(args: argparse.Namespace) -> int:
 
 def _compiled(kind: Kind, data: bytes, name: str) -> bytes:
     """The bytes to sign: compiled from a text, or those given when they are compiled already (a CBOR map, which is no UTF-8)."""
-    if _is_compiled(data):
+    if is_compiled(data):
         return data
     match kind:
         case Kind.POLICY:
@@ -174,10 +174,6 @@ def _compiled(kind: Kind, data: bytes, name: str) -> bytes:
             raise PolicyError(
                 name, expected="a signed stop order", got="something else", remedy="`dtpr-agent policy stop` writes one"
             )
-
-
-def _is_compiled(data: bytes) -> bool:
-    return bool(data) and data[0] >> 5 == _CBOR_MAP
 
 
 def _words(kind: Kind, payload: bytes) -> str:
@@ -267,11 +263,7 @@ def _signer(kid: bytes, names: Mapping[bytes, str]) -> str:
 
 def _load_root(path: Path) -> TrustRoot:
     """A trust root from its text, compiled, or from its signed form, which must be signed by its own threshold."""
-    data = _read(path)
-    with _named(path):
-        if _is_compiled(data):
-            return decompile_governance(data)
-        return verify_first_governance(data) if data.startswith(_COSE_SIGN) else parse_governance(data, str(path))
+    return governance_of(_read(path), str(path))
 
 
 def _read(path: Path) -> bytes:

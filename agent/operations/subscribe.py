@@ -21,7 +21,7 @@ from agent.local.settings import Mqtt
 from agent.operations.announcements import Record
 from agent.operations.broker import MAX_SECRET_BYTES, add_broker_arguments, broker_of, context_for, login_for
 from agent.operations.keyring import MAX_KEYS, Keyring
-from agent.operations.keys import MAX_DIRECTORY_BYTES, decode_directory
+from agent.operations.keys import MAX_DIRECTORY_BYTES, decode_directory, find_keys, load_directory
 from agent.operations.reception import Output, receive
 from agent.operations.rows import HEADER, rows
 from agent.operations.table import Table
@@ -159,6 +159,11 @@ def run(args: argparse.Namespace) -> int:
 def _silence() -> None:
     """What is still buffered goes nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def given_keys(key: str | None, directory: Path, unit: str) -> tuple[bytes, ...]:
+    """The keys of `unit`, the present one first: `key` as `load_public_key` reads it, or those that a key directory has; raise SettingsError."""
+    return (load_public_key(key),) if key is not None else find_keys(load_directory(directory), unit, str(directory))
 
 
 def load_public_key(text: str) -> bytes:

@@ -61,18 +61,29 @@ def load_governance(path: Path) -> TrustRoot:
             got=bad.strerror or "an error",
             remedy="see config/governance.toml",
         ) from None
+    return governance_of(data, str(path))
+
+
+def governance_of(data: bytes, name: str) -> TrustRoot:
+    """The trust root in the file `name`, as TOML, compiled or signed (by its own signers); raises PolicyError or SignatureError."""
     try:
-        if data[:1] == _CBOR_MAP:
+        if is_compiled(data):
             return decompile_governance(data)
         if data[:1] == _CBOR_TAG:
             return verify_first_governance(data)
     except BadInput as bad:
-        raise type(bad)(f"{path}: {bad.where}", expected=bad.expected, got=bad.got, remedy=bad.remedy) from None
-    return parse_governance(data, str(path))
+        raise type(bad)(f"{name}: {bad.where}", expected=bad.expected, got=bad.got, remedy=bad.remedy) from None
+    return parse_governance(data, name)
 
 
-_CBOR_MAP, _CBOR_TAG = b"\xa8", b"\xd8"
-"""How a compiled and a signed trust root begin; no text does."""
+def is_compiled(data: bytes) -> bool:
+    """Is it a CBOR map, as everything compiled is, and no text?"""
+    return bool(data) and data[0] >> 5 == _CBOR_MAP
+
+
+_CBOR_MAP = 5
+_CBOR_TAG = b"\xd8"
+"""How what is signed begins; no text does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,16 +183,20 @@ class Life(DiskUnit):
                     shutil.copy(self.rng.choice(others), path)
         self.again()
 
+    def _end_process(self, in_order: float) -> None:
+        """With this probability by a stop, else by a kill."""
+        if self.rng.random() < in_order:
+            self.stop_process()
+        else:
+            self.kill()
+
     def do_lose(self) -> None:
         """The end of the log is gone: its last few appends."""
         if not self.recent:
             return
         if self.rng.random() < 0.5:
             self.do_run()
-        if self.rng.random() < 0.3:
-            self.stop_process()
-        else:
-            self.kill()
+        self._end_process(in_order=0.3)
         self._keep("good")
         data, now = self.rng.choice(self.recent), (self.log_folder / RELEASES).read_bytes()
         size = len(now)
@@ -212,10 +216,7 @@ class Life(DiskUnit):
     def do_rotate(self) -> None:
         if not self.may_rotate:
             return
-        if self.rng.random() < 0.5:
-            self.stop_process()
-        else:
-            self.kill()
+        self._end_process(in_order=0.5)
         new = Ed25519PrivateKey.from_private_bytes(self.rng.randbytes(32))
         said = seal_rotation(ORIGIN, self.key, cose.public_bytes(new), self.utc_s)
         self.rotated = Rotated(said, read_rotation(said))

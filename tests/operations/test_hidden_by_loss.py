@@ -39,7 +39,7 @@ from tests.operations.stories import KINDS, PUBLIC, Street, received, resealed, 
 from tests.operations.test_honest import EVENTS, live
 from tests.operations.test_late import FIRST as FIRST_OF_ALL
 from tests.operations.test_late import KNOWN
-from tests.operations.test_rotations import NEW, NEW_PUBLIC, rotated
+from tests.operations.test_rotations import NEW, NEW_PUBLIC, restart_with_another_key, rotated
 from tests.operations.test_together import lost_story
 from tests.signing import trust_root
 from tests.wire.test_tlog import OTHER_KEY
@@ -386,11 +386,7 @@ def with_rotation() -> Log:
     """Windows under one key, a restart with another, windows under that."""
     world = World(FIRST)
     world.run(40)
-    world.entries.append(rotated())
-    world.key = NEW
-    world.boot_ns += 5 * 10**9
-    world.restart()
-    world.look()
+    restart_with_another_key(world)
     world.run(12)
     return ORIGIN, tuple(world.entries)
 

@@ -50,6 +50,15 @@ def rotated(old: Ed25519PrivateKey = KEY, new: bytes = NEW_PUBLIC, unit: str = O
     return KeyRotated(seal_rotation(unit, old, new, AT))
 
 
+def restart_with_another_key(world: World) -> None:
+    """The log says so first, and goes on under NEW."""
+    world.entries.append(rotated())
+    world.key = NEW
+    world.boot_ns += 5 * 10**9
+    world.restart()
+    world.look()
+
+
 @cache
 def story() -> tuple[Entry, ...]:
     """Releases under one key, a restart with another, Releases under that."""
@@ -57,11 +66,7 @@ def story() -> tuple[Entry, ...]:
     world.run(12)
     world.count([0] * 40 + [1] * 30)
     world.run(6)
-    world.entries.append(rotated())
-    world.key = NEW
-    world.boot_ns += 5 * 10**9
-    world.restart()
-    world.look()
+    restart_with_another_key(world)
     world.run(6)
     world.count([0] * 20)
     world.run(4)
